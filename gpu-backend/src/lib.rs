@@ -1,0 +1,1 @@
+//! Training and evaluation of Toeplitz neural networks by FFT on CUDA devices and CPUs.

@@ -1,0 +1,3 @@
+//! Toeplitz kernels to recurrences.
+
+pub mod modal;

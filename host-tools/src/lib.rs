@@ -1,0 +1,6 @@
+//! From a trained Toeplitz neural network to a model that streams on a microcontroller.
+
+pub mod blob;
+pub mod checkpoint;
+pub mod convert;
+pub mod reference;

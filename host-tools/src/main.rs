@@ -1,0 +1,3 @@
+//! The `toeplite` command.
+
+fn main() {}
