@@ -66,3 +66,21 @@ pub enum ReferenceError {
         found: usize,
     },
 }
+
+/// That a part of a layer's mixing has as many entries as it needs.
+pub(super) fn expect_len(
+    layer: usize,
+    what: &'static str,
+    expected: usize,
+    found: usize,
+) -> Result<(), ReferenceError> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(ReferenceError::MixerShape {
+        layer,
+        what,
+        expected,
+        found,
+    })
+}

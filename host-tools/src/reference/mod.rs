@@ -7,15 +7,25 @@
 
 mod activation;
 mod error;
+pub mod evaluate;
+pub mod glu;
+pub mod gtu;
+pub mod layer;
 mod linear;
+pub mod mix;
+pub mod network;
 mod norm;
 mod params;
+pub mod product;
 mod real;
+pub mod recurrence;
 pub mod rpe;
 pub mod toeplitz;
 
 pub use error::ReferenceError;
+pub use evaluate::evaluate;
 pub use linear::Linear;
+pub use network::Network;
 pub use norm::NormLayer;
 pub use params::Params;
 pub use real::Real;

@@ -61,7 +61,16 @@ impl<T: Real> Rpe<T> {
         tensors: &BTreeMap<String, ArrayD<f32>>,
         prefix: &str,
     ) -> Result<Self, ReferenceError> {
-        let params = Params::new(tensors, prefix);
+        Self::from_params(config, outputs, bias, &Params::new(tensors, prefix))
+    }
+
+    /// [`from_tensors`](Self::from_tensors) below a prefix.
+    pub(super) fn from_params(
+        config: &ToeplitzConfig,
+        outputs: usize,
+        bias: bool,
+        params: &Params,
+    ) -> Result<Self, ReferenceError> {
         if config.rpe_dim == 0 {
             return Err(ReferenceError::Zero { what: "rpe_dim" });
         }

@@ -4,7 +4,7 @@ use super::activation::{activate, sigmoid};
 use super::rpe::Rpe;
 use super::{Params, Real, ReferenceError};
 use crate::checkpoint::config::{Activation, RpeInput, ToeplitzConfig};
-use ndarray::{Array2, ArrayD};
+use ndarray::{Array2, ArrayD, ArrayView2};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -39,15 +39,27 @@ impl<T: Real> Toeplitz<T> {
         tensors: &BTreeMap<String, ArrayD<f32>>,
         prefix: &str,
     ) -> Result<Self, ReferenceError> {
+        let params = Params::new(tensors, prefix);
+        Self::from_params(config, heads, head_dim, causal, bias, &params)
+    }
+
+    /// [`from_tensors`](Self::from_tensors) below a prefix.
+    pub(super) fn from_params(
+        config: &ToeplitzConfig,
+        heads: usize,
+        head_dim: usize,
+        causal: bool,
+        bias: bool,
+        params: &Params,
+    ) -> Result<Self, ReferenceError> {
         let channels = heads * head_dim;
         if channels == 0 {
             return Err(ReferenceError::Zero { what: "channels" });
         }
-        let params = Params::new(tensors, prefix);
         Ok(Self {
-            rpe: Rpe::from_tensors(config, channels, bias, tensors, &format!("{prefix}rpe."))?,
+            rpe: Rpe::from_params(config, channels, bias, &params.sub("rpe"))?,
             input: config.rpe_input,
-            gamma: read_gamma(config, &params, heads, head_dim)?,
+            gamma: read_gamma(config, params, heads, head_dim)?,
             act: config.act,
             causal,
             normalize: config.normalize,
@@ -102,6 +114,16 @@ impl<T: Real> Toeplitz<T> {
                 .for_each(|mut row| row.fill(T::zero()));
         }
         kernel
+    }
+
+    /// The operator with `mix` for its Toeplitz product: `[n, channels]` to `[n, channels]`,
+    /// divided by the product with ones where the operator is normalized.
+    pub fn apply(&self, v: ArrayView2<T>, mix: impl Fn(ArrayView2<T>) -> Array2<T>) -> Array2<T> {
+        let mut y = mix(v);
+        if self.normalize {
+            y /= &mix(Array2::ones(v.dim()).view());
+        }
+        y
     }
 
     /// What the RPE is given for a lag.
