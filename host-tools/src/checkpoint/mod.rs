@@ -14,9 +14,9 @@ mod folder;
 mod save;
 mod tensors;
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 pub use config::Config;

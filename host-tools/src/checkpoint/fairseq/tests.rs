@@ -5,7 +5,7 @@ use super::super::config::{
 };
 use super::super::testing::{small_checkpoint, small_config};
 use super::super::{TensorProblem, TensorProblems};
-use super::writer::{Py, PtFile, entries};
+use super::writer::{PtFile, Py, entries};
 use super::*;
 use proptest::prelude::*;
 use std::io::Cursor;
@@ -85,17 +85,38 @@ fn file_of_fairseq_itself_loads() {
     // First and last numbers, read from the file by a few lines of Python.
     for (name, first, last) in [
         ("embed.weight", 0.310_221_76, -0.132_152_57),
-        ("layers.0.token_mixer.o.weight", 0.039_098_516, -0.103_106_02),
-        ("layers.0.token_mixer.toep.rpe.layers.0.2.bias", -0.002_110_309_2, 0.087_138_36),
-        ("layers.0.feature_mixer.l3.weight", 0.063_751_87, 0.065_391_96),
+        (
+            "layers.0.token_mixer.o.weight",
+            0.039_098_516,
+            -0.103_106_02,
+        ),
+        (
+            "layers.0.token_mixer.toep.rpe.layers.0.2.bias",
+            -0.002_110_309_2,
+            0.087_138_36,
+        ),
+        (
+            "layers.0.feature_mixer.l3.weight",
+            0.063_751_87,
+            0.065_391_96,
+        ),
         ("final_norm.bias", -0.140_123_58, -0.108_918_846),
     ] {
         let tensor = &checkpoint.tensors[name];
-        assert_eq!((tensor.first(), tensor.last()), (Some(&first), Some(&last)), "{name}");
+        assert_eq!(
+            (tensor.first(), tensor.last()),
+            (Some(&first), Some(&last)),
+            "{name}"
+        );
     }
     let arch = "tnn_v2_decay_99_pre".to_owned();
     assert_eq!(origin.format, SourceFormat::Fairseq { arch });
-    assert!(origin.stored_types.values().all(|&stored| stored == StoredType::F32));
+    assert!(
+        origin
+            .stored_types
+            .values()
+            .all(|&stored| stored == StoredType::F32)
+    );
     assert!(origin.stored_types.keys().eq(checkpoint.tensors.keys()));
 }
 
@@ -156,7 +177,9 @@ fn every_stored_type_loads() {
         let file = PtFile::new(&checkpoint, stored, file.options.clone());
         let (got, origin) = open(&file.bytes()).unwrap();
         for (name, tensor) in &checkpoint.tensors {
-            let off = (tensor - &got.tensors[name]).iter().fold(0f32, |most, d| most.max(d.abs()));
+            let off = (tensor - &got.tensors[name])
+                .iter()
+                .fold(0f32, |most, d| most.max(d.abs()));
             assert!(off <= error, "{name} as {stored}: {off}");
             assert_eq!(origin.stored_types[name], stored);
         }
@@ -170,7 +193,10 @@ fn parameters_slices_and_transposed_tensors_load() {
     let [l1, l2] = ["l1", "l2"].map(|l| format!("layers.0.feature_mixer.{l}.weight"));
     let first: Vec<f32> = checkpoint.tensors[&l1].iter().copied().collect();
     let second: Vec<f32> = checkpoint.tensors[&l2].t().iter().copied().collect();
-    file.entries.push(("data/both".to_owned(), writer::encode(StoredType::F32, &[first, second].concat())));
+    file.entries.push((
+        "data/both".to_owned(),
+        writer::encode(StoredType::F32, &[first, second].concat()),
+    ));
     for (name, offset, strides) in [(&l1, 0, [6, 1]), (&l2, 48, [1, 8])] {
         let name = writer::fairseq_name(name);
         let tensor = file.tensor(&name);
@@ -180,7 +206,8 @@ fn parameters_slices_and_transposed_tensors_load() {
         file.model.retain(|(n, _)| *n != name);
         file.model.push((name, Py::Parameter(tensor)));
     }
-    file.entries.push(("byteorder".to_owned(), b"little".to_vec()));
+    file.entries
+        .push(("byteorder".to_owned(), b"little".to_vec()));
     assert_eq!(open(&file.bytes()).unwrap().0, checkpoint);
 }
 
@@ -260,7 +287,11 @@ fn options_that_cannot_be_represented_are_named_with_their_value() {
         ("gtu_type", Py::Int(3), "3"),
         ("glu_type", Py::Int(2), "2"),
         ("adaptive_input", Py::Bool(true), "True"),
-        ("adaptive_softmax_cutoff", Py::Str("20000,60000"), "\"20000,60000\""),
+        (
+            "adaptive_softmax_cutoff",
+            Py::Str("20000,60000"),
+            "\"20000,60000\"",
+        ),
         ("no_token_positional_embeddings", Py::Bool(false), "False"),
         ("resi_param", Py::Bool(true), "True"),
         ("layernorm_embedding", Py::Bool(true), "True"),
@@ -277,17 +308,26 @@ fn options_that_cannot_be_represented_are_named_with_their_value() {
         let mut file = unusual().1;
         file.set(option, value);
         let text = refusal(&file.bytes()).to_string();
-        assert!(text.starts_with(&format!("option {option} = {shown} is not supported: ")), "{text}");
+        assert!(
+            text.starts_with(&format!("option {option} = {shown} is not supported: ")),
+            "{text}"
+        );
     }
     let mut file = unusual().1;
     file.set("decoder_layers", Py::Str("many"));
     let text = refusal(&file.bytes()).to_string();
-    assert_eq!(text, "option decoder_layers is \"many\", expected a whole number, not negative");
+    assert_eq!(
+        text,
+        "option decoder_layers is \"many\", expected a whole number, not negative"
+    );
     for required in ["decoder_embed_dim", "decoder_normalize_before", "arch"] {
         let mut file = unusual().1;
         file.options.retain(|(name, _)| name != required);
         let error = refusal(&file.bytes());
-        assert!(matches!(&error, FairseqError::MissingOption { option } if option == required), "{error}");
+        assert!(
+            matches!(&error, FairseqError::MissingOption { option } if option == required),
+            "{error}"
+        );
     }
 }
 
@@ -309,16 +349,25 @@ fn values_out_of_range_are_refused_before_tensors_are_listed() {
     let error = open(&file.bytes()).unwrap_err();
     assert!(matches!(error, CheckpointError::Config { .. }));
     let text = error.to_string();
-    assert!(text.contains("`layers` is 1099511627776") && text.contains("`toeplitz.rpe_layers`"), "{text}");
+    assert!(
+        text.contains("`layers` is 1099511627776") && text.contains("`toeplitz.rpe_layers`"),
+        "{text}"
+    );
 }
 
 #[test]
 fn tensors_that_do_not_fit_are_all_named() {
     let (_, mut file) = unusual();
-    file.model.retain(|(name, _)| name != "decoder.layers.1.glu.l2.bias");
+    file.model
+        .retain(|(name, _)| name != "decoder.layers.1.glu.l2.bias");
     file.tensor("decoder.layers.0.self_attn.gtu.o.weight").shape = vec![15, 6];
     file.tensor("decoder.layers.0.self_attn.gtu.o.bias").class = "LongStorage";
-    file.push("decoder.layers.0.encoder_attn.weight", StoredType::F32, &[2], &[0.0; 2]);
+    file.push(
+        "decoder.layers.0.encoder_attn.weight",
+        StoredType::F32,
+        &[2],
+        &[0.0; 2],
+    );
     file.push("decoder.version", StoredType::F32, &[1], &[3.0]);
     let name = |name: &str| name.to_owned();
     let want = [
@@ -352,15 +401,28 @@ fn structures_of_other_programs_are_named() {
     let whole_model = Py::Foreign("fairseq.models", "TnnV2");
     let text = refusal(&file.bytes_with(&whole_model)).to_string();
     assert!(text.contains("an object of fairseq.models.TnnV2"), "{text}");
-    let cfg = Py::Dict(entries([("model", Py::Foreign("omegaconf.dictconfig", "DictConfig"))]));
+    let cfg = Py::Dict(entries([(
+        "model",
+        Py::Foreign("omegaconf.dictconfig", "DictConfig"),
+    )]));
     let opaque = Py::Dict(entries([("cfg", cfg), ("model", state_dict)]));
     let text = refusal(&file.bytes_with(&opaque)).to_string();
-    assert!(text.contains("`cfg.model` is an object of omegaconf.dictconfig.DictConfig"), "{text}");
+    assert!(
+        text.contains("`cfg.model` is an object of omegaconf.dictconfig.DictConfig"),
+        "{text}"
+    );
     let mut file = file;
-    file.model.retain(|(name, _)| name != "decoder.layers.0.glu.l1.weight");
-    file.model.push(("decoder.layers.0.glu.l1.weight".to_owned(), Py::Foreign("apex", "Thing")));
+    file.model
+        .retain(|(name, _)| name != "decoder.layers.0.glu.l1.weight");
+    file.model.push((
+        "decoder.layers.0.glu.l1.weight".to_owned(),
+        Py::Foreign("apex", "Thing"),
+    ));
     let text = refusal(&file.bytes()).to_string();
-    assert_eq!(text, "tensor decoder.layers.0.glu.l1.weight: is an object of apex.Thing, expected a tensor");
+    assert_eq!(
+        text,
+        "tensor decoder.layers.0.glu.l1.weight: is an object of apex.Thing, expected a tensor"
+    );
 }
 
 #[test]
@@ -377,7 +439,12 @@ fn tensors_that_repeat_data_cannot_fill_the_memory() {
     }
     let pad = |file: &mut PtFile, copies: usize| {
         for i in 0..copies {
-            file.push(&format!("decoder.padding{i}"), StoredType::F32, &[1], &[0.0; 1]);
+            file.push(
+                &format!("decoder.padding{i}"),
+                StoredType::F32,
+                &[1],
+                &[0.0; 1],
+            );
         }
     };
     pad(&mut file, 0);
@@ -398,7 +465,11 @@ fn tensors_that_repeat_data_cannot_fill_the_memory() {
     match open(&bytes) {
         Ok((checkpoint, _)) => assert!(checkpoint.parameters() * 4 <= bytes.len()),
         Err(CheckpointError::Fairseq {
-            cause: FairseqError::SharedData { bytes: needed, file },
+            cause:
+                FairseqError::SharedData {
+                    bytes: needed,
+                    file,
+                },
             ..
         }) => assert!(needed > file),
         Err(other) => panic!("{other}"),
@@ -409,10 +480,19 @@ fn tensors_that_repeat_data_cannot_fill_the_memory() {
 fn damaged_archives_are_named() {
     let (_, mut file) = unusual();
     let good = file.bytes();
-    assert!(matches!(refusal(&good[..good.len() - 30]), FairseqError::Zip(_)));
-    assert!(matches!(refusal(b"PK\x03\x04 and no more"), FairseqError::Zip(_)));
+    assert!(matches!(
+        refusal(&good[..good.len() - 30]),
+        FairseqError::Zip(_)
+    ));
+    assert!(matches!(
+        refusal(b"PK\x03\x04 and no more"),
+        FairseqError::Zip(_)
+    ));
     // One flipped bit in a tensor's data.
-    let data = good.windows(4).position(|w| w == &file.entries[0].1[..4]).unwrap();
+    let data = good
+        .windows(4)
+        .position(|w| w == &file.entries[0].1[..4])
+        .unwrap();
     let mut flipped = good.clone();
     flipped[data] ^= 1;
     assert!(matches!(refusal(&flipped), FairseqError::Entry { .. }));
@@ -422,20 +502,33 @@ fn damaged_archives_are_named() {
     let central = good.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
     packed[central + 10] = 8;
     let error = refusal(&packed);
-    assert!(matches!(&error, FairseqError::Packed { entry, .. } if entry == "checkpoint_best/data.pkl"), "{error}");
+    assert!(
+        matches!(&error, FairseqError::Packed { entry, .. } if entry == "checkpoint_best/data.pkl"),
+        "{error}"
+    );
 
     let last = file.entries.pop().unwrap();
     let error = refusal(&file.bytes());
-    assert!(matches!(&error, FairseqError::MissingEntry { entry } if entry.ends_with(&last.0)), "{error}");
+    assert!(
+        matches!(&error, FairseqError::MissingEntry { entry } if entry.ends_with(&last.0)),
+        "{error}"
+    );
     file.entries.push((last.0, vec![0; 3]));
-    assert!(matches!(refusal(&file.bytes()), FairseqError::EntrySize { bytes: 3, .. }));
+    assert!(matches!(
+        refusal(&file.bytes()),
+        FairseqError::EntrySize { bytes: 3, .. }
+    ));
     file.entries.push(("byteorder".to_owned(), b"big".to_vec()));
     assert!(matches!(refusal(&file.bytes()), FairseqError::ByteOrder(order) if order == "big"));
 }
 
 /// Pickle of the fixture, and its archive with that pickle replaced.
-static FIXTURE_PICKLE: LazyLock<Vec<u8>> =
-    LazyLock::new(|| Archive::open(Cursor::new(FIXTURE)).unwrap().pickle().unwrap());
+static FIXTURE_PICKLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    Archive::open(Cursor::new(FIXTURE))
+        .unwrap()
+        .pickle()
+        .unwrap()
+});
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]

@@ -37,7 +37,10 @@ pub struct PyTensor {
 
 /// Keys and values out of a list of pairs.
 pub fn entries<const N: usize>(pairs: [(&str, Py); N]) -> Vec<(String, Py)> {
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    pairs
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 impl Py {
@@ -168,7 +171,8 @@ impl PtFile {
     /// Adds a contiguous tensor.
     pub fn push(&mut self, name: &str, stored: StoredType, shape: &[usize], numbers: &[f32]) {
         let key = self.entries.len().to_string();
-        self.entries.push((format!("data/{key}"), encode(stored, numbers)));
+        self.entries
+            .push((format!("data/{key}"), encode(stored, numbers)));
         let mut strides = vec![1; shape.len()];
         for axis in (1..shape.len()).rev() {
             strides[axis - 1] = strides[axis] * shape[axis];
@@ -202,13 +206,19 @@ impl PtFile {
         let cfg = entries([
             ("_name", Py::None),
             ("model", Py::Namespace(self.options.clone())),
-            ("task", Py::Dict(entries([("tokens_per_sample", Py::Int(77))]))),
+            (
+                "task",
+                Py::Dict(entries([("tokens_per_sample", Py::Int(77))])),
+            ),
         ]);
         Py::Dict(entries([
             ("args", Py::None),
             ("cfg", Py::Dict(cfg)),
             ("model", Py::OrderedDict(self.model.clone())),
-            ("extra_state", Py::Foreign("fairseq.meters", "StopwatchMeter")),
+            (
+                "extra_state",
+                Py::Foreign("fairseq.meters", "StopwatchMeter"),
+            ),
         ]))
     }
 
@@ -220,10 +230,12 @@ impl PtFile {
     /// The file with other pickled contents.
     pub fn bytes_with(&self, contents: &Py) -> Vec<u8> {
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-        let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        let stored =
+            SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
         let pickle = ("data.pkl".to_owned(), contents.pickle());
         for (name, bytes) in std::iter::once(&pickle).chain(&self.entries) {
-            zip.start_file(format!("checkpoint_best/{name}"), stored).unwrap();
+            zip.start_file(format!("checkpoint_best/{name}"), stored)
+                .unwrap();
             zip.write_all(bytes).unwrap();
         }
         zip.finish().unwrap().into_inner()
@@ -244,8 +256,12 @@ pub fn encode(stored: StoredType, numbers: &[f32]) -> Vec<u8> {
     let numbers = numbers.iter();
     match stored {
         StoredType::F32 => numbers.flat_map(|v| v.to_le_bytes()).collect(),
-        StoredType::F16 => numbers.flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect(),
-        StoredType::Bf16 => numbers.flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect(),
+        StoredType::F16 => numbers
+            .flat_map(|&v| f16::from_f32(v).to_le_bytes())
+            .collect(),
+        StoredType::Bf16 => numbers
+            .flat_map(|&v| bf16::from_f32(v).to_le_bytes())
+            .collect(),
         StoredType::F64 => numbers.flat_map(|&v| f64::from(v).to_le_bytes()).collect(),
     }
 }
