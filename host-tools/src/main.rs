@@ -1,7 +1,7 @@
 //! The `toeplite` command: from a trained Toeplitz neural network to a model that streams on a
 //! microcontroller.
 
-
+mod cli;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -26,7 +26,12 @@ pub struct Cmd {
     /// The model (.toep).
     model: PathBuf,
     /// Text to compare on, for byte-level models.
-    #[arg(long, value_name = "FILE", required_unless_present = "tokens", conflicts_with = "tokens")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "tokens",
+        conflicts_with = "tokens"
+    )]
     text: Option<PathBuf>,
     /// Tokens to compare on: the tensor "tokens" of a safetensors file, [n] or [1, n].
     #[arg(long, value_name = "FILE")]
@@ -52,11 +57,21 @@ impl Cmd {
         };
         let mut lengths = Vec::new();
         for &length in &self.length {
-            let bar = output::progress(format!("windows of {length}"), "tokens", tokens.len().saturating_sub(1));
-            lengths.push(compare(&network, &model, &tokens, length, |done| bar.set_position(done as u64))?);
+            let bar = output::progress(
+                format!("windows of {length}"),
+                "tokens",
+                tokens.len().saturating_sub(1),
+            );
+            lengths.push(compare(&network, &model, &tokens, length, |done| {
+                bar.set_position(done as u64)
+            })?);
             bar.finish_and_clear();
         }
-        if self.json { print_json(&lengths)? } else { print_table(&lengths)? }
+        if self.json {
+            print_json(&lengths)?
+        } else {
+            print_table(&lengths)?
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -81,15 +96,41 @@ fn print_table(lengths: &[LengthComparison]) -> Result<()> {
         let change = |x: f64| format!("{:+.3}%", (x / bits.fft - 1.0) * 100.0);
         let percent = |x: f64| format!("{:.2}%", x * 100.0);
         let row = |form: &str, bits: f64, change: String, agrees: String, error: String| {
-            [form.into(), l.length.to_string(), format!("{bits:.5}"), change, agrees, error]
+            [
+                form.into(),
+                l.length.to_string(),
+                format!("{bits:.5}"),
+                change,
+                agrees,
+                error,
+            ]
         };
         let (agreement, error) = (l.argmax_agreement, l.max_logit_error);
         [
             row("fft", bits.fft, String::new(), String::new(), String::new()),
-            row("recurrence", bits.recurrence, change(bits.recurrence), percent(agreement.recurrence), format!("{:.4}", error.recurrence)),
-            row("blob", bits.blob, change(bits.blob), percent(agreement.blob), format!("{:.4}", error.blob)),
+            row(
+                "recurrence",
+                bits.recurrence,
+                change(bits.recurrence),
+                percent(agreement.recurrence),
+                format!("{:.4}", error.recurrence),
+            ),
+            row(
+                "blob",
+                bits.blob,
+                change(bits.blob),
+                percent(agreement.blob),
+                format!("{:.4}", error.blob),
+            ),
         ]
     });
-    let header = ["form", "window", "bits/byte", "change", "argmax agrees", "largest logit error"];
+    let header = [
+        "form",
+        "window",
+        "bits/byte",
+        "change",
+        "argmax agrees",
+        "largest logit error",
+    ];
     Ok(output::line(output::table(header, rows))?)
 }

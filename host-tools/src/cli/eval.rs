@@ -25,7 +25,12 @@ pub struct Cmd {
     /// A model (.toep), a checkpoint folder, or a fairseq checkpoint (.pt).
     subject: PathBuf,
     /// Tokens to evaluate: the tensor "tokens" of a safetensors file, [n] or [1, n].
-    #[arg(long, value_name = "FILE", required_unless_present = "text", conflicts_with = "text")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "text",
+        conflicts_with = "text"
+    )]
     tokens: Option<PathBuf>,
     /// Text to evaluate, for byte-level models.
     #[arg(long, value_name = "FILE")]
@@ -57,14 +62,21 @@ impl Cmd {
         }
     }
 
-    fn checkpoint<T: toeplite_tools::reference::Real>(&self, checkpoint: &Checkpoint) -> Result<ExitCode> {
+    fn checkpoint<T: toeplite_tools::reference::Real>(
+        &self,
+        checkpoint: &Checkpoint,
+    ) -> Result<ExitCode> {
         let network = Network::<T>::from_checkpoint(checkpoint)?;
         let mix = network.trained_mix();
         let score = network.scorer(&mix);
         self.evaluate(network.vocab(), |tokens| Ok(score(tokens)?))
     }
 
-    fn evaluate(&self, vocab: usize, score: impl Fn(&[u32]) -> Result<Array2<f32>> + Sync) -> Result<ExitCode> {
+    fn evaluate(
+        &self,
+        vocab: usize,
+        score: impl Fn(&[u32]) -> Result<Array2<f32>> + Sync,
+    ) -> Result<ExitCode> {
         let tokens = match (&self.tokens, &self.text) {
             (Some(path), _) => input::token_file(path)?,
             (None, Some(path)) => input::text_tokens(path, vocab)?,
@@ -75,15 +87,25 @@ impl Cmd {
             if self.json {
                 output::json(&json!({ "logits": out, "shape": [tokens.len(), vocab] }))?;
             } else {
-                output::line(format!("logits of {} tokens written to {}", tokens.len(), out.display()))?;
+                output::line(format!(
+                    "logits of {} tokens written to {}",
+                    tokens.len(),
+                    out.display()
+                ))?;
             }
             return Ok(ExitCode::SUCCESS);
         }
         let mut results = Vec::new();
         for &length in &self.length {
-            let bar = output::progress(format!("windows of {length}"), "tokens", tokens.len().saturating_sub(1));
-            let done = evaluate(&tokens, length, &score, &|done: usize| bar.set_position(done as u64))
-                .map_err(|e| anyhow::anyhow!("{e}"))?;
+            let bar = output::progress(
+                format!("windows of {length}"),
+                "tokens",
+                tokens.len().saturating_sub(1),
+            );
+            let done = evaluate(&tokens, length, &score, &|done: usize| {
+                bar.set_position(done as u64)
+            })
+            .map_err(|e| anyhow::anyhow!("{e}"))?;
             bar.finish_and_clear();
             results.push((length, done));
         }
@@ -91,8 +113,18 @@ impl Cmd {
             let rows = results.iter().map(|(length, e)| json!({ "length": length, "targets": e.targets, "bits_per_byte": e.bits_per_token }));
             output::json(&json!({ "lengths": rows.collect::<Vec<_>>() }))?;
         } else {
-            let rows = results.iter().map(|(length, e)| [length.to_string(), e.targets.to_string(), format!("{:.5}", e.bits_per_token)]);
-            let unit = if vocab == 256 { "bits/byte" } else { "bits/token" };
+            let rows = results.iter().map(|(length, e)| {
+                [
+                    length.to_string(),
+                    e.targets.to_string(),
+                    format!("{:.5}", e.bits_per_token),
+                ]
+            });
+            let unit = if vocab == 256 {
+                "bits/byte"
+            } else {
+                "bits/token"
+            };
             output::line(output::table(["window", "targets", unit], rows))?;
         }
         Ok(ExitCode::SUCCESS)
@@ -105,7 +137,8 @@ fn scored(model: &Model<'_>, tokens: &[u32]) -> Result<Array2<f32>> {
 
 fn write_logits(path: &std::path::Path, logits: &Array2<f32>) -> Result<()> {
     let bytes: Vec<u8> = logits.iter().flat_map(|x| x.to_le_bytes()).collect();
-    let view = TensorView::new(Dtype::F32, vec![logits.nrows(), logits.ncols()], &bytes).context("logits as a tensor")?;
+    let view = TensorView::new(Dtype::F32, vec![logits.nrows(), logits.ncols()], &bytes)
+        .context("logits as a tensor")?;
     let file = safetensors::serialize([("logits", view)], None).context("writing safetensors")?;
     Ok(write_atomically(path, &file)?)
 }

@@ -17,7 +17,11 @@ pub enum Subject {
 
 /// Opens `path` as what its contents say it is.
 pub fn open(path: &Path) -> Result<Subject> {
-    if is_blob(path) { Ok(Subject::Model(Blob::read(path)?)) } else { Ok(Subject::Checkpoint(Checkpoint::open(path)?)) }
+    if is_blob(path) {
+        Ok(Subject::Model(Blob::read(path)?))
+    } else {
+        Ok(Subject::Checkpoint(Checkpoint::open(path)?))
+    }
 }
 
 /// Whether `path` is a file that begins like a model blob.
@@ -46,8 +50,11 @@ pub fn byte_tokens(text: &[u8], vocab: usize) -> Result<Vec<u32>> {
 pub fn token_file(path: &Path) -> Result<Vec<u32>> {
     let name = path.display();
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    let file = SafeTensors::deserialize(&bytes).with_context(|| format!("{name} is not a safetensors file"))?;
-    let tensor = file.tensor("tokens").with_context(|| format!("{name} has no tensor named \"tokens\""))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .with_context(|| format!("{name} is not a safetensors file"))?;
+    let tensor = file
+        .tensor("tokens")
+        .with_context(|| format!("{name} has no tensor named \"tokens\""))?;
     let shape = tensor.shape();
     ensure!(
         matches!(shape, [_] | [1, _]),
@@ -56,12 +63,22 @@ pub fn token_file(path: &Path) -> Result<Vec<u32>> {
     let data = tensor.data();
     let tokens: Vec<i64> = match tensor.dtype() {
         Dtype::U8 => data.iter().map(|x| i64::from(*x)).collect(),
-        Dtype::U16 => words(data).map(|b| i64::from(u16::from_le_bytes(b))).collect(),
-        Dtype::I16 => words(data).map(|b| i64::from(i16::from_le_bytes(b))).collect(),
-        Dtype::I32 => words(data).map(|b| i64::from(i32::from_le_bytes(b))).collect(),
-        Dtype::U32 => words(data).map(|b| i64::from(u32::from_le_bytes(b))).collect(),
+        Dtype::U16 => words(data)
+            .map(|b| i64::from(u16::from_le_bytes(b)))
+            .collect(),
+        Dtype::I16 => words(data)
+            .map(|b| i64::from(i16::from_le_bytes(b)))
+            .collect(),
+        Dtype::I32 => words(data)
+            .map(|b| i64::from(i32::from_le_bytes(b)))
+            .collect(),
+        Dtype::U32 => words(data)
+            .map(|b| i64::from(u32::from_le_bytes(b)))
+            .collect(),
         Dtype::I64 => words(data).map(i64::from_le_bytes).collect(),
-        other => bail!("{name}: tensor \"tokens\" is of type {other:?}; an integer type is expected"),
+        other => {
+            bail!("{name}: tensor \"tokens\" is of type {other:?}; an integer type is expected")
+        }
     };
     let token = |x| u32::try_from(x).with_context(|| format!("{name}: {x} is not a token"));
     tokens.into_iter().map(token).collect()

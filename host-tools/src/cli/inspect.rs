@@ -92,11 +92,17 @@ fn inspect_model(model: &Model<'_>, as_json: bool) -> Result<()> {
         ("flash, bytes", bytes(model.blob_bytes())),
         ("session memory, bytes", bytes(model.memory_needed())),
         ("vocabulary", shape.vocabulary.to_string()),
-        ("dim, channels, GLU", format!("{}, {}, {}", shape.dim, shape.channels, shape.glu_dim)),
+        (
+            "dim, channels, GLU",
+            format!("{}, {}, {}", shape.dim, shape.channels, shape.glu_dim),
+        ),
         ("layers", shape.layers.to_string()),
         ("trained at length", shape.train_len.to_string()),
     ];
-    output::line(output::table(["model", ""], facts.map(|(k, v)| [k.to_string(), v])))?;
+    output::line(output::table(
+        ["model", ""],
+        facts.map(|(k, v)| [k.to_string(), v]),
+    ))?;
     let rows = rows.iter().enumerate().map(|(i, r)| {
         [
             i.to_string(),
@@ -107,11 +113,23 @@ fn inspect_model(model: &Model<'_>, as_json: bool) -> Result<()> {
             bytes(r.weight_bytes),
         ]
     });
-    let header = ["layer", "taps", "order", "largest pole", "state, bytes", "weights, bytes"];
+    let header = [
+        "layer",
+        "taps",
+        "order",
+        "largest pole",
+        "state, bytes",
+        "weights, bytes",
+    ];
     Ok(output::line(output::table(header, rows))?)
 }
 
-fn inspect_checkpoint(path: &Path, checkpoint: &Checkpoint, origin: &Origin, as_json: bool) -> Result<()> {
+fn inspect_checkpoint(
+    path: &Path,
+    checkpoint: &Checkpoint,
+    origin: &Origin,
+    as_json: bool,
+) -> Result<()> {
     let format = match &origin.format {
         SourceFormat::Native => "config.json + safetensors".to_string(),
         SourceFormat::Fairseq { arch } => format!("fairseq, architecture {arch}"),
@@ -119,7 +137,9 @@ fn inspect_checkpoint(path: &Path, checkpoint: &Checkpoint, origin: &Origin, as_
     let mut types: BTreeMap<String, usize> = BTreeMap::new();
     for (name, stored) in &origin.stored_types {
         let len = checkpoint.tensors.get(name).map_or(0, |t| t.len());
-        *types.entry(format!("{stored:?}").to_lowercase()).or_default() += len;
+        *types
+            .entry(format!("{stored:?}").to_lowercase())
+            .or_default() += len;
     }
     if as_json {
         return output::json(&json!({
@@ -129,7 +149,10 @@ fn inspect_checkpoint(path: &Path, checkpoint: &Checkpoint, origin: &Origin, as_
     }
     let c = &checkpoint.config;
     let t = &c.toeplitz;
-    let stored = types.iter().map(|(kind, n)| format!("{} {kind}", bytes(*n))).collect::<Vec<_>>();
+    let stored = types
+        .iter()
+        .map(|(kind, n)| format!("{} {kind}", bytes(*n)))
+        .collect::<Vec<_>>();
     let decay = match (t.decay, t.learned_decay) {
         (true, _) => "fixed",
         (false, true) => "learned",
@@ -142,14 +165,26 @@ fn inspect_checkpoint(path: &Path, checkpoint: &Checkpoint, origin: &Origin, as_
         ("task", format!("{:?}", c.task)),
         ("vocabulary", c.vocab_size.to_string()),
         ("layers", c.layers.to_string()),
-        ("dim, channels, GLU", format!("{}, {}, {}", c.dim, c.channels(), c.glu_dim)),
+        (
+            "dim, channels, GLU",
+            format!("{}, {}, {}", c.dim, c.channels(), c.glu_dim),
+        ),
         ("heads", c.num_heads.to_string()),
         ("causal", c.causal.to_string()),
         ("norm", format!("{:?}, {:?}", c.norm, c.norm_position())),
-        ("RPE", format!("{} wide, {} hidden layers, input {:?}", t.rpe_dim, t.rpe_layers, t.rpe_input)),
+        (
+            "RPE",
+            format!(
+                "{} wide, {} hidden layers, input {:?}",
+                t.rpe_dim, t.rpe_layers, t.rpe_input
+            ),
+        ),
         ("decay", decay.into()),
         ("kernel activation", format!("{:?}", t.act)),
         ("trained at length", c.train_len.to_string()),
     ];
-    Ok(output::line(output::table(["checkpoint", ""], facts.map(|(k, v)| [k.to_string(), v])))?)
+    Ok(output::line(output::table(
+        ["checkpoint", ""],
+        facts.map(|(k, v)| [k.to_string(), v]),
+    ))?)
 }

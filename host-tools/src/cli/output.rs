@@ -17,13 +17,18 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
 
 /// Whether `error` only says that nobody reads the output any more.
 pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// A table with a header, its first column to the left and the others to the right.
-pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Table {
+pub fn table<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::ASCII_MARKDOWN).set_header(header);
+    table.load_style(presets::ASCII_MARKDOWN).set_header(header);
     for row in rows {
         table.add_row(row);
     }
@@ -37,7 +42,9 @@ pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [
 pub fn progress(what: String, unit: &str, total: usize) -> ProgressBar {
     let template = format!("{{msg}} [{{bar:30}}] {{human_pos}}/{{human_len}} {unit}, {{eta}} left");
     let style = ProgressStyle::with_template(&template).expect("a valid template");
-    ProgressBar::new(total as u64).with_style(style.progress_chars("=> ")).with_message(what)
+    ProgressBar::new(total as u64)
+        .with_style(style.progress_chars("=> "))
+        .with_message(what)
 }
 
 /// `count` in bytes, with its thousands apart.
@@ -59,6 +66,12 @@ mod tests {
 
     #[test]
     fn thousands_are_apart() {
-        assert_eq!(["7", "1,000", "12,345,678"], [7, 1000, 12_345_678].map(bytes).each_ref().map(String::as_str));
+        assert_eq!(
+            ["7", "1,000", "12,345,678"],
+            [7, 1000, 12_345_678]
+                .map(bytes)
+                .each_ref()
+                .map(String::as_str)
+        );
     }
 }

@@ -39,15 +39,24 @@ pub struct Cmd {
 impl Cmd {
     /// Runs the subcommand.
     pub fn run(self) -> Result<ExitCode> {
-        ensure!(!self.prompt.is_empty(), "the prompt is empty: give at least one character");
-        ensure!(self.temperature.is_finite() && self.temperature >= 0.0, "--temperature must be 0 or more");
+        ensure!(
+            !self.prompt.is_empty(),
+            "the prompt is empty: give at least one character"
+        );
+        ensure!(
+            self.temperature.is_finite() && self.temperature >= 0.0,
+            "--temperature must be 0 or more"
+        );
         let blob = Blob::read(&self.model)?;
         let model = blob.model()?;
-        let prompt = input::byte_tokens(self.prompt.as_bytes(), model.vocab_size()).context("run streams text")?;
+        let prompt = input::byte_tokens(self.prompt.as_bytes(), model.vocab_size())
+            .context("run streams text")?;
         let mut memory = SessionMemory::for_model(&model);
         let mut session = model.session(memory.as_mut_slice())?;
         session.self_test()?;
-        let mut sampler = Sampler::new(self.seed).with_temperature(self.temperature).with_top_k(self.top_k);
+        let mut sampler = Sampler::new(self.seed)
+            .with_temperature(self.temperature)
+            .with_top_k(self.top_k);
         let mut out = io::stdout().lock();
         out.write_all(self.prompt.as_bytes())?;
         let mut token = sampler.sample(session.prefill(prompt)?);
