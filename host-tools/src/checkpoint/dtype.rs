@@ -73,6 +73,9 @@ mod tests {
         assert_eq!(StoredType::F16.decode(&[1, 0]), [2f32.powi(-24)]);
         // f64 rounds to nearest and overflows to infinity.
         assert_eq!(StoredType::F64.decode(&0.1f64.to_le_bytes()), [0.1f32]);
-        assert_eq!(StoredType::F64.decode(&1e300f64.to_le_bytes()), [f32::INFINITY]);
+        assert_eq!(
+            StoredType::F64.decode(&1e300f64.to_le_bytes()),
+            [f32::INFINITY]
+        );
     }
 }

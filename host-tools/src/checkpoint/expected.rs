@@ -140,7 +140,10 @@ mod tests {
             want.insert(format!("layers.0.{norm}.bias"), vec![6]);
         }
         for (map, shape) in [("l1", [8, 6]), ("l2", [8, 6]), ("l3", [6, 8])] {
-            want.insert(format!("layers.0.feature_mixer.{map}.weight"), shape.to_vec());
+            want.insert(
+                format!("layers.0.feature_mixer.{map}.weight"),
+                shape.to_vec(),
+            );
             want.insert(format!("layers.0.feature_mixer.{map}.bias"), vec![shape[0]]);
         }
         assert_eq!(got, want);
@@ -157,11 +160,29 @@ mod tests {
         config.final_norm = Norm::RmsNorm;
         config.toeplitz.rpe_norm = Norm::SimpleRmsNorm;
         let names: Vec<String> = expected_tensors(&config).into_iter().map(|t| t.0).collect();
-        assert!(!names.iter().any(|n| n.ends_with("bias") || n.contains("gamma")), "{names:?}");
-        assert!(!names.iter().any(|n| n.contains("token_mixer.norm") || n == "head.weight"));
-        let norms: Vec<&str> = names.iter().filter(|n| n.contains("_norm")).map(|n| &**n).collect();
+        assert!(
+            !names
+                .iter()
+                .any(|n| n.ends_with("bias") || n.contains("gamma")),
+            "{names:?}"
+        );
+        assert!(
+            !names
+                .iter()
+                .any(|n| n.contains("token_mixer.norm") || n == "head.weight")
+        );
+        let norms: Vec<&str> = names
+            .iter()
+            .filter(|n| n.contains("_norm"))
+            .map(|n| &**n)
+            .collect();
         let mut want: Vec<String> = (0..config.layers)
-            .flat_map(|i| [format!("layers.{i}.token_norm.scala"), format!("layers.{i}.feature_norm.scala")])
+            .flat_map(|i| {
+                [
+                    format!("layers.{i}.token_norm.scala"),
+                    format!("layers.{i}.feature_norm.scala"),
+                ]
+            })
             .collect();
         want.push("final_norm.scale".to_owned());
         assert_eq!(norms, want);

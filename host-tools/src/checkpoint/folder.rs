@@ -117,8 +117,10 @@ pub(super) fn assemble(
         path: path.to_owned(),
         cause,
     })?;
-    let listed: BTreeMap<String, Listed> =
-        file.iter().map(|(name, view)| (name.to_owned(), list(&view))).collect();
+    let listed: BTreeMap<String, Listed> = file
+        .iter()
+        .map(|(name, view)| (name.to_owned(), list(&view)))
+        .collect();
     tensors::compare(&expected_tensors(&config), &listed).map_err(|problems| {
         CheckpointError::Tensors {
             path: path.to_owned(),

@@ -12,11 +12,13 @@ mod expected;
 pub mod fairseq;
 mod folder;
 mod save;
+#[cfg(test)]
+mod seeds;
 mod tensors;
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 pub use config::Config;

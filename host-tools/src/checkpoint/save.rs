@@ -20,7 +20,10 @@ impl Checkpoint {
     pub fn save(&self, dir: &Path) -> Result<(), CheckpointError> {
         self.check(dir)?;
         fs::create_dir_all(dir).map_err(io("create", dir))?;
-        let views = self.tensors.iter().map(|(name, tensor)| (name.as_str(), Stored(tensor)));
+        let views = self
+            .tensors
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), Stored(tensor)));
         let model = serialize(views, None).map_err(|cause| CheckpointError::Safetensors {
             path: dir.join(MODEL),
             cause,
@@ -49,7 +52,8 @@ fn temporary(dir: &Path, contents: &[u8]) -> Result<NamedTempFile, CheckpointErr
 }
 
 fn rename(file: NamedTempFile, to: &Path) -> Result<(), CheckpointError> {
-    file.persist(to).map_err(|refused| io("write", to)(refused.error))?;
+    file.persist(to)
+        .map_err(|refused| io("write", to)(refused.error))?;
     Ok(())
 }
 

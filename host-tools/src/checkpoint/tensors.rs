@@ -53,15 +53,25 @@ impl fmt::Display for TensorProblem {
                 write!(f, "missing {name}: expected shape {expected:?}")
             }
             Self::Extra { name, found } => {
-                write!(f, "unknown {name}: shape {found:?}, no such tensor in this configuration")
+                write!(
+                    f,
+                    "unknown {}: shape {found:?}, no such tensor in this configuration",
+                    name.escape_debug() // not a name of ours: it may hold anything
+                )
             }
             Self::Shape {
                 name,
                 expected,
                 found,
-            } => write!(f, "misshapen {name}: expected {expected:?}, found {found:?}"),
+            } => write!(
+                f,
+                "misshapen {name}: expected {expected:?}, found {found:?}"
+            ),
             Self::Type { name, found } => {
-                write!(f, "{name} is stored as {found}: expected f32, f16, bf16 or f64")
+                write!(
+                    f,
+                    "{name} is stored as {found}: expected f32, f16, bf16 or f64"
+                )
             }
         }
     }
@@ -96,7 +106,9 @@ pub(super) fn compare(
         .filter_map(|(name, shape)| fit(name, shape, found.get(name)))
         .collect();
     let known: BTreeSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
-    let unknown = found.iter().filter(|(name, _)| !known.contains(name.as_str()));
+    let unknown = found
+        .iter()
+        .filter(|(name, _)| !known.contains(name.as_str()));
     problems.extend(unknown.map(|(name, listed)| TensorProblem::Extra {
         name: name.clone(),
         found: listed.shape.clone(),

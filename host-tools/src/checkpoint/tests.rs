@@ -34,13 +34,17 @@ fn after(edit: impl FnOnce(&mut Vec<u8>)) -> CheckpointError {
 
 #[test]
 fn bundled_checkpoints_load() {
-    for (name, parameters, layers, dim) in
-        [("shakespeare-128x4", 914_048, 4, 128), ("shakespeare-32x2", 45_728, 2, 32)]
-    {
+    for (name, parameters, layers, dim) in [
+        ("shakespeare-128x4", 914_048, 4, 128),
+        ("shakespeare-32x2", 45_728, 2, 32),
+    ] {
         let folder = repository("firmware-examples/checkpoints").join(name);
         let (checkpoint, origin) = Checkpoint::open_with_origin(&folder).unwrap();
         assert_eq!(checkpoint.parameters(), parameters);
-        assert_eq!((checkpoint.config.layers, checkpoint.config.dim), (layers, dim));
+        assert_eq!(
+            (checkpoint.config.layers, checkpoint.config.dim),
+            (layers, dim)
+        );
         assert_eq!(origin.format, SourceFormat::Native);
         assert_eq!(origin.stored_types["embed.weight"], StoredType::F16);
         assert_eq!(origin.stored_types["final_norm.bias"], StoredType::F32);
@@ -58,16 +62,26 @@ fn bundled_checkpoints_load() {
 fn saving_and_opening_gives_the_same_bits() {
     let (dir, checkpoint) = saved();
     assert_eq!(Checkpoint::open(dir.path()).unwrap(), checkpoint);
-    let mut names: Vec<_> = fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let mut names: Vec<_> = fs::read_dir(&dir)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
     names.sort();
-    assert_eq!(names, ["config.json", "model.safetensors"], "temporary files are left");
+    assert_eq!(
+        names,
+        ["config.json", "model.safetensors"],
+        "temporary files are left"
+    );
     // Over an existing one, and from a foreign format.
     let pt = repository("tests/fixtures/fairseq-small/checkpoint.pt");
     let imported = Checkpoint::open(&pt).unwrap();
     imported.save(dir.path()).unwrap();
     assert_eq!(Checkpoint::open(dir.path()).unwrap(), imported);
     let parts = ["config.json", "model.safetensors"].map(|f| fs::read(dir.path().join(f)).unwrap());
-    assert_eq!(Checkpoint::from_parts(&parts[0], &parts[1]).unwrap(), imported);
+    assert_eq!(
+        Checkpoint::from_parts(&parts[0], &parts[1]).unwrap(),
+        imported
+    );
 }
 
 #[cfg(unix)]
@@ -76,7 +90,12 @@ fn saved_files_are_as_readable_as_ordinary_ones() {
     use std::os::unix::fs::PermissionsExt;
     let (dir, _) = saved();
     fs::write(dir.path().join("ordinary"), "").unwrap();
-    let mode = |file| fs::metadata(dir.path().join(file)).unwrap().permissions().mode();
+    let mode = |file| {
+        fs::metadata(dir.path().join(file))
+            .unwrap()
+            .permissions()
+            .mode()
+    };
     assert_eq!(mode("model.safetensors"), mode("ordinary"));
 }
 
@@ -110,7 +129,10 @@ fn missing_extra_and_misshapen_tensors_are_one_error() {
     // Layer 2 is unknown: 4 norm parameters, 3 maps of the GLU, 3 of the GTU with a norm, gamma, and
     // the RPE's 10; a second hidden layer of the RPE is missing in both others; and all but the
     // output bias of the RPE is misshapen.
-    assert_eq!(count(|p| matches!(p, TensorProblem::Extra { .. })), 4 + 6 + 6 + 2 + 1 + 10);
+    assert_eq!(
+        count(|p| matches!(p, TensorProblem::Extra { .. })),
+        4 + 6 + 6 + 2 + 1 + 10
+    );
     assert_eq!(count(|p| matches!(p, TensorProblem::Missing { .. })), 2 * 4);
     assert_eq!(count(|p| matches!(p, TensorProblem::Shape { .. })), 2 * 9);
     let text = error.to_string();
@@ -132,15 +154,30 @@ fn damaged_model_files_are_named() {
         ("truncated data", |b| b.truncate(b.len() - 1)),
         ("truncated header", |b| b.truncate(100)),
         ("trailing bytes", |b| b.push(0)),
-        ("header length beyond the file", |b| b[..8].copy_from_slice(&(1u64 << 30).to_le_bytes())),
-        ("header length near overflow", |b| b[..8].copy_from_slice(&u64::MAX.to_le_bytes())),
-        ("offsets that overlap", |b| replace(b, "\"data_offsets\":[168,", "\"data_offsets\":[100,")),
-        ("shape that does not fit its bytes", |b| replace(b, "\"shape\":[7,6]", "\"shape\":[7,9]")),
+        ("header length beyond the file", |b| {
+            b[..8].copy_from_slice(&(1u64 << 30).to_le_bytes())
+        }),
+        ("header length near overflow", |b| {
+            b[..8].copy_from_slice(&u64::MAX.to_le_bytes())
+        }),
+        ("offsets that overlap", |b| {
+            replace(b, "\"data_offsets\":[168,", "\"data_offsets\":[100,")
+        }),
+        ("shape that does not fit its bytes", |b| {
+            replace(b, "\"shape\":[7,6]", "\"shape\":[7,9]")
+        }),
     ];
     for (what, edit) in edits {
         let error = after(edit);
-        assert!(matches!(error, CheckpointError::Safetensors { .. }), "{what}: {error}");
-        assert!(error.to_string().contains("truncated, copy or export it again"));
+        assert!(
+            matches!(error, CheckpointError::Safetensors { .. }),
+            "{what}: {error}"
+        );
+        assert!(
+            error
+                .to_string()
+                .contains("truncated, copy or export it again")
+        );
     }
 }
 
@@ -154,13 +191,21 @@ fn replace(bytes: &mut [u8], from: &str, to: &str) {
 #[test]
 fn integers_are_no_parameters() {
     let error = after(|bytes| replace(bytes, "{\"dtype\":\"F32\"", "{\"dtype\":\"I32\""));
-    assert!(error.to_string().contains("is stored as I32: expected f32, f16, bf16 or f64"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("is stored as I32: expected f32, f16, bf16 or f64"),
+        "{error}"
+    );
 }
 
 #[test]
 fn numbers_that_are_not_finite_are_found() {
     let mut checkpoint = small_checkpoint(small_config());
-    let tensor = checkpoint.tensors.get_mut("layers.1.token_mixer.toep.gamma").unwrap();
+    let tensor = checkpoint
+        .tensors
+        .get_mut("layers.1.token_mixer.toep.gamma")
+        .unwrap();
     (tensor[[1, 0, 2]], tensor[[4, 0, 0]]) = (f32::NEG_INFINITY, f32::NAN);
     let error = checkpoint.check(Path::new("here")).unwrap_err();
     let want = "here: tensor layers.1.token_mixer.toep.gamma is -inf at [1, 0, 2] (2 of its values are not finite)";
@@ -177,28 +222,55 @@ fn numbers_that_are_not_finite_are_found() {
 fn other_things_are_not_checkpoints() {
     let dir = tempfile::tempdir().unwrap();
     let error = Checkpoint::open(&dir.path().join("nowhere")).unwrap_err();
-    assert!(matches!(error, CheckpointError::Io { action: "read", .. }), "{error}");
+    assert!(
+        matches!(error, CheckpointError::Io { action: "read", .. }),
+        "{error}"
+    );
     let error = Checkpoint::open(dir.path()).unwrap_err();
-    assert!(matches!(error, CheckpointError::MissingFile { file: "config.json", .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            CheckpointError::MissingFile {
+                file: "config.json",
+                ..
+            }
+        ),
+        "{error}"
+    );
     fs::write(dir.path().join("config.json"), small_config().to_json()).unwrap();
     let error = Checkpoint::open(dir.path()).unwrap_err();
-    assert!(matches!(error, CheckpointError::MissingFile { file: "model.safetensors", .. }));
+    assert!(matches!(
+        error,
+        CheckpointError::MissingFile {
+            file: "model.safetensors",
+            ..
+        }
+    ));
 
     let file = dir.path().join("file");
     for (bytes, says) in [
         (&b""[..], "it is empty"),
-        (b"MZ\x90\0 a program", "neither a zip archive nor a safetensors file"),
+        (
+            b"MZ\x90\0 a program",
+            "neither a zip archive nor a safetensors file",
+        ),
         (b"{\"format\": 1}", "looks like JSON"),
     ] {
         fs::write(&file, bytes).unwrap();
         let error = Checkpoint::open(&file).unwrap_err();
         assert!(matches!(error, CheckpointError::NotACheckpoint { .. }));
-        assert!(error.to_string().contains(says) && error.to_string().contains("fairseq"), "{error}");
+        assert!(
+            error.to_string().contains(says) && error.to_string().contains("fairseq"),
+            "{error}"
+        );
     }
     // torch's magic number, as torch before 1.6 starts its files.
     fs::write(&file, b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.").unwrap();
     let text = Checkpoint::open(&file).unwrap_err().to_string();
-    assert!(text.contains("load it with a current torch and save it again"), "{text}");
+    assert!(
+        text.contains("load it with a current torch and save it again"),
+        "{text}"
+    );
     // A huge "config.json" is not even read.
     fs::write(dir.path().join("model.safetensors"), "").unwrap();
     let config = fs::File::create(dir.path().join("config.json")).unwrap();

@@ -25,7 +25,9 @@ pub enum ConfigError {
     #[error("cannot be understood: {0}")]
     Json(serde_json::Error),
     /// `format` names something else.
-    #[error("`format` is {found:?}, expected {FORMAT:?}: this config.json is not one of a Toeplite checkpoint")]
+    #[error(
+        "`format` is {found:?}, expected {FORMAT:?}: this config.json is not one of a Toeplite checkpoint"
+    )]
     Format {
         /// What `format` says.
         found: String,
@@ -60,7 +62,11 @@ impl fmt::Display for BadValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, bad) in self.0.iter().enumerate() {
             let end = if i + 1 < self.0.len() { "\n" } else { "" };
-            write!(f, "  `{}` is {}, must be {}{end}", bad.key, bad.value, bad.accepted)?;
+            write!(
+                f,
+                "  `{}` is {}, must be {}{end}",
+                bad.key, bad.value, bad.accepted
+            )?;
         }
         Ok(())
     }
@@ -89,8 +95,8 @@ impl Config {
 
     /// The text of a `config.json` that [`Config::from_json`] reads back to an equal value.
     pub fn to_json(&self) -> String {
-        let mut text =
-            serde_json::to_string_pretty(self).expect("plain structs of numbers and names serialize");
+        let mut text = serde_json::to_string_pretty(self)
+            .expect("plain structs of numbers and names serialize");
         text.push('\n');
         text
     }
@@ -244,7 +250,10 @@ mod tests {
     #[test]
     fn heads_must_have_channels() {
         assert_eq!(keys_refused(|c| c.num_heads = 1000), ["num_heads"]);
-        assert_eq!(keys_refused(|c| (c.dim, c.expand_ratio) = (MAX_WIDTH, 2.0)), ["expand_ratio"]);
+        assert_eq!(
+            keys_refused(|c| (c.dim, c.expand_ratio) = (MAX_WIDTH, 2.0)),
+            ["expand_ratio"]
+        );
         // The official layers round the width down to a multiple of the heads.
         assert_eq!(keys_refused(|c| c.num_heads = 5), Vec::<&str>::new());
     }
@@ -254,7 +263,10 @@ mod tests {
         let text = small_config().to_json();
         let newer = text.replace("\"version\": 1", "\"version\": 7, \"wavelets\": true");
         let error = Config::from_json(newer.as_bytes()).unwrap_err();
-        assert!(matches!(error, ConfigError::Version { found: 7 }), "{error}");
+        assert!(
+            matches!(error, ConfigError::Version { found: 7 }),
+            "{error}"
+        );
         assert!(error.to_string().contains("newer release"));
         let zero = text.replace("\"version\": 1", "\"version\": 0");
         let error = Config::from_json(zero.as_bytes()).unwrap_err();
@@ -269,8 +281,16 @@ mod tests {
         assert!(matches!(error, ConfigError::Format { ref found } if found == "gpt2"));
         for (from, to, named) in [
             ("\"glu_dim\"", "\"glu_dims\"", "glu_dims"),
-            ("\"norm\": \"layernorm\"", "\"norm\": \"batchnorm\"", "batchnorm"),
-            ("\"embed_scale\": 2.5", "\"embed_scale\": 1e999", "number out of range"),
+            (
+                "\"norm\": \"layernorm\"",
+                "\"norm\": \"batchnorm\"",
+                "batchnorm",
+            ),
+            (
+                "\"embed_scale\": 2.5",
+                "\"embed_scale\": 1e999",
+                "number out of range",
+            ),
             ("\"dim\": 6", "\"dim\": -6", "-6"),
             ("\"dim\": 6", "\"dim\": 6, \"dim\": 7", "duplicate"),
         ] {
@@ -283,6 +303,9 @@ mod tests {
     #[test]
     fn json_round_trip_is_exact() {
         let config = small_config();
-        assert_eq!(Config::from_json(config.to_json().as_bytes()).unwrap(), config);
+        assert_eq!(
+            Config::from_json(config.to_json().as_bytes()).unwrap(),
+            config
+        );
     }
 }

@@ -46,7 +46,9 @@ impl<R: Read + Seek> Archive<R> {
         let order = self.read(index, |bytes| bytes <= 16, 16)?;
         match order.as_slice() {
             b"little" => Ok(()),
-            other => Err(FairseqError::ByteOrder(String::from_utf8_lossy(other).into_owned())),
+            other => Err(FairseqError::ByteOrder(
+                String::from_utf8_lossy(other).into_owned(),
+            )),
         }
     }
 

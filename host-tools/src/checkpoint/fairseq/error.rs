@@ -24,7 +24,9 @@ pub enum FairseqError {
         cause: std::io::Error,
     },
     /// The zip archive was not written by `torch.save`, or lost a part.
-    #[error("the zip archive has no {entry}: not a file written by torch.save, or an incomplete one")]
+    #[error(
+        "the zip archive has no {entry}: not a file written by torch.save, or an incomplete one"
+    )]
     MissingEntry {
         /// Name in the archive.
         entry: String,
@@ -50,7 +52,9 @@ pub enum FairseqError {
         expected: u64,
     },
     /// Written on a big-endian machine.
-    #[error("the numbers are stored as {0:?}, expected \"little\" endian; save it again on an ordinary machine")]
+    #[error(
+        "the numbers are stored as {0:?}, expected \"little\" endian; save it again on an ordinary machine"
+    )]
     ByteOrder(String),
     /// The description of the contents is damaged.
     #[error("{0}")]
@@ -119,7 +123,9 @@ pub enum FairseqError {
     )]
     HeadDiffers,
     /// The tensors together are larger than the file, which therefore lies.
-    #[error("the tensors take {bytes} bytes, but the file has only {file}: several share the same data, which no TNN does")]
+    #[error(
+        "the tensors take {bytes} bytes, but the file has only {file}: several share the same data, which no TNN does"
+    )]
     SharedData {
         /// Bytes of all tensors.
         bytes: u64,
@@ -144,7 +150,9 @@ pub enum TensorError {
         found: String,
     },
     /// More elements than its storage has.
-    #[error("shape {shape:?} with strides {strides:?} at offset {offset} does not fit its storage of {storage} numbers")]
+    #[error(
+        "shape {shape:?} with strides {strides:?} at offset {offset} does not fit its storage of {storage} numbers"
+    )]
     Layout {
         /// Dimensions.
         shape: Vec<usize>,

@@ -14,7 +14,7 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod writer;
+pub(super) mod writer;
 
 pub use error::{FairseqError, TensorError};
 
@@ -52,7 +52,9 @@ pub fn read<R: Read + Seek>(
     };
     let mut archive = Archive::open(reader).map_err(fairseq)?;
     let bytes = archive.pickle().map_err(fairseq)?;
-    let pickle = pickle::parse(&bytes).map_err(FairseqError::Pickle).map_err(fairseq)?;
+    let pickle = pickle::parse(&bytes)
+        .map_err(FairseqError::Pickle)
+        .map_err(fairseq)?;
     let network = Network::describe(&pickle).map_err(fairseq)?;
     network.compare(path)?;
     let tensors = network.load(&mut archive).map_err(fairseq)?;
@@ -103,7 +105,11 @@ impl Network {
         // First: sizes out of range must not become lists of tensors.
         self.config.validate().map_err(config_error)?;
         let mut found = self.unknown.clone();
-        found.extend(self.parameters.iter().map(|(name, t)| (name.clone(), t.listed())));
+        found.extend(
+            self.parameters
+                .iter()
+                .map(|(name, t)| (name.clone(), t.listed())),
+        );
         tensors::compare(&expected_tensors(&self.config), &found).map_err(|problems| {
             CheckpointError::Tensors {
                 path: path.to_owned(),
@@ -118,7 +124,10 @@ impl Network {
         archive: &mut Archive<R>,
     ) -> Result<BTreeMap<String, ArrayD<f32>>, FairseqError> {
         let second_head = self.second_head.iter().map(|tensor| (HEAD, tensor));
-        let parameters = self.parameters.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        let parameters = self
+            .parameters
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor));
         let mut wanted: Vec<(&str, &Tensor)> = parameters.chain(second_head).collect();
         check_total(&wanted, archive.len)?;
         wanted.sort_by_key(|(_, tensor)| &tensor.key);
@@ -132,7 +141,9 @@ impl Network {
         }
         match arrays.remove(HEAD) {
             Some(head) if !self.config.tie_embeddings => drop(arrays.insert(HEAD.to_owned(), head)),
-            Some(head) if arrays.get(EMBED) != Some(&head) => return Err(FairseqError::HeadDiffers),
+            Some(head) if arrays.get(EMBED) != Some(&head) => {
+                return Err(FairseqError::HeadDiffers);
+            }
             _ => (),
         }
         Ok(arrays)
@@ -176,11 +187,13 @@ fn collect(model: Mapping) -> Result<Collected, FairseqError> {
 }
 
 fn embeddings(parameters: &BTreeMap<String, Tensor>) -> Result<Embeddings, FairseqError> {
-    let embed = parameters.get(EMBED).ok_or_else(|| FairseqError::Structure {
-        place: "model.decoder.embed_tokens.weight".to_owned(),
-        found: "missing".to_owned(),
-        expected: "the token embedding of a decoder-only language model",
-    })?;
+    let embed = parameters
+        .get(EMBED)
+        .ok_or_else(|| FairseqError::Structure {
+            place: "model.decoder.embed_tokens.weight".to_owned(),
+            found: "missing".to_owned(),
+            expected: "the token embedding of a decoder-only language model",
+        })?;
     Ok(Embeddings {
         vocab_size: embed.shape.first().copied().unwrap_or(0),
         share_data: parameters.get(HEAD) == Some(embed),
@@ -194,7 +207,9 @@ fn check_total(wanted: &[(&str, &Tensor)], file: u64) -> Result<(), FairseqError
         let stored = tensor.stored.as_ref().map_or(0, |stored| stored.bytes());
         (tensor.len() as u64).saturating_mul(stored as u64)
     };
-    let bytes = wanted.iter().fold(0u64, |sum, (_, tensor)| sum.saturating_add(bytes(tensor)));
+    let bytes = wanted
+        .iter()
+        .fold(0u64, |sum, (_, tensor)| sum.saturating_add(bytes(tensor)));
     if bytes > file {
         return Err(FairseqError::SharedData { bytes, file });
     }

@@ -43,7 +43,10 @@ fn layer(rest: &str) -> Meaning {
     let renamed = rest.split_once('.').and_then(|(index, part)| {
         let mut parts = PARTS.iter();
         parts.find_map(|(theirs, ours)| {
-            Some(format!("layers.{index}.{ours}{}", part.strip_prefix(theirs)?))
+            Some(format!(
+                "layers.{index}.{ours}{}",
+                part.strip_prefix(theirs)?
+            ))
         })
     });
     renamed.map_or(Meaning::Unknown, Meaning::Parameter)
@@ -59,15 +62,32 @@ mod tests {
             ("decoder.embed_tokens.weight", "embed.weight"),
             ("decoder.output_projection.weight", "head.weight"),
             ("decoder.layer_norm.bias", "final_norm.bias"),
-            ("decoder.layers.11.self_attn.gtu.toep.rpe.layers.0.2.weight", "layers.11.token_mixer.toep.rpe.layers.0.2.weight"),
-            ("decoder.layers.0.glu.l3.bias", "layers.0.feature_mixer.l3.bias"),
-            ("decoder.layers.0.self_attn_layer_norm.scale", "layers.0.token_norm.scale"),
-            ("decoder.layers.0.final_layer_norm.weight", "layers.0.feature_norm.weight"),
+            (
+                "decoder.layers.11.self_attn.gtu.toep.rpe.layers.0.2.weight",
+                "layers.11.token_mixer.toep.rpe.layers.0.2.weight",
+            ),
+            (
+                "decoder.layers.0.glu.l3.bias",
+                "layers.0.feature_mixer.l3.bias",
+            ),
+            (
+                "decoder.layers.0.self_attn_layer_norm.scale",
+                "layers.0.token_norm.scale",
+            ),
+            (
+                "decoder.layers.0.final_layer_norm.weight",
+                "layers.0.feature_norm.weight",
+            ),
         ] {
             assert_eq!(meaning(theirs), Meaning::Parameter(ours.to_owned()));
         }
         assert_eq!(meaning("decoder.version"), Meaning::Bookkeeping);
-        for unknown in ["encoder.layers.0.glu.l1.weight", "decoder.layers.0.self_attn.k_proj.weight", "decoder.layers.x", "decoder.project_in_dim.weight"] {
+        for unknown in [
+            "encoder.layers.0.glu.l1.weight",
+            "decoder.layers.0.self_attn.k_proj.weight",
+            "decoder.layers.x",
+            "decoder.project_in_dim.weight",
+        ] {
             assert_eq!(meaning(unknown), Meaning::Unknown);
         }
     }

@@ -31,7 +31,9 @@ impl<'a> Options<'a> {
     pub fn get(self, option: &str) -> Option<Node<'a>> {
         let node = self.model.get(option)?;
         // Hydra leaves options that belong to other sections as references.
-        let reference = node.str().and_then(|text| text.strip_prefix("${")?.strip_suffix('}'));
+        let reference = node
+            .str()
+            .and_then(|text| text.strip_prefix("${")?.strip_suffix('}'));
         match reference {
             Some(path) => self.follow(path),
             None => Some(node),
@@ -122,11 +124,12 @@ pub(super) fn as_mapping<'a>(
     place: &str,
     node: Option<Node<'a>>,
 ) -> Result<Mapping<'a>, FairseqError> {
-    node.and_then(Node::mapping).ok_or_else(|| FairseqError::Structure {
-        place: place.to_owned(),
-        found: node.map_or_else(|| "missing".to_owned(), Node::describe),
-        expected: "a dict or a Namespace of fairseq",
-    })
+    node.and_then(Node::mapping)
+        .ok_or_else(|| FairseqError::Structure {
+            place: place.to_owned(),
+            found: node.map_or_else(|| "missing".to_owned(), Node::describe),
+            expected: "a dict or a Namespace of fairseq",
+        })
 }
 
 fn type_error(option: &str, node: Node, expected: &'static str) -> FairseqError {

@@ -65,7 +65,9 @@ pub(super) fn config(options: Options, embeddings: &Embeddings) -> Result<Config
 /// The first version of the layers (`tnn_lm`) must be refused by name: its tensors are called the same and
 /// have the same shapes, but it normalises twice and adds the normalised input.
 pub(super) fn arch(options: Options) -> Result<String, FairseqError> {
-    let name = ["arch", "_name"].into_iter().find_map(|option| options.get(option)?.str());
+    let name = ["arch", "_name"]
+        .into_iter()
+        .find_map(|option| options.get(option)?.str());
     let arch = name.ok_or_else(|| missing("arch"))?.to_owned();
     let why = if arch.starts_with("tnn_v2") {
         return Ok(arch);
@@ -90,7 +92,11 @@ fn toeplitz(options: Options) -> Result<ToeplitzConfig, FairseqError> {
         decay,
         learned_decay,
         // A fixed gamma is read from the tensors.
-        decay_floor: if learned_decay { options.number("gamma", 0.99)? } else { 0.0 },
+        decay_floor: if learned_decay {
+            options.number("gamma", 0.99)?
+        } else {
+            0.0
+        },
         act: activation(options, "act_type", "none")?,
         residual: options.switch("residual", false)?,
         normalize: options.switch("normalize", false)?,
@@ -129,7 +135,11 @@ fn final_norm(options: Options, prenorm: bool) -> Result<Norm, FairseqError> {
     }
     match norm(options, "final_layernorm", "layernorm")? {
         known @ (Norm::LayerNorm | Norm::SimpleRmsNorm) => Ok(known),
-        _ => Err(refuse(options, "final_layernorm", "the decoder knows layernorm and simplermsnorm")),
+        _ => Err(refuse(
+            options,
+            "final_layernorm",
+            "the decoder knows layernorm and simplermsnorm",
+        )),
     }
 }
 
@@ -140,7 +150,11 @@ fn norm(options: Options, option: &str, default: &'static str) -> Result<Norm, F
         "gatedrmsnorm" => Ok(Norm::GatedRmsNorm),
         "scalenorm" => Ok(Norm::ScaleNorm),
         "layernorm" => Ok(Norm::LayerNorm),
-        _ => Err(refuse(options, option, "no norm of the TNN layers has this name")),
+        _ => Err(refuse(
+            options,
+            option,
+            "no norm of the TNN layers has this name",
+        )),
     }
 }
 
@@ -164,13 +178,19 @@ fn activation(
             option,
             "fairseq subtracts the largest value before this exp, so that channels depend on each other",
         )),
-        _ => Err(refuse(options, option, "no supported activation has this name")),
+        _ => Err(refuse(
+            options,
+            option,
+            "no supported activation has this name",
+        )),
     }
 }
 
 fn train_len(options: Options) -> Result<usize, FairseqError> {
     for option in ["tokens_per_sample", "max_target_positions"] {
-        let found = options.get(option).or_else(|| options.in_section("task", option));
+        let found = options
+            .get(option)
+            .or_else(|| options.in_section("task", option));
         if let Some(node) = found.filter(|node| !is_none(*node)) {
             return count(option, node);
         }
@@ -200,9 +220,12 @@ fn refuse_unknown_mathematics(options: Options) -> Result<(), FairseqError> {
     }
     for (option, why) in [
         ("adaptive_softmax_cutoff", "needs an adaptive softmax"),
-        ("decoder_layers_to_keep", "the file may hold layers that are to be left out"),
+        (
+            "decoder_layers_to_keep",
+            "the file may hold layers that are to be left out",
+        ),
     ] {
-        if options.is_set(option) && options.name(option, "")? != "" {
+        if options.is_set(option) && !options.name(option, "")?.is_empty() {
             return Err(refuse(options, option, why));
         }
     }
@@ -216,13 +239,20 @@ fn refuse_unknown_mathematics(options: Options) -> Result<(), FairseqError> {
     }
     // fairseq takes the biases of the GLU only, so neither setting of `Config::bias` describes it.
     if !options.switch("bias", true)? {
-        return Err(refuse(options, "bias", "the GLU has no biases but the other maps have"));
+        return Err(refuse(
+            options,
+            "bias",
+            "the GLU has no biases but the other maps have",
+        ));
     }
     refuse_positions(options)
 }
 
 fn refuse_positions(options: Options) -> Result<(), FairseqError> {
-    let without = ["no_token_positional_embeddings", "no_decoder_token_positional_embeddings"];
+    let without = [
+        "no_token_positional_embeddings",
+        "no_decoder_token_positional_embeddings",
+    ];
     for option in without {
         if options.switch(option, false)? {
             return Ok(());
@@ -244,7 +274,9 @@ fn refuse_projections(options: Options, dim: usize) -> Result<(), FairseqError> 
 }
 
 fn refuse(options: Options, option: &str, why: &'static str) -> FairseqError {
-    let value = options.get(option).map_or_else(|| "absent".to_owned(), |node| node.describe());
+    let value = options
+        .get(option)
+        .map_or_else(|| "absent".to_owned(), |node| node.describe());
     FairseqError::Option {
         option: option.to_owned(),
         value,

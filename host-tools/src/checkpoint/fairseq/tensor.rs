@@ -168,10 +168,12 @@ impl Tensor {
 }
 
 fn size(node: Node, part: &'static str) -> Result<usize, TensorError> {
-    node.int().and_then(|int| usize::try_from(int).ok()).ok_or_else(|| TensorError::Part {
-        part,
-        found: node.describe(),
-    })
+    node.int()
+        .and_then(|int| usize::try_from(int).ok())
+        .ok_or_else(|| TensorError::Part {
+            part,
+            found: node.describe(),
+        })
 }
 
 fn sizes(node: Node, part: &'static str) -> Result<Vec<usize>, TensorError> {
@@ -182,14 +184,18 @@ fn sizes(node: Node, part: &'static str) -> Result<Vec<usize>, TensorError> {
     // A torch.Size is pickled as itself or as a tuple.
     let node = match node.value() {
         Value::Object(_) => match node.call() {
-            Some((("torch", "Size"), args)) => {
-                args.elements().and_then(|mut a| a.next()).ok_or_else(found)?
-            }
+            Some((("torch", "Size"), args)) => args
+                .elements()
+                .and_then(|mut a| a.next())
+                .ok_or_else(found)?,
             _ => return Err(found()),
         },
         _ => node,
     };
-    node.elements().ok_or_else(found)?.map(|element| size(element, part)).collect()
+    node.elements()
+        .ok_or_else(found)?
+        .map(|element| size(element, part))
+        .collect()
 }
 
 fn stored_type(class: (&str, &str)) -> Result<StoredType, String> {
@@ -224,9 +230,15 @@ mod tests {
         // Rows 1.. of a 4 x 3 matrix, transposed.
         let view = tensor(12, 3, &[3, 3], &[1, 3]);
         view.check_layout().unwrap();
-        assert_eq!(view.gather(&storage), [3., 6., 9., 4., 7., 10., 5., 8., 11.]);
+        assert_eq!(
+            view.gather(&storage),
+            [3., 6., 9., 4., 7., 10., 5., 8., 11.]
+        );
         assert_eq!(tensor(12, 11, &[], &[]).gather(&storage), [11.]);
-        assert_eq!(tensor(12, 7, &[1, 2], &[usize::MAX, 4]).gather(&storage), [7., 11.]);
+        assert_eq!(
+            tensor(12, 7, &[1, 2], &[usize::MAX, 4]).gather(&storage),
+            [7., 11.]
+        );
         assert!(tensor(12, 12, &[0, 5], &[5, 1]).gather(&storage).is_empty());
     }
 
@@ -244,7 +256,10 @@ mod tests {
             (12, &[], &[]),
         ] {
             let view = tensor(12, offset, shape, strides);
-            assert!(matches!(view.check_layout(), Err(TensorError::Layout { .. })), "{view:?}");
+            assert!(
+                matches!(view.check_layout(), Err(TensorError::Layout { .. })),
+                "{view:?}"
+            );
         }
     }
 

@@ -37,7 +37,10 @@ pub struct PyTensor {
 
 /// Keys and values out of a list of pairs.
 pub fn entries<const N: usize>(pairs: [(&str, Py); N]) -> Vec<(String, Py)> {
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    pairs
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 impl Py {
@@ -168,7 +171,8 @@ impl PtFile {
     /// Adds a contiguous tensor.
     pub fn push(&mut self, name: &str, stored: StoredType, shape: &[usize], numbers: &[f32]) {
         let key = self.entries.len().to_string();
-        self.entries.push((format!("data/{key}"), encode(stored, numbers)));
+        self.entries
+            .push((format!("data/{key}"), encode(stored, numbers)));
         let mut strides = vec![1; shape.len()];
         for axis in (1..shape.len()).rev() {
             strides[axis - 1] = strides[axis] * shape[axis];
@@ -202,13 +206,19 @@ impl PtFile {
         let cfg = entries([
             ("_name", Py::None),
             ("model", Py::Namespace(self.options.clone())),
-            ("task", Py::Dict(entries([("tokens_per_sample", Py::Int(77))]))),
+            (
+                "task",
+                Py::Dict(entries([("tokens_per_sample", Py::Int(77))])),
+            ),
         ]);
         Py::Dict(entries([
             ("args", Py::None),
             ("cfg", Py::Dict(cfg)),
             ("model", Py::OrderedDict(self.model.clone())),
-            ("extra_state", Py::Foreign("fairseq.meters", "StopwatchMeter")),
+            (
+                "extra_state",
+                Py::Foreign("fairseq.meters", "StopwatchMeter"),
+            ),
         ]))
     }
 
@@ -220,10 +230,12 @@ impl PtFile {
     /// The file with other pickled contents.
     pub fn bytes_with(&self, contents: &Py) -> Vec<u8> {
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-        let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        let stored =
+            SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
         let pickle = ("data.pkl".to_owned(), contents.pickle());
         for (name, bytes) in std::iter::once(&pickle).chain(&self.entries) {
-            zip.start_file(format!("checkpoint_best/{name}"), stored).unwrap();
+            zip.start_file(format!("checkpoint_best/{name}"), stored)
+                .unwrap();
             zip.write_all(bytes).unwrap();
         }
         zip.finish().unwrap().into_inner()
@@ -244,8 +256,12 @@ pub fn encode(stored: StoredType, numbers: &[f32]) -> Vec<u8> {
     let numbers = numbers.iter();
     match stored {
         StoredType::F32 => numbers.flat_map(|v| v.to_le_bytes()).collect(),
-        StoredType::F16 => numbers.flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect(),
-        StoredType::Bf16 => numbers.flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect(),
+        StoredType::F16 => numbers
+            .flat_map(|&v| f16::from_f32(v).to_le_bytes())
+            .collect(),
+        StoredType::Bf16 => numbers
+            .flat_map(|&v| bf16::from_f32(v).to_le_bytes())
+            .collect(),
         StoredType::F64 => numbers.flat_map(|&v| f64::from(v).to_le_bytes()).collect(),
     }
 }
@@ -261,4 +277,35 @@ pub fn fairseq_name(native: &str) -> String {
         .replace("embed.", "embed_tokens.")
         .replace("head.", "output_projection.");
     format!("decoder.{renamed}")
+}
+
+/// The options that fairseq would write for `small_fairseq_config`.
+pub fn small_options(layers: usize) -> Vec<(String, Py)> {
+    entries([
+        ("arch", Py::Str("tnn_v2_decay_99_post")),
+        ("decoder_embed_dim", Py::Int(6)),
+        ("decoder_layers", Py::Int(layers as i64)),
+        ("decoder_attention_heads", Py::Int(5)),
+        ("decoder_normalize_before", Py::Bool(false)),
+        ("no_token_positional_embeddings", Py::Bool(true)),
+        ("causal", Py::Bool(false)),
+        ("expand_ratio", Py::Float(2.7)),
+        ("glu_dim", Py::Int(8)),
+        ("norm_type", Py::Str("layernorm")),
+        ("act_fun", Py::Str("gelu")),
+        ("glu_act", Py::Str("1+elu")),
+        ("fina_act", Py::Str("leak")),
+        ("use_norm", Py::Bool(true)),
+        ("rpe_embedding", Py::Int(4)),
+        ("rpe_layers", Py::Int(1)),
+        ("rpe_act", Py::Str("silu")),
+        ("par_type", Py::Int(2)),
+        ("use_multi_decay", Py::Bool(true)),
+        ("gamma", Py::Float(0.9)),
+        ("act_type", Py::Str("elu")),
+        ("residual", Py::Bool(true)),
+        ("normalize", Py::Bool(true)),
+        ("tokens_per_sample", Py::Int(33)),
+        ("max_target_positions", Py::Int(1024)),
+    ])
 }

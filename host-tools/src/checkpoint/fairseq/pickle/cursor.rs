@@ -21,7 +21,9 @@ impl<'a> Cursor<'a> {
     /// The next `count` bytes. `count` may be anything a file claims.
     pub fn take(&mut self, count: u64) -> Result<&'a [u8], PickleErrorKind> {
         let rest = &self.bytes[self.at..];
-        let taken = usize::try_from(count).ok().and_then(|count| rest.get(..count));
+        let taken = usize::try_from(count)
+            .ok()
+            .and_then(|count| rest.get(..count));
         let taken = taken.ok_or(PickleErrorKind::Truncated {
             needed: count,
             left: rest.len(),
@@ -33,7 +35,9 @@ impl<'a> Cursor<'a> {
     /// The next `N` bytes as an array.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], PickleErrorKind> {
         let taken = self.take(N as u64)?;
-        Ok(taken.try_into().expect("take gives as many bytes as asked for"))
+        Ok(taken
+            .try_into()
+            .expect("take gives as many bytes as asked for"))
     }
 
     pub fn u8(&mut self) -> Result<u8, PickleErrorKind> {
@@ -52,10 +56,12 @@ impl<'a> Cursor<'a> {
     pub fn line(&mut self) -> Result<&'a [u8], PickleErrorKind> {
         let rest = &self.bytes[self.at..];
         let end = rest.iter().position(|&byte| byte == b'\n');
-        let line = end.map(|end| &rest[..end]).ok_or(PickleErrorKind::Truncated {
-            needed: rest.len() as u64 + 1,
-            left: rest.len(),
-        })?;
+        let line = end
+            .map(|end| &rest[..end])
+            .ok_or(PickleErrorKind::Truncated {
+                needed: rest.len() as u64 + 1,
+                left: rest.len(),
+            })?;
         self.at += line.len() + 1;
         Ok(line)
     }

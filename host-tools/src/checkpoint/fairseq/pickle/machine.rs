@@ -263,7 +263,10 @@ impl<'a> Machine<'a> {
         } else {
             let name = self.pop()?;
             let module = self.pop()?;
-            match (&self.values[module.0 as usize], &self.values[name.0 as usize]) {
+            match (
+                &self.values[module.0 as usize],
+                &self.values[name.0 as usize],
+            ) {
                 (Value::Str(module), Value::Str(name)) => (module.clone(), name.clone()),
                 _ => return Err(Kind::Name),
             }
@@ -354,7 +357,9 @@ fn pairs(items: &[ValueId]) -> Step<Vec<(ValueId, ValueId)>> {
 }
 
 fn name(bytes: &[u8]) -> Step<Box<str>> {
-    std::str::from_utf8(bytes).map(Into::into).map_err(|_| Kind::Name)
+    std::str::from_utf8(bytes)
+        .map(Into::into)
+        .map_err(|_| Kind::Name)
 }
 
 fn wrong_target(expected: &'static str, found: &Value) -> Kind {

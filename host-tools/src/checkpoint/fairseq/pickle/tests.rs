@@ -24,15 +24,39 @@ fn every_protocol_of_cpython_gives_the_same_values() {
         let flags: Vec<&Value> = get("flags").elements().unwrap().map(Node::value).collect();
         assert_eq!(flags, [&Value::Bool(true), &Value::Bool(false)]);
         let (low, high) = (i64::from(i32::MIN), i64::from(i32::MAX));
-        let want = [0, 255, 256, 65_535, 65_536, -1, high, low, 1 << 40, i64::MIN, i64::MAX];
+        let want = [
+            0,
+            255,
+            256,
+            65_535,
+            65_536,
+            -1,
+            high,
+            low,
+            1 << 40,
+            i64::MIN,
+            i64::MAX,
+        ];
         assert_eq!(integers(get("integers")), want);
-        assert!(get("huge").elements().unwrap().all(|n| n.value() == &Value::BigInt));
+        assert!(
+            get("huge")
+                .elements()
+                .unwrap()
+                .all(|n| n.value() == &Value::BigInt)
+        );
         let floats: Vec<&Value> = get("floats").elements().unwrap().map(Node::value).collect();
         assert_eq!(floats, [&Value::Float(0.1), &Value::Float(f64::INFINITY)]);
-        let texts: Vec<_> = get("texts").elements().unwrap().map(|n| n.str().unwrap()).collect();
+        let texts: Vec<_> = get("texts")
+            .elements()
+            .unwrap()
+            .map(|n| n.str().unwrap())
+            .collect();
         assert_eq!(texts, ["", "Töplitz", &"x".repeat(300)]);
         let tuples: Vec<_> = get("tuples").elements().unwrap().map(integers).collect();
-        assert_eq!(tuples, [vec![1], vec![1, 2], vec![1, 2, 3], vec![1, 2, 3, 4]]);
+        assert_eq!(
+            tuples,
+            [vec![1], vec![1, 2], vec![1, 2, 3], vec![1, 2, 3, 4]]
+        );
         assert_eq!(get("class").global(), Some(("collections", "OrderedDict")));
     }
 }
@@ -42,7 +66,13 @@ fn objects_are_described_and_not_made() {
     for bytes in BY_CPYTHON {
         let pickle = parse(bytes).unwrap();
         let dict = pickle.root().mapping().unwrap();
-        let ordered: Vec<_> = dict.get("ordered").unwrap().mapping().unwrap().iter().collect();
+        let ordered: Vec<_> = dict
+            .get("ordered")
+            .unwrap()
+            .mapping()
+            .unwrap()
+            .iter()
+            .collect();
         assert_eq!((ordered[0].0, ordered[0].1.int()), ("first", Some(1)));
         // The memo gives the one list that both refer to.
         let shared = dict.get("shared").unwrap();
@@ -69,15 +99,33 @@ fn damage_is_named() {
         (b"", Kind::Truncated { needed: 1, left: 0 }),
         (b"\x80\x02}", Kind::Truncated { needed: 1, left: 0 }),
         (b"\x80\x09.", Kind::Protocol(9)),
-        (b"\x80\x02X\xff\xff\xff\xffab", Kind::Truncated { needed: 0xffff_ffff, left: 2 }),
-        (b"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xffa", Kind::Truncated { needed: u64::MAX, left: 1 }),
+        (
+            b"\x80\x02X\xff\xff\xff\xffab",
+            Kind::Truncated {
+                needed: 0xffff_ffff,
+                left: 2,
+            },
+        ),
+        (
+            b"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xffa",
+            Kind::Truncated {
+                needed: u64::MAX,
+                left: 1,
+            },
+        ),
         (b"\x80\x02cos", Kind::Truncated { needed: 3, left: 2 }),
         (b"\x80\x02.", Kind::EmptyStack),
         (b"\x80\x02N(R.", Kind::EmptyStack),
         (b"\x80\x02t.", Kind::NoMark),
         (b"\x80\x02h\x05.", Kind::Memo(5)),
         (b"\x80\x02}(Nu.", Kind::OddEntries),
-        (b"\x80\x02KaKbb.", Kind::Target { expected: "an object", found: "an integer" }),
+        (
+            b"\x80\x02KaKbb.",
+            Kind::Target {
+                expected: "an object",
+                found: "an integer",
+            },
+        ),
         (b"\x80\x05NN\x93.", Kind::Name),
         (b"\x80\x02I1\n.", Kind::Opcode { opcode: b'I' }),
     ];
@@ -98,8 +146,14 @@ fn instructions_without_end_are_stopped() {
 fn visit(pickle: &Pickle) {
     for (key, node) in pickle.root().mapping().into_iter().flat_map(Mapping::iter) {
         assert!(key.len() <= MAX_BYTES && !node.describe().is_empty());
-        node.elements().into_iter().flatten().for_each(|n| drop(n.describe()));
-        node.mapping().into_iter().flat_map(Mapping::iter).for_each(|(_, n)| drop(n.describe()));
+        node.elements()
+            .into_iter()
+            .flatten()
+            .for_each(|n| drop(n.describe()));
+        node.mapping()
+            .into_iter()
+            .flat_map(Mapping::iter)
+            .for_each(|(_, n)| drop(n.describe()));
     }
 }
 

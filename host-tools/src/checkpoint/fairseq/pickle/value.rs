@@ -222,12 +222,17 @@ impl<'a> Mapping<'a> {
     pub fn get(self, key: &str) -> Option<Node<'a>> {
         let found = self.entries.iter().rev();
         let node = |id| self.pickle.node(id);
-        found.copied().find(|&(k, _)| node(k).str() == Some(key)).map(|(_, v)| node(v))
+        found
+            .copied()
+            .find(|&(k, _)| node(k).str() == Some(key))
+            .map(|(_, v)| node(v))
     }
 
     /// All entries whose key is a string, in order.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
         let node = move |id| self.pickle.node(id);
-        self.entries.iter().filter_map(move |&(k, v)| Some((node(k).str()?, node(v))))
+        self.entries
+            .iter()
+            .filter_map(move |&(k, v)| Some((node(k).str()?, node(v))))
     }
 }
