@@ -12,6 +12,8 @@ mod expected;
 pub mod fairseq;
 mod folder;
 mod save;
+#[cfg(test)]
+mod seeds;
 mod tensors;
 #[cfg(test)]
 mod testing;

@@ -55,7 +55,8 @@ impl fmt::Display for TensorProblem {
             Self::Extra { name, found } => {
                 write!(
                     f,
-                    "unknown {name}: shape {found:?}, no such tensor in this configuration"
+                    "unknown {}: shape {found:?}, no such tensor in this configuration",
+                    name.escape_debug() // not a name of ours: it may hold anything
                 )
             }
             Self::Shape {

@@ -1,7 +1,7 @@
 //! A small network with every unusual option, for the tests of this module.
 
 use super::config::{
-    Activation, FORMAT, Norm, RpeInput, Task, ToeplitzConfig, ToeplitzKind, VERSION,
+    Activation, FORMAT, Norm, NormPosition, RpeInput, Task, ToeplitzConfig, ToeplitzKind, VERSION,
 };
 use super::{Checkpoint, Config, expected_tensors};
 use ndarray::{ArrayD, IxDyn};
@@ -46,6 +46,17 @@ pub fn small_config() -> Config {
         },
         train_len: 33,
     }
+}
+
+/// `small_config` as far as fairseq can express it.
+pub fn small_fairseq_config() -> Config {
+    let mut config = small_config();
+    config.task = Task::CausalLm;
+    config.norm_position = Some(NormPosition::PostResidual);
+    config.final_norm = Norm::None;
+    config.toeplitz.rpe_norm = config.norm;
+    config.embed_scale = 6f64.sqrt();
+    config
 }
 
 /// A checkpoint whose tensors are all different and use all bits of an f32.

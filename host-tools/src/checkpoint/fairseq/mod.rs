@@ -14,7 +14,7 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod writer;
+pub(super) mod writer;
 
 pub use error::{FairseqError, TensorError};
 

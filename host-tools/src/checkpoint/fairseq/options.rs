@@ -225,7 +225,7 @@ fn refuse_unknown_mathematics(options: Options) -> Result<(), FairseqError> {
             "the file may hold layers that are to be left out",
         ),
     ] {
-        if options.is_set(option) && options.name(option, "")? != "" {
+        if options.is_set(option) && !options.name(option, "")?.is_empty() {
             return Err(refuse(options, option, why));
         }
     }

@@ -1,11 +1,11 @@
 //! Whole `.pt` files: fairseq's own, variants with every option, damaged and hostile ones.
 
 use super::super::config::{
-    Activation, FORMAT, Norm, NormPosition, RpeInput, Task, ToeplitzConfig, ToeplitzKind, VERSION,
+    Activation, FORMAT, Norm, RpeInput, Task, ToeplitzConfig, ToeplitzKind, VERSION,
 };
-use super::super::testing::{small_checkpoint, small_config};
+use super::super::testing::{small_checkpoint, small_config, small_fairseq_config};
 use super::super::{TensorProblem, TensorProblems};
-use super::writer::{PtFile, Py, entries};
+use super::writer::{PtFile, Py, entries, small_options};
 use super::*;
 use proptest::prelude::*;
 use std::io::Cursor;
@@ -120,42 +120,11 @@ fn file_of_fairseq_itself_loads() {
     assert!(origin.stored_types.keys().eq(checkpoint.tensors.keys()));
 }
 
-/// A network with the options of `small_config` as far as fairseq has them: it must come back whole.
+/// A network with hardly an option at its default, and its file.
 fn unusual() -> (Checkpoint, PtFile) {
-    let mut config = small_config();
-    config.task = Task::CausalLm;
-    config.norm_position = Some(NormPosition::PostResidual);
-    config.final_norm = Norm::None;
-    config.toeplitz.rpe_norm = config.norm;
-    config.embed_scale = 6f64.sqrt();
+    let config = small_fairseq_config();
     let checkpoint = small_checkpoint(config);
-    let options = entries([
-        ("arch", Py::Str("tnn_v2_decay_99_post")),
-        ("decoder_embed_dim", Py::Int(6)),
-        ("decoder_layers", Py::Int(2)),
-        ("decoder_attention_heads", Py::Int(5)),
-        ("decoder_normalize_before", Py::Bool(false)),
-        ("no_token_positional_embeddings", Py::Bool(true)),
-        ("causal", Py::Bool(false)),
-        ("expand_ratio", Py::Float(2.7)),
-        ("glu_dim", Py::Int(8)),
-        ("norm_type", Py::Str("layernorm")),
-        ("act_fun", Py::Str("gelu")),
-        ("glu_act", Py::Str("1+elu")),
-        ("fina_act", Py::Str("leak")),
-        ("use_norm", Py::Bool(true)),
-        ("rpe_embedding", Py::Int(4)),
-        ("rpe_layers", Py::Int(1)),
-        ("rpe_act", Py::Str("silu")),
-        ("par_type", Py::Int(2)),
-        ("use_multi_decay", Py::Bool(true)),
-        ("gamma", Py::Float(0.9)),
-        ("act_type", Py::Str("elu")),
-        ("residual", Py::Bool(true)),
-        ("normalize", Py::Bool(true)),
-        ("tokens_per_sample", Py::Int(33)),
-        ("max_target_positions", Py::Int(1024)),
-    ]);
+    let options = small_options(checkpoint.config.layers);
     let file = PtFile::new(&checkpoint, StoredType::F32, options);
     (checkpoint, file)
 }
@@ -360,7 +329,8 @@ fn tensors_that_do_not_fit_are_all_named() {
     let (_, mut file) = unusual();
     file.model
         .retain(|(name, _)| name != "decoder.layers.1.glu.l2.bias");
-    file.tensor("decoder.layers.0.self_attn.gtu.o.weight").shape = vec![15, 6];
+    let misshapen = file.tensor("decoder.layers.0.self_attn.gtu.o.weight");
+    (misshapen.shape, misshapen.strides) = (vec![15, 6], vec![6, 1]);
     file.tensor("decoder.layers.0.self_attn.gtu.o.bias").class = "LongStorage";
     file.push(
         "decoder.layers.0.encoder_attn.weight",
@@ -427,52 +397,32 @@ fn structures_of_other_programs_are_named() {
 
 #[test]
 fn tensors_that_repeat_data_cannot_fill_the_memory() {
-    // All layers claim the same slice of one storage; the file is smaller than they would be.
-    let (_, mut file) = unusual();
-    let embed = 7 * 6;
-    file.entries.retain(|(name, _)| name == "data/0");
-    let numbers = 32 * 6;
-    file.entries[0].1 = vec![0; numbers * 4];
-    for (_, value) in &mut file.model {
+    let (mut checkpoint, file) = unusual();
+    checkpoint.config.glu_dim = 4000;
+    let checkpoint = small_checkpoint(checkpoint.config);
+    let mut file = PtFile::new(&checkpoint, StoredType::F32, file.options);
+    file.set("glu_dim", Py::Int(4000));
+    assert_eq!(open(&file.bytes()).unwrap().0, checkpoint);
+    // The same network, all maps of its GLUs in one storage.
+    let key = file.tensor("decoder.layers.0.glu.l1.weight").key.clone();
+    for (name, value) in &mut file.model {
         let Py::Tensor(tensor) = value else { panic!() };
-        (tensor.key, tensor.count) = ("0".to_owned(), numbers);
-    }
-    let pad = |file: &mut PtFile, copies: usize| {
-        for i in 0..copies {
-            file.push(
-                &format!("decoder.padding{i}"),
-                StoredType::F32,
-                &[1],
-                &[0.0; 1],
-            );
-        }
-    };
-    pad(&mut file, 0);
-    assert!(embed <= numbers);
-    // The pickle itself makes a small file large enough for a small network, so enlarge the network.
-    file.set("glu_dim", Py::Int(32));
-    for layer in 0..2 {
-        for (map, shape) in [("l1", [32, 6]), ("l2", [32, 6]), ("l3", [6, 32])] {
-            let tensor = file.tensor(&format!("decoder.layers.{layer}.glu.{map}.weight"));
-            (tensor.shape, tensor.strides) = (shape.to_vec(), vec![shape[1], 1]);
-            if map != "l3" {
-                let bias = file.tensor(&format!("decoder.layers.{layer}.glu.{map}.bias"));
-                bias.shape = vec![32];
-            }
+        if name.contains(".glu.") && name.ends_with("weight") && tensor.key != key {
+            file.entries
+                .retain(|(entry, _)| *entry != format!("data/{}", tensor.key));
+            tensor.key.clone_from(&key);
         }
     }
     let bytes = file.bytes();
-    match open(&bytes) {
-        Ok((checkpoint, _)) => assert!(checkpoint.parameters() * 4 <= bytes.len()),
-        Err(CheckpointError::Fairseq {
-            cause:
-                FairseqError::SharedData {
-                    bytes: needed,
-                    file,
-                },
-            ..
-        }) => assert!(needed > file),
-        Err(other) => panic!("{other}"),
+    match refusal(&bytes) {
+        FairseqError::SharedData {
+            bytes: needed,
+            file,
+        } => {
+            assert_eq!(needed, 4 * checkpoint.parameters() as u64);
+            assert_eq!(file, bytes.len() as u64);
+        }
+        other => panic!("{other}"),
     }
 }
 

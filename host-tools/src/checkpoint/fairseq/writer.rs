@@ -278,3 +278,34 @@ pub fn fairseq_name(native: &str) -> String {
         .replace("head.", "output_projection.");
     format!("decoder.{renamed}")
 }
+
+/// The options that fairseq would write for `small_fairseq_config`.
+pub fn small_options(layers: usize) -> Vec<(String, Py)> {
+    entries([
+        ("arch", Py::Str("tnn_v2_decay_99_post")),
+        ("decoder_embed_dim", Py::Int(6)),
+        ("decoder_layers", Py::Int(layers as i64)),
+        ("decoder_attention_heads", Py::Int(5)),
+        ("decoder_normalize_before", Py::Bool(false)),
+        ("no_token_positional_embeddings", Py::Bool(true)),
+        ("causal", Py::Bool(false)),
+        ("expand_ratio", Py::Float(2.7)),
+        ("glu_dim", Py::Int(8)),
+        ("norm_type", Py::Str("layernorm")),
+        ("act_fun", Py::Str("gelu")),
+        ("glu_act", Py::Str("1+elu")),
+        ("fina_act", Py::Str("leak")),
+        ("use_norm", Py::Bool(true)),
+        ("rpe_embedding", Py::Int(4)),
+        ("rpe_layers", Py::Int(1)),
+        ("rpe_act", Py::Str("silu")),
+        ("par_type", Py::Int(2)),
+        ("use_multi_decay", Py::Bool(true)),
+        ("gamma", Py::Float(0.9)),
+        ("act_type", Py::Str("elu")),
+        ("residual", Py::Bool(true)),
+        ("normalize", Py::Bool(true)),
+        ("tokens_per_sample", Py::Int(33)),
+        ("max_target_positions", Py::Int(1024)),
+    ])
+}

@@ -11,7 +11,6 @@
 mod cursor;
 mod error;
 mod machine;
-#[cfg_attr(test, allow(missing_docs))]
 pub(super) mod opcode;
 #[cfg(test)]
 mod tests;
