@@ -2,5 +2,6 @@
 
 pub mod blob;
 pub mod checkpoint;
+pub mod cli;
 pub mod convert;
 pub mod reference;

@@ -1,0 +1,3 @@
+//! The subcommands of `toeplite`, one a file.
+
+pub mod reference;
