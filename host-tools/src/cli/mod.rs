@@ -5,6 +5,7 @@ pub mod eval;
 pub mod input;
 pub mod inspect;
 pub mod output;
+pub mod reference;
 pub mod run;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,7 @@ enum Command {
     Eval(eval::Cmd),
     Inspect(inspect::Cmd),
     Run(run::Cmd),
+    Reference(reference::Cmd),
 }
 
 impl App {
@@ -43,6 +45,7 @@ impl App {
             Command::Eval(c) => c.run(),
             Command::Inspect(c) => c.run(),
             Command::Run(c) => c.run(),
+            Command::Reference(c) => c.run(),
         }
     }
 }

@@ -191,3 +191,53 @@ pub fn argmax(logits: ArrayView1<f32>) -> u32 {
     }
     best as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Network, testing};
+    use super::*;
+    use std::sync::Mutex;
+
+    fn val() -> Vec<u32> {
+        let path = testing::checkpoint_folder("shakespeare-32x2").join("val.txt");
+        let path = if path.exists() {
+            path
+        } else {
+            testing::checkpoint_folder("shakespeare-128x4").join("val.txt")
+        };
+        std::fs::read(path)
+            .unwrap()
+            .into_iter()
+            .map(u32::from)
+            .collect()
+    }
+
+    fn bits(name: &str, window: usize) -> f64 {
+        let network = Network::<f32>::from_checkpoint(&testing::checkpoint(name)).unwrap();
+        let mix = network.trained_mix();
+        let start = std::time::Instant::now();
+        let b = evaluate(&val(), window, network.scorer(&mix), &())
+            .unwrap()
+            .bits_per_token;
+        eprintln!("{name} {window} {b} {:?}", start.elapsed());
+        b
+    }
+
+    #[test]
+    fn bits_per_byte_are_the_official_ones() {
+        for (w, want) in [
+            (512, 2.5782245926546294),
+            (2048, 2.570744380649869),
+            (8192, 2.5687694683607836),
+        ] {
+            assert!((bits("shakespeare-32x2", w) - want).abs() < 1e-5);
+        }
+        for (w, want) in [
+            (512, 2.1902132659605726),
+            (2048, 2.179273924087531),
+            (8192, 2.1759338896413003),
+        ] {
+            assert!((bits("shakespeare-128x4", w) - want).abs() < 1e-5);
+        }
+    }
+}
