@@ -1,6 +1,7 @@
 //! Subcommands, one file each.
 
 pub mod compare;
+pub mod convert;
 pub mod eval;
 pub mod input;
 pub mod inspect;
@@ -30,6 +31,7 @@ Exit codes: 0 done, 1 failed or above a tolerance, 2 wrong arguments.";
 
 #[derive(Subcommand)]
 enum Command {
+    Convert(convert::Cmd),
     Compare(compare::Cmd),
     Eval(eval::Cmd),
     Inspect(inspect::Cmd),
@@ -41,6 +43,7 @@ impl App {
     /// Runs the chosen subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            Command::Convert(c) => c.run(),
             Command::Compare(c) => c.run(),
             Command::Eval(c) => c.run(),
             Command::Inspect(c) => c.run(),
