@@ -1,6 +1,6 @@
 //! `toeplite reference`: the reference modules against a case of known outputs.
 
-use crate::reference::case::{self, Case, Comparison, Module};
+use toeplite_tools::reference::case::{self, Case, Comparison, Module};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
