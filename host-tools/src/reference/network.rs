@@ -2,7 +2,7 @@
 
 use super::layer::Layer;
 use super::mix::{FftMix, Mix, Trained};
-use super::{NormLayer, Params, Real, ReferenceError};
+use super::{Linear, NormLayer, Params, Real, ReferenceError};
 use crate::checkpoint::{Checkpoint, Config};
 use ndarray::Array2;
 
@@ -13,8 +13,7 @@ pub struct Network<T> {
     embed: Array2<T>,
     layers: Vec<Layer<T>>,
     final_norm: NormLayer<T>,
-    /// `[vocab, dim]`.
-    head: Array2<T>,
+    head: Linear<T>,
 }
 
 impl<T: Real> Network<T> {
@@ -27,11 +26,11 @@ impl<T: Real> Network<T> {
         expect_dimensions(config)?;
         let params = Params::new(tensors, "");
         let embed: Array2<T> = params.matrix("embed.weight", config.vocab_size, config.dim)?;
-        let head = if config.tie_embeddings {
-            embed.clone()
+        let head = params.sub(if config.tie_embeddings {
+            "embed"
         } else {
-            params.matrix("head.weight", config.vocab_size, config.dim)?
-        };
+            "head"
+        });
         let layers = (0..config.layers)
             .map(|i| Layer::from_params(config, &params.sub(&format!("layers.{i}"))));
         let final_norm = params.sub("final_norm");
@@ -40,7 +39,7 @@ impl<T: Real> Network<T> {
             embed: embed.mapv_into(|x| x * scale),
             layers: layers.collect::<Result<_, _>>()?,
             final_norm: NormLayer::from_params(config.final_norm, &final_norm, config.dim)?,
-            head,
+            head: Linear::from_params(&head, config.dim, config.vocab_size, false)?,
         })
     }
 
@@ -81,7 +80,7 @@ impl<T: Real> Network<T> {
             x = layer.forward(x, |v| mix.mix(i, v));
         }
         self.final_norm.apply(&mut x);
-        Ok(x.dot(&self.head.t()))
+        Ok(self.head.forward(&x))
     }
 
     /// [`forward`](Self::forward) as a window scorer of [`evaluate`](super::evaluate::evaluate).

@@ -69,8 +69,8 @@ fn compare(output: &'static str, pairs: &[(f64, f64)]) -> Comparison {
 
 enum Built<T> {
     Tno(Toeplitz<T>),
-    Gtu(Gtu<T>),
-    TnnLayer(Layer<T>),
+    Gtu(Box<Gtu<T>>),
+    TnnLayer(Box<Layer<T>>),
 }
 
 impl<T: Real> Built<T> {
@@ -84,8 +84,10 @@ impl<T: Real> Built<T> {
                     Toeplitz::from_params(&config, heads, dim, args.causal, args.bias, &params);
                 Self::Tno(built?)
             }
-            ModuleArgs::Gtu(config) => Self::Gtu(Gtu::from_params(config, &params)?),
-            ModuleArgs::TnnLayer(config) => Self::TnnLayer(Layer::from_params(config, &params)?),
+            ModuleArgs::Gtu(config) => Self::Gtu(Gtu::from_params(config, &params)?.into()),
+            ModuleArgs::TnnLayer(config) => {
+                Self::TnnLayer(Layer::from_params(config, &params)?.into())
+            }
         })
     }
 
