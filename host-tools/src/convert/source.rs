@@ -1,0 +1,125 @@
+//! Where the kernels come from: an RPE network, defined at every lag, or a table.
+
+use ndarray::{Array2, ArrayView2, s};
+use std::ops::Range;
+
+/// The most lags that a conversion looks at when it fits. A decay of .999 has fallen to .017 there,
+/// one of .99 to 1e-18.
+pub const MAX_WINDOW: usize = 4096;
+
+/// What is left of a kernel, relative to its largest coefficient in the same channel, where it
+/// counts as died out.
+const DEAD: f64 = 1e-8;
+
+/// One layer's causal kernels.
+pub trait KernelSource: Sync {
+    /// Channels of the layer.
+    fn channels(&self) -> usize;
+
+    /// The kernels as the layer applies them (decay and kernel activation included) at `lags`,
+    /// `[lags, channels]`.
+    fn kernel(&self, lags: Range<usize>) -> Array2<f64>;
+
+    /// Lags at which the kernels are known; `None` for all of them.
+    fn known_lags(&self) -> Option<usize> {
+        None
+    }
+
+    /// Gamma a channel where `kernel(i) = gamma^i * undecayed(i)`. `None` where there is no decay
+    /// or where it cannot be separated (a kernel activation comes after it).
+    fn decay(&self) -> Option<Vec<f64>> {
+        None
+    }
+}
+
+/// A table `[lags, channels]` of kernels, unknown past its last row.
+impl KernelSource for Array2<f64> {
+    fn channels(&self) -> usize {
+        self.ncols()
+    }
+
+    fn kernel(&self, lags: Range<usize>) -> Array2<f64> {
+        self.slice(s![lags, ..]).to_owned()
+    }
+
+    fn known_lags(&self) -> Option<usize> {
+        Some(self.nrows())
+    }
+}
+
+/// The lags that a fit looks at: from 0 until every channel has died out, at most [`MAX_WINDOW`]
+/// and at most those that are known. `[window, channels]`, at least one lag unless none is known.
+pub fn fit_window(source: &(impl KernelSource + ?Sized)) -> Array2<f64> {
+    let kernel = source.kernel(0..lags_up_to(source, MAX_WINDOW));
+    let alive = alive_lags(kernel.view()).max(1).min(kernel.nrows());
+    kernel.slice(s![..alive, ..]).to_owned()
+}
+
+/// The lags that an error is measured on: the fit's window, or twice as many where the kernel is
+/// still alive at its end and known further on, so that extrapolation shows.
+pub fn measure_window(
+    source: &(impl KernelSource + ?Sized),
+    fitted: ArrayView2<f64>,
+) -> Array2<f64> {
+    if fitted.nrows() < MAX_WINDOW {
+        return fitted.to_owned();
+    }
+    source.kernel(0..lags_up_to(source, 2 * MAX_WINDOW))
+}
+
+/// `lags`, or as many as are known.
+pub fn lags_up_to(source: &(impl KernelSource + ?Sized), lags: usize) -> usize {
+    source.known_lags().map_or(lags, |known| known.min(lags))
+}
+
+/// One more than the last lag at which some channel is above [`DEAD`].
+fn alive_lags(kernel: ArrayView2<f64>) -> usize {
+    let last_alive = |column: ndarray::ArrayView1<f64>| {
+        let largest = column.iter().fold(0.0, |a: f64, x| a.max(x.abs()));
+        let alive = |x: &f64| x.abs() > DEAD * largest;
+        column.iter().rposition(alive).map_or(0, |last| last + 1)
+    };
+    kernel
+        .columns()
+        .into_iter()
+        .map(last_alive)
+        .max()
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Decaying(f64);
+    impl KernelSource for Decaying {
+        fn channels(&self) -> usize {
+            2
+        }
+        fn kernel(&self, lags: Range<usize>) -> Array2<f64> {
+            Array2::from_shape_fn((lags.len(), 2), |(i, c)| {
+                c as f64 * self.0.powf((lags.start + i) as f64)
+            })
+        }
+    }
+
+    #[test]
+    fn window_ends_where_the_kernel_has_died_out() {
+        let window = fit_window(&Decaying(0.99));
+        assert_eq!(window.nrows(), 1833);
+        assert_eq!(measure_window(&Decaying(0.99), window.view()).nrows(), 1833);
+        let window = fit_window(&Decaying(0.999));
+        assert_eq!(window.nrows(), MAX_WINDOW);
+        assert_eq!(measure_window(&Decaying(0.999), window.view()).nrows(), 8192);
+    }
+
+    #[test]
+    fn a_table_is_never_read_past_its_end() {
+        let table = Array2::from_elem((5, 3), 1.0);
+        let window = fit_window(&table);
+        assert_eq!(window.nrows(), 5);
+        assert_eq!(measure_window(&table, window.view()).nrows(), 5);
+        assert_eq!(fit_window(&Array2::zeros((7, 1))).nrows(), 1);
+        assert_eq!(fit_window(&Array2::zeros((0, 1))).nrows(), 0);
+    }
+}

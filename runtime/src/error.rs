@@ -1,0 +1,283 @@
+//! What can be wrong with what the caller gives: blobs, memory, tokens, snapshots.
+
+use crate::format;
+use core::fmt;
+
+/// Why bytes are not a model that this runtime can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The blob does not begin with `TOEP`.
+    BadMagic {
+        /// The first four bytes.
+        found: [u8; 4],
+    },
+    /// Made by a newer `toeplite convert`, or not a blob.
+    UnsupportedVersion {
+        /// The blob's format version.
+        found: u16,
+    },
+    /// The blob wants another numeric contract.
+    UnsupportedContract {
+        /// The blob's contract number.
+        found: u16,
+    },
+    /// The blob is for a kind of model that this runtime does not know.
+    UnsupportedTask {
+        /// The blob's task number.
+        found: u16,
+    },
+    /// The blob's weights are ordered for another target's kernels.
+    UnsupportedOrder {
+        /// The blob's weight order.
+        found: u16,
+    },
+    /// The model uses something that this build of the runtime leaves out.
+    FeatureNeeded {
+        /// The cargo feature of the `toeplite` crate to switch on.
+        feature: &'static str,
+    },
+    /// Fewer or more bytes than the header says.
+    WrongLength {
+        /// Bytes that the header says the blob has (or the header's own size).
+        expected: usize,
+        /// Bytes given.
+        found: usize,
+    },
+    /// The blob lies at an address that is not a multiple of [`format::ALIGNMENT`].
+    Misaligned {
+        /// The address modulo the alignment.
+        remainder: usize,
+    },
+    /// Bytes were changed after the blob was written.
+    Corrupt {
+        /// CRC-32 in the header.
+        expected: u32,
+        /// CRC-32 of the bytes.
+        found: u32,
+    },
+    /// A header field has a value that no writer of this format writes.
+    BadField {
+        /// Byte offset of the field.
+        offset: usize,
+    },
+    /// A section of the wrong place, kind, type or size.
+    BadSection {
+        /// Index in the section table.
+        index: usize,
+    },
+    /// A number that is not finite, not in range, or a pole outside the unit circle.
+    BadNumber {
+        /// Index in the section table.
+        section: usize,
+        /// Index of the element.
+        element: usize,
+    },
+}
+
+impl fmt::Display for ModelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadMagic { found } => {
+                write!(
+                    f,
+                    "not a Toeplite model: it begins with {found:02x?} instead of \"TOEP\""
+                )
+            }
+            Self::UnsupportedVersion { found } => write!(
+                f,
+                "model format version {found}, but this runtime reads version {}: convert the checkpoint again, or update the runtime",
+                format::VERSION
+            ),
+            Self::UnsupportedContract { found } => {
+                write!(
+                    f,
+                    "the model wants numeric contract {found}, but this runtime has contract {} (f32) only",
+                    format::CONTRACT_F32
+                )
+            }
+            Self::UnsupportedTask { found } => {
+                write!(
+                    f,
+                    "model of task {found}, but this runtime streams task {} (token model) only",
+                    format::TASK_CAUSAL_LM
+                )
+            }
+            Self::UnsupportedOrder { found } => write!(
+                f,
+                "weights in order {found}, but this runtime reads order {} (portable) only: convert again for a portable target",
+                format::ORDER_PORTABLE
+            ),
+            Self::FeatureNeeded { feature } => {
+                write!(
+                    f,
+                    "the model needs the feature \"{feature}\" of the toeplite crate: add it to the dependency's features"
+                )
+            }
+            Self::WrongLength { expected, found } => {
+                write!(
+                    f,
+                    "the model should have {expected} bytes, but {found} were given: the file is cut off or has bytes appended"
+                )
+            }
+            Self::Misaligned { remainder } => write!(
+                f,
+                "the model lies {remainder} bytes past a multiple of {}: embed it with toeplite::include_aligned!",
+                format::ALIGNMENT
+            ),
+            Self::Corrupt { expected, found } => {
+                write!(
+                    f,
+                    "the model is corrupt: its CRC-32 is {found:08x} and should be {expected:08x}; flash or copy it again"
+                )
+            }
+            Self::BadField { offset } => write!(
+                f,
+                "the model's header field at byte {offset} has an impossible value"
+            ),
+            Self::BadSection { index } => write!(
+                f,
+                "section {index} of the model has the wrong place, kind, type or size"
+            ),
+            Self::BadNumber { section, element } => {
+                write!(
+                    f,
+                    "number {element} of the model's section {section} is not finite or out of range"
+                )
+            }
+        }
+    }
+}
+
+/// Why the caller's memory cannot hold a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemoryError {
+    /// Too few bytes.
+    TooSmall {
+        /// Bytes that the model needs.
+        needed: usize,
+        /// Bytes given.
+        found: usize,
+    },
+    /// The memory does not begin at a multiple of [`format::ALIGNMENT`]; use [`Memory`](crate::Memory).
+    Misaligned {
+        /// The address modulo the alignment.
+        remainder: usize,
+    },
+}
+
+impl fmt::Display for MemoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooSmall { needed, found } => write!(
+                f,
+                "the model needs {needed} bytes of memory, but {found} were given"
+            ),
+            Self::Misaligned { remainder } => {
+                write!(
+                    f,
+                    "the session's memory lies {remainder} bytes past a multiple of {}: use toeplite::Memory",
+                    format::ALIGNMENT
+                )
+            }
+        }
+    }
+}
+
+/// Why a step was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StepError {
+    /// The token is not in the vocabulary. The session is unchanged by it.
+    UnknownToken {
+        /// The token given.
+        token: u32,
+        /// Tokens are below this number.
+        vocabulary: usize,
+    },
+    /// A prefill without a token has no logits to return.
+    NoTokens,
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownToken { token, vocabulary } => write!(
+                f,
+                "token {token} is not below the vocabulary's size, {vocabulary}"
+            ),
+            Self::NoTokens => f.write_str("prefill needs at least one token"),
+        }
+    }
+}
+
+/// Why a snapshot was not written or restored. The session is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The buffer or the snapshot has the wrong number of bytes.
+    WrongLength {
+        /// Bytes of a snapshot of this model.
+        needed: usize,
+        /// Bytes given.
+        found: usize,
+    },
+    /// Not a snapshot of this version.
+    BadHeader,
+    /// A snapshot of another model.
+    OtherModel {
+        /// This model's [`identity`](crate::Model::identity).
+        expected: u32,
+        /// That of the snapshot's model.
+        found: u32,
+    },
+    /// Bytes were changed after the snapshot was saved.
+    Corrupt,
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongLength { needed, found } => write!(
+                f,
+                "a snapshot of this model has {needed} bytes, not {found}"
+            ),
+            Self::BadHeader => f.write_str("not a session snapshot of this version"),
+            Self::OtherModel { expected, found } => {
+                write!(
+                    f,
+                    "the snapshot is of model {found:08x}, but this is model {expected:08x}"
+                )
+            }
+            Self::Corrupt => {
+                f.write_str("the snapshot is corrupt: its checksum or its contents are wrong")
+            }
+        }
+    }
+}
+
+/// The device computed other logits than the host that wrote the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SelfTestError {
+    /// Hash of the logits on the host.
+    pub expected: u64,
+    /// Hash of the logits here.
+    pub found: u64,
+}
+
+impl fmt::Display for SelfTestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "self-test failed: logits hash to {:016x} instead of {:016x}; check the FPU's mode (no flush to zero), the flash and the compiler's flags (no fast-math)",
+            self.found, self.expected
+        )
+    }
+}
+
+impl core::error::Error for ModelError {}
+impl core::error::Error for MemoryError {}
+impl core::error::Error for StepError {}
+impl core::error::Error for SnapshotError {}
+impl core::error::Error for SelfTestError {}

@@ -1,0 +1,239 @@
+//! The model blob (`.toep`), byte by byte.
+//!
+//! One file, position-independent, read in place. All numbers are little-endian.
+//!
+//! | offset | size | field |
+//! | --- | --- | --- |
+//! | 0 | 4 | magic, `TOEP` |
+//! | 4 | 2 | format version, 1 |
+//! | 6 | 2 | numeric contract, 1 = `f32` |
+//! | 8 | 4 | length of the whole blob in bytes |
+//! | 12 | 4 | CRC-32 (IEEE 802.3) of bytes 16 to the end |
+//! | 16 | 2 | task, 1 = tokens in, logits of the next token out |
+//! | 18 | 2 | weight order, 0 = portable (row-major) |
+//! | 20 | 4 | vocabulary, rows of the embedding and of the head |
+//! | 24 | 4 | dim, width of the residual stream |
+//! | 28 | 4 | channels of a layer's Toeplitz operator |
+//! | 32 | 4 | hidden width of the GLU |
+//! | 36 | 4 | layers |
+//! | 40 | 1 | norm of the layers ([`Norm`](crate::model::Norm)) |
+//! | 41 | 1 | where it stands ([`NormPosition`](crate::model::NormPosition)) |
+//! | 42 | 1 | norm before the head |
+//! | 43 | 1 | norm inside the GTU |
+//! | 44 | 1 | activation of the GTU ([`Activation`](crate::model::Activation)) |
+//! | 45 | 1 | activation of the GLU's gate |
+//! | 46 | 1 | activation of the GLU's output |
+//! | 47 | 1 | 1 if the head is the embedding's matrix, else 0 |
+//! | 48 | 4 | factor on the embedding, f32 |
+//! | 52 | 4 | number of sections, `6 + 20 * layers` |
+//! | 56 | 4 | sequence length of training (for information) |
+//! | 60 | 4 | 0 |
+//! | 64 | 16 each | section table: offset u32, length in bytes u32, kind u16, layer u16 (65535: none), element type u8, three zero bytes |
+//!
+//! Sections follow the table in the table's order: the global ones by [`Global`], then those of
+//! each layer by [`PerLayer`]. Each MUST begin at the first multiple of 16 after the previous
+//! one, and the gaps MUST be zero. An absent section has length 0. The blob MUST lie at an
+//! address that is a multiple of 16, and ends with its last section.
+//!
+//! Matrices are `[rows, columns]` row-major. An int8 matrix has a scale a row in the section
+//! after it: `weight = scale[row] * integer`, integers in -127..=127.
+
+/// First four bytes of a blob.
+pub const MAGIC: [u8; 4] = *b"TOEP";
+/// The format version written and read.
+pub const VERSION: u16 = 1;
+/// Numeric contract `f32`: see the [crate docs](crate#numbers).
+pub const CONTRACT_F32: u16 = 1;
+/// Task: tokens in, logits of the next token out.
+pub const TASK_CAUSAL_LM: u16 = 1;
+/// Weight order that every target reads.
+pub const ORDER_PORTABLE: u16 = 0;
+/// Bytes of the header before the section table.
+pub const HEADER_BYTES: usize = 64;
+/// Bytes of one entry of the section table.
+pub const ENTRY_BYTES: usize = 16;
+/// Alignment of the blob and of each section.
+pub const ALIGNMENT: usize = 16;
+/// The layer field of a global section's entry.
+pub const NO_LAYER: u16 = u16::MAX;
+/// Most columns of an int8 matrix: `127 * 127 * columns` must fit an i32.
+pub const MAX_COLUMNS: usize = 131_072;
+/// Most rows or columns of anything.
+pub const MAX_DIMENSION: usize = 1 << 24;
+/// Most layers.
+pub const MAX_LAYERS: usize = 4096;
+/// Smallest magnitude, 2^-50, of a stored scale, tap, residue or pole other than zero. With the flush of
+/// states and activations it keeps subnormal numbers out of the arithmetic.
+pub const SMALLEST: f32 = f32::from_bits((127 - 50) << 23);
+
+/// Sections that are there once, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Global {
+    /// `[vocabulary, dim]`.
+    Embedding = 0,
+    /// Scales of the embedding's rows, f32; absent for f32 weights.
+    EmbeddingScale = 1,
+    /// Parameters of the norm before the head, f32.
+    FinalNorm = 2,
+    /// `[vocabulary, dim]`; absent when tied.
+    Head = 3,
+    /// Scales of the head's rows, f32; absent for f32 weights or when tied.
+    HeadScale = 4,
+    /// Known-answer test, u32: low and high half of the hash, then the tokens.
+    SelfTest = 5,
+}
+
+/// Number of [`Global`] sections.
+pub const GLOBALS: usize = 6;
+
+/// Sections of each layer, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum PerLayer {
+    /// Four u32: taps M, real modes, complex modes, 1 if there is a decay a channel.
+    Recurrence = 0,
+    /// `[2 * channels, dim]`: the rows of `u_proj`, then those of `v_proj`.
+    GtuIn = 1,
+    /// Row scales, f32.
+    GtuInScale = 2,
+    /// Biases, f32.
+    GtuInBias = 3,
+    /// FIR head, f32 `[M, channels]`.
+    Taps = 4,
+    /// Poles, f32: the real ones, then real and imaginary part of each complex one.
+    Poles = 5,
+    /// Residues, f32: a row of `channels` for each number in `Poles`.
+    Residues = 6,
+    /// Factor on every pole, f32 `[channels]`; absent when poles are shared by all channels.
+    ChannelDecay = 7,
+    /// `[dim, channels]`.
+    GtuOut = 8,
+    /// Row scales, f32.
+    GtuOutScale = 9,
+    /// Biases, f32.
+    GtuOutBias = 10,
+    /// `[2 * glu_dim, dim]`: the rows of `l1`, then those of `l2`.
+    GluIn = 11,
+    /// Row scales, f32.
+    GluInScale = 12,
+    /// Biases, f32.
+    GluInBias = 13,
+    /// `[dim, glu_dim]`.
+    GluOut = 14,
+    /// Row scales, f32.
+    GluOutScale = 15,
+    /// Biases, f32.
+    GluOutBias = 16,
+    /// Parameters of the norm of the GTU's input or output, f32.
+    TokenNorm = 17,
+    /// Parameters of the norm of the GLU's input or output, f32.
+    FeatureNorm = 18,
+    /// Parameters of the norm inside the GTU, f32.
+    GtuNorm = 19,
+}
+
+/// Number of [`PerLayer`] sections.
+pub const PER_LAYER: usize = 20;
+
+/// Element types of a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ElementType {
+    /// IEEE 754 binary32.
+    F32 = 1,
+    /// Signed byte.
+    I8 = 2,
+    /// Unsigned 32-bit number.
+    U32 = 3,
+}
+
+impl ElementType {
+    /// The type that a byte of the section table names.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::F32),
+            2 => Some(Self::I8),
+            3 => Some(Self::U32),
+            _ => None,
+        }
+    }
+
+    /// Bytes an element.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 | Self::U32 => 4,
+            Self::I8 => 1,
+        }
+    }
+}
+
+/// Offsets of the header's fields.
+pub mod offset {
+    #![allow(missing_docs)]
+    pub const MAGIC: usize = 0;
+    pub const VERSION: usize = 4;
+    pub const CONTRACT: usize = 6;
+    pub const LENGTH: usize = 8;
+    pub const CRC: usize = 12;
+    pub const TASK: usize = 16;
+    pub const ORDER: usize = 18;
+    pub const VOCABULARY: usize = 20;
+    pub const DIM: usize = 24;
+    pub const CHANNELS: usize = 28;
+    pub const GLU_DIM: usize = 32;
+    pub const LAYERS: usize = 36;
+    pub const NORM: usize = 40;
+    pub const NORM_POSITION: usize = 41;
+    pub const FINAL_NORM: usize = 42;
+    pub const GTU_NORM: usize = 43;
+    pub const GTU_ACT: usize = 44;
+    pub const GLU_ACT: usize = 45;
+    pub const GLU_FINAL_ACT: usize = 46;
+    pub const TIED: usize = 47;
+    pub const EMBED_SCALE: usize = 48;
+    pub const SECTIONS: usize = 52;
+    pub const TRAIN_LEN: usize = 56;
+    pub const RESERVED: usize = 60;
+}
+
+/// CRC-32 (IEEE 802.3) of `bytes`, four bits at a time: 64 bytes of table instead of the usual
+/// kilobyte, which matters more in flash than the time of one check at start-up.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 16] = {
+        let mut table = [0; 16];
+        let mut i = 0;
+        while i < 16 {
+            let mut c = i as u32;
+            let mut bit = 0;
+            while bit < 4 {
+                c = if c & 1 != 0 {
+                    0xEDB8_8320 ^ (c >> 1)
+                } else {
+                    c >> 1
+                };
+                bit += 1;
+            }
+            table[i] = c;
+            i += 1;
+        }
+        table
+    };
+    let fold = |c: u32| TABLE[(c & 15) as usize] ^ (c >> 4);
+    !bytes.iter().fold(!0, |c, &b| fold(fold(c ^ u32::from(b))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crc_is_the_ieee_one() {
+        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+    }
+
+    #[test]
+    fn smallest_is_two_to_the_minus_fifty() {
+        assert_eq!(SMALLEST, libm::ldexpf(1.0, -50));
+    }
+}

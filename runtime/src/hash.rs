@@ -1,0 +1,36 @@
+//! A hash of logits, to compare devices bit by bit.
+
+/// FNV-1a, 64 bits, over the little-endian bytes of the logits.
+///
+/// ```
+/// let mut hash = toeplite::LogitsHash::new();
+/// hash.update(&[1.0, -2.5]);
+/// assert_eq!(hash.finish(), 0x09e6_29ee_2dfd_b3f8);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct LogitsHash(u64);
+
+impl LogitsHash {
+    /// The hash of nothing.
+    pub const fn new() -> Self {
+        Self(0xCBF2_9CE4_8422_2325)
+    }
+
+    /// Adds the logits of one step.
+    pub fn update(&mut self, logits: &[f32]) {
+        for byte in logits.iter().flat_map(|x| x.to_le_bytes()) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+        }
+    }
+
+    /// The hash of everything added.
+    pub const fn finish(self) -> u64 {
+        self.0
+    }
+}
+
+impl Default for LogitsHash {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,11 @@
+//! The inner loops: everything whose instructions are counted.
+//!
+//! One interface, one implementation a file, chosen at compile time from the target. Every
+//! implementation gives the bits of [`portable`], which runs everywhere and is what the others
+//! are tested against.
+
+mod portable;
+
+pub use portable::{
+    dot_f32, dot_i8, fir, modes_complex, modes_real, quantize, sum, sum_of_squares,
+};

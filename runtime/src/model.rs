@@ -1,0 +1,400 @@
+//! A checked view of a model blob.
+
+use crate::error::{MemoryError, ModelError};
+use crate::format::{
+    self, ENTRY_BYTES, GLOBALS, Global, HEADER_BYTES, PER_LAYER, PerLayer, offset,
+};
+use crate::layer::{Layer, Matrix};
+use crate::session::Session;
+use bytemuck::AnyBitPattern;
+
+mod check;
+
+/// Norms. The discriminant is the byte in the blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Norm {
+    /// No norm.
+    None = 0,
+    /// `x / (|x| / sqrt(d) + 1e-8)`.
+    SimpleRms = 1,
+    /// SimpleRMSNorm times a scale an element.
+    Rms = 2,
+    /// RMSNorm times `sigmoid(gate * x)`.
+    GatedRms = 3,
+    /// `scale * x / sqrt(mean(x^2) + 1e-5)`, one scale for all.
+    Scale = 4,
+    /// LayerNorm, eps 1e-5, with weight and bias.
+    Layer = 5,
+}
+
+impl Norm {
+    /// The norm that a byte of the blob names.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            0 => Self::None,
+            1 => Self::SimpleRms,
+            2 => Self::Rms,
+            3 => Self::GatedRms,
+            4 => Self::Scale,
+            5 => Self::Layer,
+            _ => return None,
+        })
+    }
+
+    /// Parameters of this norm over `width` numbers.
+    pub const fn parameters(self, width: usize) -> usize {
+        match self {
+            Self::None | Self::SimpleRms => 0,
+            Self::Rms => width,
+            Self::GatedRms | Self::Layer => 2 * width,
+            Self::Scale => 1,
+        }
+    }
+}
+
+/// Where a layer's norms stand. The discriminant is the byte in the blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum NormPosition {
+    /// `x + f(norm(x))`.
+    Pre = 0,
+    /// `x + norm(f(x))`.
+    PostBranch = 1,
+    /// `norm(x + f(x))`.
+    PostResidual = 2,
+}
+
+impl NormPosition {
+    /// The position that a byte of the blob names.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            0 => Self::Pre,
+            1 => Self::PostBranch,
+            2 => Self::PostResidual,
+            _ => return None,
+        })
+    }
+}
+
+/// Activations. The discriminant is the byte in the blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Activation {
+    /// `x`.
+    None = 0,
+    /// `x * sigmoid(x)`.
+    Silu = 1,
+    /// `max(x, 0)`.
+    Relu = 2,
+    /// `x * Phi(x)`; needs the feature `gelu`.
+    Gelu = 3,
+    /// `x` above zero, `exp(x) - 1` below.
+    Elu = 4,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid = 5,
+    /// `exp(x)`.
+    Exp = 6,
+    /// `x` above zero, `0.01 x` below.
+    LeakyRelu = 7,
+    /// `1 + elu(x)`.
+    OnePlusElu = 8,
+    /// `2 + elu(x)`.
+    TwoPlusElu = 9,
+}
+
+impl Activation {
+    /// The activation that a byte of the blob names.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            0 => Self::None,
+            1 => Self::Silu,
+            2 => Self::Relu,
+            3 => Self::Gelu,
+            4 => Self::Elu,
+            5 => Self::Sigmoid,
+            6 => Self::Exp,
+            7 => Self::LeakyRelu,
+            8 => Self::OnePlusElu,
+            9 => Self::TwoPlusElu,
+            _ => return None,
+        })
+    }
+}
+
+/// What the header says, apart from sizes that the section table repeats.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shape {
+    /// Rows of the embedding and of the head.
+    pub vocabulary: usize,
+    /// Width of the residual stream.
+    pub dim: usize,
+    /// Channels of a layer's Toeplitz operator.
+    pub channels: usize,
+    /// Hidden width of the GLU.
+    pub glu_dim: usize,
+    /// Number of layers.
+    pub layers: usize,
+    /// Norm of the layers.
+    pub norm: Norm,
+    /// Where it stands.
+    pub norm_position: NormPosition,
+    /// Norm before the head.
+    pub final_norm: Norm,
+    /// Norm inside the GTU.
+    pub gtu_norm: Norm,
+    /// Activation of the GTU.
+    pub gtu_act: Activation,
+    /// Activation of the GLU's gate.
+    pub glu_act: Activation,
+    /// Activation of the GLU's output.
+    pub glu_final_act: Activation,
+    /// Whether the head is the embedding's matrix.
+    pub tied: bool,
+    /// Factor on the embedding.
+    pub embed_scale: f32,
+    /// Sequence length of training.
+    pub train_len: usize,
+}
+
+/// A model in flash (or any memory), checked once, read in place.
+///
+/// A `Model` is a view: copying it copies no weights.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a> {
+    bytes: &'a [u8],
+    shape: Shape,
+    state_words: usize,
+}
+
+impl<'a> Model<'a> {
+    /// Checks `bytes` and makes a view of them. Nothing is copied.
+    ///
+    /// `bytes` must lie at a multiple of 16: embed them with
+    /// [`include_aligned!`](crate::include_aligned). Every byte is read once for the CRC, about
+    /// 12 instructions a byte. After this nothing can fail, whatever the bytes are.
+    ///
+    /// # Errors
+    /// [`ModelError`] says what is wrong and where.
+    pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
+        check::envelope(bytes)?;
+        let shape = check::shape(bytes)?;
+        let mut model = Self {
+            bytes,
+            shape,
+            state_words: 0,
+        };
+        check::sections(&model)?;
+        model.state_words = (0..shape.layers)
+            .map(|i| model.layer(i).recurrence.states())
+            .sum::<usize>()
+            * shape.channels;
+        Ok(model)
+    }
+
+    /// Dimensions and options.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Number of tokens that the model knows.
+    pub fn vocab_size(&self) -> usize {
+        self.shape.vocabulary
+    }
+
+    /// Number of layers.
+    pub fn layers(&self) -> usize {
+        self.shape.layers
+    }
+
+    /// Bytes of the blob.
+    pub fn blob_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// A number that tells models apart: the blob's CRC-32.
+    pub fn identity(&self) -> u32 {
+        read_u32(self.bytes, offset::CRC)
+    }
+
+    /// Bytes of memory that a session of this model needs: the state (a word a tap and state of
+    /// each channel, a word a layer) and scratch space for one step.
+    pub fn memory_needed(&self) -> usize {
+        4 * (self.state_words
+            + self.index_words()
+            + self.work_words()
+            + 2 * self.shape.dim
+            + self.quantized_words())
+    }
+
+    /// A session in `memory`, its state zero: the start of a sequence.
+    ///
+    /// # Errors
+    /// [`MemoryError`] if `memory` is smaller than [`memory_needed`](Self::memory_needed) or not
+    /// aligned; see [`Memory`](crate::Memory).
+    pub fn session<'m>(&self, memory: &'m mut [u8]) -> Result<Session<'a, 'm>, MemoryError> {
+        Session::new(*self, memory)
+    }
+
+    /// Words of recurrence state.
+    pub(crate) fn state_words(&self) -> usize {
+        self.state_words
+    }
+
+    /// Words of ring positions, one a layer.
+    pub(crate) fn index_words(&self) -> usize {
+        self.shape.layers
+    }
+
+    /// Words of the largest of a step's intermediate results: u, v and y of the GTU; both halves
+    /// of the GLU; the logits.
+    pub(crate) fn work_words(&self) -> usize {
+        (3 * self.shape.channels)
+            .max(2 * self.shape.glu_dim)
+            .max(self.shape.vocabulary)
+    }
+
+    /// Words that hold the longest quantized vector, of one byte an element. None for f32 weights.
+    pub(crate) fn quantized_words(&self) -> usize {
+        if self.is_quantized() {
+            self.shape
+                .dim
+                .max(self.shape.channels)
+                .max(self.shape.glu_dim)
+                .div_ceil(4)
+        } else {
+            0
+        }
+    }
+
+    /// Whether any matrix is int8, so that activations are quantized.
+    pub fn is_quantized(&self) -> bool {
+        (0..self.sections()).any(|i| self.entry(i).element == format::ElementType::I8 as u8)
+    }
+
+    /// The embedding, `[vocabulary, dim]`.
+    pub fn embedding(&self) -> Matrix<'a> {
+        self.matrix(Global::Embedding as usize, None, self.shape.dim)
+    }
+
+    /// The head, `[vocabulary, dim]`: the embedding's matrix when they are tied.
+    pub fn head(&self) -> Matrix<'a> {
+        let section = if self.shape.tied {
+            Global::Embedding
+        } else {
+            Global::Head
+        };
+        self.matrix(section as usize, None, self.shape.dim)
+    }
+
+    /// Parameters of the norm before the head.
+    pub fn final_norm(&self) -> &'a [f32] {
+        self.section(Global::FinalNorm as usize)
+    }
+
+    /// Hash and tokens of the known-answer test.
+    pub fn known_answer(&self) -> (u64, &'a [u32]) {
+        match self.section::<u32>(Global::SelfTest as usize) {
+            [low, high, tokens @ ..] => (u64::from(*low) | u64::from(*high) << 32, tokens),
+            _ => (0, &[]),
+        }
+    }
+
+    /// Layer `index`, counted from 0. A layer past the last has empty matrices.
+    pub fn layer(&self, index: usize) -> Layer<'a> {
+        Layer::new(self, index)
+    }
+
+    /// Number of sections.
+    pub(crate) fn sections(&self) -> usize {
+        GLOBALS + PER_LAYER * self.shape.layers
+    }
+
+    /// Entry `index` of the section table.
+    pub(crate) fn entry(&self, index: usize) -> Entry {
+        Entry::read(self.bytes, index)
+    }
+
+    /// The section of `kind` of layer `layer`, as numbers. Empty if absent or of another type.
+    pub(crate) fn layer_section<T: AnyBitPattern>(&self, layer: usize, kind: PerLayer) -> &'a [T] {
+        self.section(GLOBALS + PER_LAYER * layer + kind as usize)
+    }
+
+    pub(crate) fn section<T: AnyBitPattern>(&self, index: usize) -> &'a [T] {
+        let entry = self.entry(index);
+        let end = entry.offset.saturating_add(entry.length);
+        let bytes = self.bytes.get(entry.offset..end).unwrap_or(&[]);
+        bytemuck::try_cast_slice(bytes).unwrap_or(&[])
+    }
+
+    /// The matrix in section `index`, its scales in the next and its biases in `bias`.
+    pub(crate) fn matrix(&self, index: usize, bias: Option<usize>, columns: usize) -> Matrix<'a> {
+        let bias = bias.map_or(&[][..], |bias| self.section(bias));
+        if self.entry(index).element == format::ElementType::I8 as u8 {
+            Matrix::new_i8(self.section(index), self.section(index + 1), bias, columns)
+        } else {
+            Matrix::new_f32(self.section(index), bias, columns)
+        }
+    }
+}
+
+/// One entry of the section table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub offset: usize,
+    pub length: usize,
+    pub kind: u16,
+    pub layer: u16,
+    pub element: u8,
+    pub zero: [u8; 3],
+}
+
+impl Entry {
+    /// Entry `index`; an empty section if `bytes` end before it.
+    fn read(bytes: &[u8], index: usize) -> Self {
+        let start = HEADER_BYTES + ENTRY_BYTES * index;
+        let entry = bytes
+            .get(start..)
+            .and_then(|b| b.first_chunk::<ENTRY_BYTES>())
+            .unwrap_or(&[0; ENTRY_BYTES]);
+        let [
+            o0,
+            o1,
+            o2,
+            o3,
+            l0,
+            l1,
+            l2,
+            l3,
+            k0,
+            k1,
+            y0,
+            y1,
+            element,
+            zero @ ..,
+        ] = *entry;
+        Self {
+            offset: u32::from_le_bytes([o0, o1, o2, o3]) as usize,
+            length: u32::from_le_bytes([l0, l1, l2, l3]) as usize,
+            kind: u16::from_le_bytes([k0, k1]),
+            layer: u16::from_le_bytes([y0, y1]),
+            element,
+            zero,
+        }
+    }
+}
+
+/// The u32 at `offset`, 0 past the end.
+fn read_u32(bytes: &[u8], offset: usize) -> u32 {
+    bytes
+        .get(offset..)
+        .and_then(|b| b.first_chunk())
+        .map_or(0, |b| u32::from_le_bytes(*b))
+}
+
+fn read_u16(bytes: &[u8], offset: usize) -> u16 {
+    bytes
+        .get(offset..)
+        .and_then(|b| b.first_chunk())
+        .map_or(0, |b| u16::from_le_bytes(*b))
+}

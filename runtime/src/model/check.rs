@@ -1,0 +1,377 @@
+//! Everything that must hold of a blob before it is used.
+
+use super::{Activation, Model, Norm, NormPosition, Shape, read_u16, read_u32};
+use crate::error::ModelError;
+use crate::format::{
+    self, ALIGNMENT, ElementType, GLOBALS, Global, HEADER_BYTES, MAX_COLUMNS, MAX_DIMENSION,
+    MAX_LAYERS, NO_LAYER, PER_LAYER, PerLayer, SMALLEST, offset,
+};
+use crate::layer::Layer;
+
+/// Magic, version, contract, length, alignment and checksum.
+pub(super) fn envelope(bytes: &[u8]) -> Result<(), ModelError> {
+    let found = bytes.len();
+    let Some(magic) = bytes.first_chunk::<4>() else {
+        return Err(ModelError::WrongLength {
+            expected: HEADER_BYTES,
+            found,
+        });
+    };
+    if *magic != format::MAGIC {
+        return Err(ModelError::BadMagic { found: *magic });
+    }
+    if found < HEADER_BYTES {
+        return Err(ModelError::WrongLength {
+            expected: HEADER_BYTES,
+            found,
+        });
+    }
+    match read_u16(bytes, offset::VERSION) {
+        format::VERSION => {}
+        found => return Err(ModelError::UnsupportedVersion { found }),
+    }
+    match read_u16(bytes, offset::CONTRACT) {
+        format::CONTRACT_F32 => {}
+        found => return Err(ModelError::UnsupportedContract { found }),
+    }
+    let expected = read_u32(bytes, offset::LENGTH) as usize;
+    if expected != found {
+        return Err(ModelError::WrongLength { expected, found });
+    }
+    let remainder = bytes.as_ptr().addr() % ALIGNMENT;
+    if remainder != 0 {
+        return Err(ModelError::Misaligned { remainder });
+    }
+    let expected = read_u32(bytes, offset::CRC);
+    let found = format::crc32(bytes.get(offset::TASK..).unwrap_or(&[]));
+    if expected != found {
+        return Err(ModelError::Corrupt { expected, found });
+    }
+    Ok(())
+}
+
+/// The header's fields.
+pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
+    match read_u16(bytes, offset::TASK) {
+        format::TASK_CAUSAL_LM => {}
+        found => return Err(ModelError::UnsupportedTask { found }),
+    }
+    match read_u16(bytes, offset::ORDER) {
+        format::ORDER_PORTABLE => {}
+        found => return Err(ModelError::UnsupportedOrder { found }),
+    }
+    let number = |offset, limit: usize| match read_u32(bytes, offset) as usize {
+        0 => Err(ModelError::BadField { offset }),
+        n if n > limit => Err(ModelError::BadField { offset }),
+        n => Ok(n),
+    };
+    let byte = |offset: usize| bytes.get(offset).copied().unwrap_or(u8::MAX);
+    let bad = |offset| ModelError::BadField { offset };
+    let norm = |offset| Norm::from_byte(byte(offset)).ok_or(bad(offset));
+    let activation = |offset| match Activation::from_byte(byte(offset)) {
+        None => Err(bad(offset)),
+        Some(Activation::Gelu) if !cfg!(feature = "gelu") => {
+            Err(ModelError::FeatureNeeded { feature: "gelu" })
+        }
+        Some(activation) => Ok(activation),
+    };
+    let shape = Shape {
+        vocabulary: number(offset::VOCABULARY, MAX_DIMENSION)?,
+        dim: number(offset::DIM, MAX_COLUMNS)?,
+        channels: number(offset::CHANNELS, MAX_COLUMNS)?,
+        glu_dim: number(offset::GLU_DIM, MAX_COLUMNS)?,
+        layers: number(offset::LAYERS, MAX_LAYERS)?,
+        norm: norm(offset::NORM)?,
+        norm_position: NormPosition::from_byte(byte(offset::NORM_POSITION))
+            .ok_or(bad(offset::NORM_POSITION))?,
+        final_norm: norm(offset::FINAL_NORM)?,
+        gtu_norm: norm(offset::GTU_NORM)?,
+        gtu_act: activation(offset::GTU_ACT)?,
+        glu_act: activation(offset::GLU_ACT)?,
+        glu_final_act: activation(offset::GLU_FINAL_ACT)?,
+        tied: match byte(offset::TIED) {
+            0 => false,
+            1 => true,
+            _ => return Err(bad(offset::TIED)),
+        },
+        embed_scale: f32::from_bits(read_u32(bytes, offset::EMBED_SCALE)),
+        train_len: read_u32(bytes, offset::TRAIN_LEN) as usize,
+    };
+    if !in_range(shape.embed_scale) {
+        return Err(bad(offset::EMBED_SCALE));
+    }
+    if read_u32(bytes, offset::SECTIONS) as usize != GLOBALS + PER_LAYER * shape.layers {
+        return Err(bad(offset::SECTIONS));
+    }
+    if read_u32(bytes, offset::RESERVED) != 0 {
+        return Err(bad(offset::RESERVED));
+    }
+    Ok(shape)
+}
+
+/// Places, kinds, types, sizes and contents of all sections.
+pub(super) fn sections(model: &Model<'_>) -> Result<(), ModelError> {
+    places(model)?;
+    for index in 0..GLOBALS {
+        global(model, index)?;
+    }
+    for layer in 0..model.shape.layers {
+        for kind in 0..PER_LAYER {
+            layer_section(model, layer, kind)?;
+        }
+        poles(model, layer)?;
+    }
+    Ok(())
+}
+
+/// Sections lie one after the other in the table's order, with zeros between, up to the end.
+fn places(model: &Model<'_>) -> Result<(), ModelError> {
+    let mut end = HEADER_BYTES + format::ENTRY_BYTES * model.sections();
+    for index in 0..model.sections() {
+        let bad = ModelError::BadSection { index };
+        let entry = model.entry(index);
+        let (kind, layer) = match index.checked_sub(GLOBALS) {
+            None => (index, usize::from(NO_LAYER)),
+            Some(i) => (i % PER_LAYER, i / PER_LAYER),
+        };
+        let start = end.next_multiple_of(ALIGNMENT);
+        let expected = super::Entry {
+            offset: start,
+            kind: kind as u16,
+            layer: layer as u16,
+            zero: [0; 3],
+            ..entry
+        };
+        let gap = model.bytes.get(end..start).ok_or(bad)?;
+        if entry != expected || gap.iter().any(|b| *b != 0) {
+            return Err(bad);
+        }
+        end = start
+            .checked_add(entry.length)
+            .filter(|end| *end <= model.bytes.len())
+            .ok_or(bad)?;
+        let element = ElementType::from_byte(entry.element).ok_or(bad)?;
+        if !entry.length.is_multiple_of(element.bytes()) {
+            return Err(bad);
+        }
+    }
+    if end == model.bytes.len() {
+        Ok(())
+    } else {
+        Err(ModelError::WrongLength {
+            expected: end,
+            found: model.bytes.len(),
+        })
+    }
+}
+
+fn global(model: &Model<'_>, index: usize) -> Result<(), ModelError> {
+    let shape = &model.shape;
+    let is = |kind: Global| index == kind as usize;
+    if is(Global::Embedding) || is(Global::Head) && !shape.tied {
+        matrix(model, index, shape.vocabulary, shape.dim)
+    } else if is(Global::EmbeddingScale) || is(Global::HeadScale) {
+        scales(model, index, shape.vocabulary)
+    } else if is(Global::FinalNorm) {
+        floats(model, index, shape.final_norm.parameters(shape.dim))
+    } else if is(Global::SelfTest) {
+        self_test(model, index)
+    } else {
+        floats(model, index, 0)
+    }
+}
+
+fn self_test(model: &Model<'_>, index: usize) -> Result<(), ModelError> {
+    let bad = ModelError::BadSection { index };
+    if model.entry(index).element != ElementType::U32 as u8 || model.section::<u32>(index).len() < 3
+    {
+        return Err(bad);
+    }
+    let (_, tokens) = model.known_answer();
+    match tokens
+        .iter()
+        .position(|t| *t as usize >= model.shape.vocabulary)
+    {
+        Some(i) => Err(ModelError::BadNumber {
+            section: index,
+            element: i + 2,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn layer_section(model: &Model<'_>, layer: usize, kind: usize) -> Result<(), ModelError> {
+    let shape = &model.shape;
+    let index = GLOBALS + PER_LAYER * layer + kind;
+    let (dim, channels, glu) = (shape.dim, shape.channels, shape.glu_dim);
+    let is = |k: PerLayer| kind == k as usize;
+    if is(PerLayer::Recurrence) {
+        return recurrence(model, index, layer);
+    }
+    let r = Layer::counts(model, layer);
+    // numbers are below 2^24 (counts, by `recurrence`) and 2^17 (channels): no product overflows a u64
+    let bad = ModelError::BadSection { index };
+    let size = |rows: usize| usize::try_from(rows as u64 * channels as u64).map_err(|_| bad);
+    if is(PerLayer::GtuIn) {
+        matrix(model, index, 2 * channels, dim)
+    } else if is(PerLayer::GtuOut) {
+        matrix(model, index, dim, channels)
+    } else if is(PerLayer::GluIn) {
+        matrix(model, index, 2 * glu, dim)
+    } else if is(PerLayer::GluOut) {
+        matrix(model, index, dim, glu)
+    } else if is(PerLayer::GtuInScale) {
+        scales(model, index, 2 * channels)
+    } else if is(PerLayer::GluInScale) {
+        scales(model, index, 2 * glu)
+    } else if is(PerLayer::GtuOutScale) || is(PerLayer::GluOutScale) {
+        scales(model, index, dim)
+    } else if is(PerLayer::GtuInBias) {
+        floats(model, index, 2 * channels)
+    } else if is(PerLayer::GluInBias) {
+        floats(model, index, 2 * glu)
+    } else if is(PerLayer::GtuOutBias) || is(PerLayer::GluOutBias) {
+        floats(model, index, dim)
+    } else if is(PerLayer::Taps) {
+        normal_floats(model, index, size(r.taps)?)
+    } else if is(PerLayer::Poles) {
+        normal_floats(model, index, r.order())
+    } else if is(PerLayer::Residues) {
+        normal_floats(model, index, size(r.order())?)
+    } else if is(PerLayer::ChannelDecay) {
+        normal_floats(model, index, if r.has_channel_decay { channels } else { 0 })
+    } else if is(PerLayer::GtuNorm) {
+        floats(model, index, shape.gtu_norm.parameters(channels))
+    } else {
+        floats(model, index, shape.norm.parameters(dim))
+    }
+}
+
+/// Four numbers, each small enough that sizes computed from them cannot overflow.
+fn recurrence(model: &Model<'_>, index: usize, layer: usize) -> Result<(), ModelError> {
+    let numbers: &[u32] = model.section(index);
+    if model.entry(index).element != ElementType::U32 as u8 || numbers.len() != 4 {
+        return Err(ModelError::BadSection { index });
+    }
+    let limits = [MAX_DIMENSION, MAX_DIMENSION, MAX_DIMENSION, 1];
+    match numbers
+        .iter()
+        .zip(limits)
+        .position(|(n, limit)| *n as usize > limit)
+    {
+        Some(element) => Err(ModelError::BadNumber {
+            section: index,
+            element,
+        }),
+        // no taps and no modes: the operator would be zero
+        None if Layer::counts(model, layer).states() == 0 => Err(ModelError::BadNumber {
+            section: index,
+            element: 0,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Every pole of every channel is inside the unit circle or on it, judged in f64, where the
+/// squares of two f32 are exact.
+fn poles(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
+    let first = GLOBALS + PER_LAYER * layer;
+    let r = model.layer(layer).recurrence;
+    // numbers are finite by now
+    let outside = |square: f64| square > 1.0;
+    let real = r
+        .real_poles
+        .iter()
+        .position(|p| outside(f64::from(*p) * f64::from(*p)));
+    let complex = r.complex_poles.as_chunks::<2>().0.iter();
+    let complex =
+        complex.map(|[a, b]| f64::from(*a) * f64::from(*a) + f64::from(*b) * f64::from(*b));
+    let complex = complex
+        .enumerate()
+        .find(|(_, square)| outside(*square))
+        .map(|(i, _)| r.real_poles.len() + 2 * i);
+    if let Some(element) = real.or(complex) {
+        return Err(ModelError::BadNumber {
+            section: first + PerLayer::Poles as usize,
+            element,
+        });
+    }
+    match r
+        .channel_decay
+        .iter()
+        .position(|g| !(0.0..=1.0).contains(g))
+    {
+        Some(element) => Err(ModelError::BadNumber {
+            section: first + PerLayer::ChannelDecay as usize,
+            element,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// A `[rows, columns]` matrix of f32 or i8.
+fn matrix(model: &Model<'_>, index: usize, rows: usize, columns: usize) -> Result<(), ModelError> {
+    let bad = ModelError::BadSection { index };
+    let entry = model.entry(index);
+    let size = usize::try_from(rows as u64 * columns as u64).map_err(|_| bad)?;
+    if entry.element == ElementType::I8 as u8 {
+        if entry.length != size {
+            return Err(bad);
+        }
+        return match model
+            .section::<i8>(index)
+            .iter()
+            .position(|w| *w == i8::MIN)
+        {
+            Some(element) => Err(ModelError::BadNumber {
+                section: index,
+                element,
+            }),
+            None => Ok(()),
+        };
+    }
+    floats(model, index, size)
+}
+
+/// Scales of the matrix in the section before: one a row for i8, none for f32.
+fn scales(model: &Model<'_>, index: usize, rows: usize) -> Result<(), ModelError> {
+    let is_i8 = model.entry(index.wrapping_sub(1)).element == ElementType::I8 as u8;
+    normal_floats(model, index, if is_i8 { rows } else { 0 })
+}
+
+/// `count` floats of ordinary size.
+fn floats(model: &Model<'_>, index: usize, count: usize) -> Result<(), ModelError> {
+    all(model, index, count, in_range)
+}
+
+/// `count` floats of ordinary size that are zero or not too small.
+fn normal_floats(model: &Model<'_>, index: usize, count: usize) -> Result<(), ModelError> {
+    all(model, index, count, |x| {
+        in_range(x) && (x == 0.0 || x.abs() >= SMALLEST)
+    })
+}
+
+fn all(
+    model: &Model<'_>,
+    index: usize,
+    count: usize,
+    ok: impl Fn(f32) -> bool,
+) -> Result<(), ModelError> {
+    let entry = model.entry(index);
+    let numbers: &[f32] = model.section(index);
+    if entry.element != ElementType::F32 as u8 || numbers.len() != count {
+        return Err(ModelError::BadSection { index });
+    }
+    match numbers.iter().position(|x| !ok(*x)) {
+        Some(element) => Err(ModelError::BadNumber {
+            section: index,
+            element,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Finite, and small enough that no sum of products of two such numbers overflows.
+fn in_range(x: f32) -> bool {
+    x.abs() <= 1e15
+}

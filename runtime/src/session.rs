@@ -1,0 +1,362 @@
+//! A running sequence: state, step, prefill, save, restore.
+
+use crate::error::{MemoryError, SelfTestError, SnapshotError, StepError};
+use crate::format::{self, ALIGNMENT};
+use crate::hash::LogitsHash;
+use crate::layer::Layer;
+use crate::math::activate;
+use crate::model::{Model, NormPosition, Shape};
+use crate::norm::norm;
+use crate::recurrence;
+
+/// A token, an index into the vocabulary. Byte-level models take bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Token(pub u32);
+
+impl From<u8> for Token {
+    fn from(token: u8) -> Self {
+        Self(token.into())
+    }
+}
+
+impl From<u16> for Token {
+    fn from(token: u16) -> Self {
+        Self(token.into())
+    }
+}
+
+impl From<u32> for Token {
+    fn from(token: u32) -> Self {
+        Self(token)
+    }
+}
+
+/// One sequence being streamed through a model.
+///
+/// Each [`step`](Self::step) costs the same, at the first token and at the ten millionth.
+pub struct Session<'a, 'm> {
+    model: Model<'a>,
+    /// Oldest row of each layer's ring.
+    oldest: &'m mut [u32],
+    /// Rings and modes of all layers.
+    state: &'m mut [f32],
+    /// Scratch space of a step; not part of the state.
+    scratch: Scratch<'m>,
+}
+
+struct Scratch<'m> {
+    /// Residual stream, `[dim]`.
+    x: &'m mut [f32],
+    /// Input or output of a branch, `[dim]`.
+    branch: &'m mut [f32],
+    /// u, v and y of the GTU; both halves of the GLU; the logits.
+    work: &'m mut [f32],
+    /// Quantized input of a matrix; empty for f32 weights.
+    quantized: &'m mut [i8],
+}
+
+impl<'a, 'm> Session<'a, 'm> {
+    pub(crate) fn new(model: Model<'a>, memory: &'m mut [u8]) -> Result<Self, MemoryError> {
+        let (needed, found) = (model.memory_needed(), memory.len());
+        let remainder = memory.as_ptr().addr() % ALIGNMENT;
+        if remainder != 0 {
+            return Err(MemoryError::Misaligned { remainder });
+        }
+        let too_small = MemoryError::TooSmall { needed, found };
+        let memory = memory.get_mut(..needed).ok_or(too_small)?;
+        memory.fill(0);
+        let words: &mut [f32] = bytemuck::try_cast_slice_mut(memory).map_err(|_| too_small)?;
+        let mut rest = words;
+        let state = recurrence::take(&mut rest, model.state_words());
+        let x = recurrence::take(&mut rest, model.shape().dim);
+        let branch = recurrence::take(&mut rest, model.shape().dim);
+        let work = recurrence::take(&mut rest, model.work_words());
+        let oldest = recurrence::take(&mut rest, model.index_words());
+        let oldest = bytemuck::try_cast_slice_mut(oldest).map_err(|_| too_small)?;
+        let quantized = bytemuck::try_cast_slice_mut(rest).map_err(|_| too_small)?;
+        Ok(Self {
+            model,
+            oldest,
+            state,
+            scratch: Scratch {
+                x,
+                branch,
+                work,
+                quantized,
+            },
+        })
+    }
+
+    /// The model that runs.
+    pub fn model(&self) -> &Model<'a> {
+        &self.model
+    }
+
+    /// Takes one token and returns the logits of the next, `[vocabulary]`.
+    ///
+    /// # Errors
+    /// [`StepError::UnknownToken`]; the session is then unchanged.
+    pub fn step(&mut self, token: impl Into<Token>) -> Result<&[f32], StepError> {
+        self.advance(token.into())?;
+        Ok(self.head())
+    }
+
+    /// Takes several tokens and returns the logits after the last. The logits between are not
+    /// computed; the state and the last logits are those of stepping, bit for bit.
+    ///
+    /// # Errors
+    /// [`StepError::NoTokens`], or [`StepError::UnknownToken`] with all tokens before it taken.
+    pub fn prefill<T: Into<Token>>(
+        &mut self,
+        tokens: impl IntoIterator<Item = T>,
+    ) -> Result<&[f32], StepError> {
+        let mut any = Err(StepError::NoTokens);
+        for token in tokens {
+            self.advance(token.into())?;
+            any = Ok(());
+        }
+        any?;
+        Ok(self.head())
+    }
+
+    /// The logits that the last step or prefill returned; zeros before the first.
+    pub fn logits(&self) -> &[f32] {
+        self.scratch
+            .work
+            .get(..self.model.vocab_size())
+            .unwrap_or(&[])
+    }
+
+    /// Back to the start of a sequence.
+    pub fn reset(&mut self) {
+        self.state.fill(0.0);
+        self.oldest.fill(0);
+        self.scratch.work.fill(0.0);
+    }
+
+    /// Bytes of a [`save`](Self::save).
+    pub fn snapshot_bytes(&self) -> usize {
+        SNAPSHOT_HEADER + 4 * (self.state.len() + self.oldest.len())
+    }
+
+    /// Writes the state to the start of `out` and returns its size. Logits are not saved.
+    ///
+    /// # Errors
+    /// [`SnapshotError::WrongLength`] if `out` has fewer than
+    /// [`snapshot_bytes`](Self::snapshot_bytes) bytes.
+    pub fn save(&self, out: &mut [u8]) -> Result<usize, SnapshotError> {
+        let (needed, found) = (self.snapshot_bytes(), out.len());
+        let out = out
+            .get_mut(..needed)
+            .ok_or(SnapshotError::WrongLength { needed, found })?;
+        let (header, body) = out
+            .split_at_mut_checked(SNAPSHOT_HEADER)
+            .ok_or(SnapshotError::BadHeader)?;
+        let words = self
+            .oldest
+            .iter()
+            .copied()
+            .chain(self.state.iter().map(|x| x.to_bits()));
+        for (bytes, word) in body.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            *bytes = word.to_le_bytes();
+        }
+        let fields = [
+            u32::from_le_bytes(*SNAPSHOT_MAGIC),
+            SNAPSHOT_VERSION,
+            self.model.identity(),
+            format::crc32(body),
+        ];
+        for (bytes, field) in header.as_chunks_mut::<4>().0.iter_mut().zip(fields) {
+            *bytes = field.to_le_bytes();
+        }
+        Ok(needed)
+    }
+
+    /// Takes over a state that [`save`](Self::save) wrote, on any device with the same model.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; the session is then unchanged.
+    pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), SnapshotError> {
+        let (needed, found) = (self.snapshot_bytes(), snapshot.len());
+        if needed != found {
+            return Err(SnapshotError::WrongLength { needed, found });
+        }
+        let (header, body) = snapshot
+            .split_at_checked(SNAPSHOT_HEADER)
+            .ok_or(SnapshotError::BadHeader)?;
+        let mut fields = header
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|b| u32::from_le_bytes(*b));
+        let mut field = || fields.next().unwrap_or(0);
+        if (field(), field()) != (u32::from_le_bytes(*SNAPSHOT_MAGIC), SNAPSHOT_VERSION) {
+            return Err(SnapshotError::BadHeader);
+        }
+        let (expected, found) = (self.model.identity(), field());
+        if expected != found {
+            return Err(SnapshotError::OtherModel { expected, found });
+        }
+        let words = || {
+            body.as_chunks::<4>()
+                .0
+                .iter()
+                .map(|b| u32::from_le_bytes(*b))
+        };
+        let layers = self.oldest.len();
+        let rings_hold = words()
+            .take(layers)
+            .enumerate()
+            .all(|(i, row)| row < self.ring_rows(i).max(1));
+        let finite = words().skip(layers).all(|x| f32::from_bits(x).is_finite());
+        if format::crc32(body) != field() || !rings_hold || !finite {
+            return Err(SnapshotError::Corrupt);
+        }
+        self.oldest
+            .iter_mut()
+            .zip(words())
+            .for_each(|(to, from)| *to = from);
+        self.state
+            .iter_mut()
+            .zip(words().skip(layers))
+            .for_each(|(to, from)| *to = f32::from_bits(from));
+        self.scratch.work.fill(0.0);
+        Ok(())
+    }
+
+    /// Runs the model's known-answer test: the logits of a few steps must hash to what the host
+    /// computed when it wrote the model. The session is at the start of a sequence afterwards.
+    ///
+    /// # Errors
+    /// [`SelfTestError`] with both hashes.
+    pub fn self_test(&mut self) -> Result<(), SelfTestError> {
+        let (expected, tokens) = self.model.known_answer();
+        let found = self.hash_steps(tokens.iter().copied());
+        if expected == found {
+            Ok(())
+        } else {
+            Err(SelfTestError { expected, found })
+        }
+    }
+
+    /// The hash of the logits of every step over `tokens` from the start of a sequence. The
+    /// session is at the start of a sequence afterwards. Tokens that are not in the vocabulary
+    /// are passed over.
+    pub fn hash_steps<T: Into<Token>>(&mut self, tokens: impl IntoIterator<Item = T>) -> u64 {
+        self.reset();
+        let mut hash = LogitsHash::new();
+        for token in tokens {
+            if let Ok(logits) = self.step(token) {
+                hash.update(logits);
+            }
+        }
+        self.reset();
+        hash.finish()
+    }
+
+    fn ring_rows(&self, layer: usize) -> u32 {
+        Layer::counts(&self.model, layer).taps as u32
+    }
+
+    /// Runs the embedding and all layers.
+    fn advance(&mut self, token: Token) -> Result<(), StepError> {
+        let shape = *self.model.shape();
+        if token.0 as usize >= shape.vocabulary {
+            return Err(StepError::UnknownToken {
+                token: token.0,
+                vocabulary: shape.vocabulary,
+            });
+        }
+        let s = &mut self.scratch;
+        self.model
+            .embedding()
+            .row(token.0 as usize, shape.embed_scale, s.x);
+        let mut rest = &mut *self.state;
+        for (i, oldest) in self.oldest.iter_mut().enumerate() {
+            let layer = self.model.layer(i);
+            let state = recurrence::take(&mut rest, layer.recurrence.states() * shape.channels);
+            s.branch_in(&shape, layer.token_norm);
+            s.gtu(&shape, &layer, oldest, state);
+            s.branch_out(&shape, layer.token_norm);
+            s.branch_in(&shape, layer.feature_norm);
+            s.glu(&shape, &layer);
+            s.branch_out(&shape, layer.feature_norm);
+        }
+        Ok(())
+    }
+
+    /// The final norm and the head.
+    fn head(&mut self) -> &[f32] {
+        let shape = self.model.shape();
+        let s = &mut self.scratch;
+        copy(s.x, s.branch);
+        norm(shape.final_norm, self.model.final_norm(), s.branch);
+        let logits = s.work.get_mut(..shape.vocabulary).unwrap_or(&mut []);
+        self.model.head().multiply(s.branch, s.quantized, logits);
+        logits
+    }
+}
+
+/// `TOES`, for session.
+const SNAPSHOT_MAGIC: &[u8; 4] = b"TOES";
+const SNAPSHOT_VERSION: u32 = 1;
+/// Magic, version, the model's identity, CRC-32 of the rest.
+const SNAPSHOT_HEADER: usize = 16;
+
+impl Scratch<'_> {
+    /// `branch = x`, normalized if norms stand before.
+    fn branch_in(&mut self, shape: &Shape, params: &[f32]) {
+        copy(self.x, self.branch);
+        if shape.norm_position == NormPosition::Pre {
+            norm(shape.norm, params, self.branch);
+        }
+    }
+
+    /// `x += branch`, with the norm where it stands.
+    fn branch_out(&mut self, shape: &Shape, params: &[f32]) {
+        if shape.norm_position == NormPosition::PostBranch {
+            norm(shape.norm, params, self.branch);
+        }
+        for (x, branch) in self.x.iter_mut().zip(&*self.branch) {
+            *x += branch;
+        }
+        if shape.norm_position == NormPosition::PostResidual {
+            norm(shape.norm, params, self.x);
+        }
+    }
+
+    /// `branch = W_o norm(u * TNO(v))` with `u, v = act(W branch)`.
+    fn gtu(&mut self, shape: &Shape, layer: &Layer<'_>, oldest: &mut u32, state: &mut [f32]) {
+        let mut rest = &mut *self.work;
+        let uv = recurrence::take(&mut rest, 2 * shape.channels);
+        let y = recurrence::take(&mut rest, shape.channels);
+        layer.gtu_in.multiply(self.branch, self.quantized, uv);
+        activate(shape.gtu_act, uv);
+        let Some((u, v)) = uv.split_at_checked(shape.channels) else {
+            return;
+        };
+        recurrence::step(&layer.recurrence, oldest, state, v, y);
+        y.iter_mut().zip(u).for_each(|(y, u)| *y *= u);
+        norm(shape.gtu_norm, layer.gtu_norm, y);
+        layer.gtu_out.multiply(y, self.quantized, self.branch);
+    }
+
+    /// `branch = act(W_3 (act(W_1 branch) * (W_2 branch)))`.
+    fn glu(&mut self, shape: &Shape, layer: &Layer<'_>) {
+        let both = self.work.get_mut(..2 * shape.glu_dim).unwrap_or(&mut []);
+        layer.glu_in.multiply(self.branch, self.quantized, both);
+        let Some((gate, value)) = both.split_at_mut_checked(shape.glu_dim) else {
+            return;
+        };
+        activate(shape.glu_act, gate);
+        gate.iter_mut()
+            .zip(&*value)
+            .for_each(|(gate, value)| *gate *= value);
+        layer.glu_out.multiply(gate, self.quantized, self.branch);
+        activate(shape.glu_final_act, self.branch);
+    }
+}
+
+fn copy(from: &[f32], to: &mut [f32]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+}
