@@ -1,1 +1,10 @@
-//! Model blobs (`.toep`): writing.
+//! Model blobs (`.toep`): quantizing, writing, reading. The format is documented in
+//! [`toeplite::format`].
+
+mod file;
+mod quantize;
+mod writer;
+
+pub use file::{Blob, BlobFileError, SessionMemory, write_atomically};
+pub use quantize::{QuantizedRows, WeightType, quantize_rows};
+pub use writer::{WriteError, write};

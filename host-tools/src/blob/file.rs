@@ -1,0 +1,187 @@
+//! Blobs in memory and on disk.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use toeplite::Model;
+use toeplite::format::ALIGNMENT;
+
+/// A model blob at an aligned address, so that the runtime can read it in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    words: Vec<u128>,
+    len: usize,
+}
+
+/// Why a blob file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobFileError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file cannot be written. An older file of that name is untouched.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The bytes are not a model that the runtime accepts.
+    #[error("{}: {source}", path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What the runtime says.
+        source: toeplite::ModelError,
+    },
+}
+
+impl Blob {
+    /// Copies `bytes` to an aligned address.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let mut words = vec![0u128; bytes.len().div_ceil(ALIGNMENT)];
+        bytemuck::cast_slice_mut::<u128, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
+        Self {
+            words,
+            len: bytes.len(),
+        }
+    }
+
+    /// Reads a blob and checks it with the runtime.
+    ///
+    /// # Errors
+    /// [`BlobFileError`] names the file and what is wrong with it.
+    pub fn read(path: &Path) -> Result<Self, BlobFileError> {
+        let bytes = std::fs::read(path).map_err(|source| BlobFileError::Read {
+            path: path.into(),
+            source,
+        })?;
+        let blob = Self::from_bytes(&bytes);
+        blob.model().map_err(|source| BlobFileError::Model {
+            path: path.into(),
+            source,
+        })?;
+        Ok(blob)
+    }
+
+    /// Writes the blob to a temporary file beside `path`, then renames it.
+    ///
+    /// # Errors
+    /// [`BlobFileError::Write`]; nothing is left half-written.
+    pub fn write(&self, path: &Path) -> Result<(), BlobFileError> {
+        write_atomically(path, self.bytes())
+    }
+
+    /// The bytes, at an aligned address.
+    pub fn bytes(&self) -> &[u8] {
+        &bytemuck::cast_slice::<u128, u8>(&self.words)[..self.len]
+    }
+
+    /// The runtime's view of the blob.
+    ///
+    /// # Errors
+    /// What the runtime finds wrong.
+    pub fn model(&self) -> Result<Model<'_>, toeplite::ModelError> {
+        Model::from_bytes(self.bytes())
+    }
+}
+
+/// Session memory of the size that a model needs.
+#[derive(Clone, Debug)]
+pub struct SessionMemory {
+    words: Vec<u128>,
+    len: usize,
+}
+
+impl SessionMemory {
+    /// Memory for one session of `model`.
+    pub fn for_model(model: &Model<'_>) -> Self {
+        let len = model.memory_needed();
+        Self {
+            words: vec![0; len.div_ceil(ALIGNMENT)],
+            len,
+        }
+    }
+
+    /// The bytes, at an aligned address.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut::<u128, u8>(&mut self.words)[..self.len]
+    }
+}
+
+/// Writes `bytes` to a temporary file in `path`'s folder, flushes it to disk and renames it, so
+/// that `path` is the old file or the whole new one, whatever happens in between.
+///
+/// # Errors
+/// [`BlobFileError::Write`].
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), BlobFileError> {
+    let error = |source| BlobFileError::Write {
+        path: path.into(),
+        source,
+    };
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".toeplite-")
+        .tempfile_in(folder)
+        .map_err(error)?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(error)?;
+    set_usual_mode(file.path()).map_err(error)?;
+    file.persist(path).map_err(|e| error(e.error))?;
+    Ok(())
+}
+
+/// Temporary files are private to their owner; the result should be an ordinary file.
+#[cfg(unix)]
+fn set_usual_mode(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn set_usual_mode(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.toep");
+        write_atomically(&path, b"old").unwrap();
+        let missing = folder.path().join("absent").join("model.toep");
+        assert!(
+            write_atomically(&missing, b"new")
+                .unwrap_err()
+                .to_string()
+                .contains("absent")
+        );
+        write_atomically(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn not_a_model_is_refused_with_the_files_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text.toep");
+        std::fs::write(&path, "To be, or not to be").unwrap();
+        let text = Blob::read(&path).unwrap_err().to_string();
+        assert!(
+            text.contains("text.toep") && text.contains("not a Toeplite model"),
+            "{text}"
+        );
+    }
+}

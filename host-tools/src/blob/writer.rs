@@ -1,0 +1,454 @@
+//! A checkpoint and its recurrences as the bytes of a blob.
+
+use super::file::Blob;
+use super::quantize::{WeightType, quantize_rows};
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::config::{self, Config, Task};
+use crate::convert::modal::Modal;
+use ndarray::{Array2, ArrayView2, Ix2, concatenate};
+use toeplite::format::{self, ALIGNMENT, ElementType, GLOBALS, NO_LAYER, PER_LAYER, offset};
+use toeplite::model::{Activation, Norm, NormPosition};
+
+/// Why a checkpoint cannot be written as a blob.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The network needs the whole sequence.
+    #[error(
+        "the checkpoint is bidirectional: it needs the whole sequence at every position and cannot stream; train with \"causal\": true"
+    )]
+    NotCausal,
+    /// The network's task has no streaming form.
+    #[error("the checkpoint's task is {task:?}, but only causal-lm models can be converted")]
+    Task {
+        /// The task.
+        task: Task,
+    },
+    /// The operator's output is divided by a running sum of the kernel.
+    #[error("the checkpoint sets toeplitz.normalize, which the runtime does not compute")]
+    Normalized,
+    /// A parameter is not in the checkpoint, or has another shape.
+    #[error("tensor {name} should have shape {expected:?}, but has {found:?}")]
+    Tensor {
+        /// The tensor's name.
+        name: String,
+        /// The shape it should have.
+        expected: Vec<usize>,
+        /// The shape it has; nothing if it is missing.
+        found: Option<Vec<usize>>,
+    },
+    /// There must be one recurrence a layer, with the layer's channels.
+    #[error(
+        "{found} recurrences of the layers' {channels} channels are needed, one a layer: {expected}"
+    )]
+    Recurrences {
+        /// Layers.
+        expected: usize,
+        /// Recurrences that fit.
+        found: usize,
+        /// Channels of a layer.
+        channels: usize,
+    },
+    /// Sizes in a blob are 32-bit numbers.
+    #[error("the model would take {bytes} bytes; a blob has at most 4 GiB")]
+    TooLarge {
+        /// Bytes needed.
+        bytes: usize,
+    },
+    /// The runtime refuses the result.
+    #[error("the converted model cannot be run: {0}")]
+    Refused(#[from] toeplite::ModelError),
+}
+
+/// Tokens of the known-answer test.
+const SELF_TEST_TOKENS: u32 = 16;
+
+/// Writes `checkpoint`, its Toeplitz operators replaced by `layers`, as a blob.
+///
+/// The blob's known-answer test is computed by running the blob.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn write(
+    checkpoint: &Checkpoint,
+    layers: &[Modal],
+    weights: WeightType,
+) -> Result<Blob, WriteError> {
+    let config = &checkpoint.config;
+    check(config, layers)?;
+    let source = Source {
+        checkpoint,
+        weights,
+    };
+    let mut sections = source.globals()?;
+    for (i, modal) in layers.iter().enumerate() {
+        sections.extend(source.layer(i, &modal.to_f32_safe())?);
+    }
+    let vocabulary = config.vocab_size as u32;
+    let tokens: Vec<u32> = (0..SELF_TEST_TOKENS)
+        .map(|i| i.wrapping_mul(97).wrapping_add(13) % vocabulary)
+        .collect();
+    let draft = Blob::from_bytes(&assemble(config, &sections, &tokens, 0)?);
+    let hash = known_answer(&draft.model()?, &tokens);
+    let blob = Blob::from_bytes(&assemble(config, &sections, &tokens, hash)?);
+    blob.model()?;
+    Ok(blob)
+}
+
+fn check(config: &Config, layers: &[Modal]) -> Result<(), WriteError> {
+    if !config.causal {
+        return Err(WriteError::NotCausal);
+    }
+    if config.task != Task::CausalLm {
+        return Err(WriteError::Task { task: config.task });
+    }
+    if config.toeplitz.normalize {
+        return Err(WriteError::Normalized);
+    }
+    let channels = config.channels();
+    let found = layers.iter().filter(|m| m.channels() == channels).count();
+    if layers.len() != config.layers || found != config.layers {
+        return Err(WriteError::Recurrences {
+            expected: config.layers,
+            found,
+            channels,
+        });
+    }
+    Ok(())
+}
+
+fn known_answer(model: &toeplite::Model<'_>, tokens: &[u32]) -> u64 {
+    let mut memory = super::file::SessionMemory::for_model(model);
+    let mut session = model
+        .session(memory.as_mut_slice())
+        .expect("the memory is the size that the model asks for");
+    session.hash_steps(tokens.iter().copied())
+}
+
+/// A section's contents.
+struct Section {
+    element: ElementType,
+    bytes: Vec<u8>,
+}
+
+impl Section {
+    fn f32(numbers: impl IntoIterator<Item = f32>) -> Self {
+        Self {
+            element: ElementType::F32,
+            bytes: numbers.into_iter().flat_map(f32::to_le_bytes).collect(),
+        }
+    }
+
+    fn u32(numbers: impl IntoIterator<Item = u32>) -> Self {
+        Self {
+            element: ElementType::U32,
+            bytes: numbers.into_iter().flat_map(u32::to_le_bytes).collect(),
+        }
+    }
+
+    fn empty() -> Self {
+        Self::f32([])
+    }
+}
+
+/// Where sections come from.
+struct Source<'a> {
+    checkpoint: &'a Checkpoint,
+    weights: WeightType,
+}
+
+impl Source<'_> {
+    /// The global sections but the last, the known-answer test.
+    fn globals(&self) -> Result<Vec<Section>, WriteError> {
+        let c = &self.checkpoint.config;
+        let [embedding, embedding_scale] =
+            self.quantized(&self.matrix("embed.weight", c.vocab_size, c.dim)?);
+        let [head, head_scale] = if c.tie_embeddings {
+            [Section::empty(), Section::empty()]
+        } else {
+            self.quantized(&self.matrix("head.weight", c.vocab_size, c.dim)?)
+        };
+        let final_norm = self.norm(c.final_norm, "final_norm", c.dim)?;
+        Ok(vec![
+            embedding,
+            embedding_scale,
+            final_norm,
+            head,
+            head_scale,
+        ])
+    }
+
+    /// The sections of layer `i`, in the format's order.
+    fn layer(&self, i: usize, modal: &Modal) -> Result<Vec<Section>, WriteError> {
+        let c = &self.checkpoint.config;
+        let (dim, channels, glu) = (c.dim, c.channels(), c.glu_dim);
+        let name = |s: &str| format!("layers.{i}.{s}");
+        let mut out = vec![counts(modal)];
+        out.extend(self.linear(
+            &[&name("token_mixer.u_proj"), &name("token_mixer.v_proj")],
+            channels,
+            dim,
+        )?);
+        out.extend(recurrence(modal));
+        out.extend(self.linear(&[&name("token_mixer.o")], dim, channels)?);
+        out.extend(self.linear(
+            &[&name("feature_mixer.l1"), &name("feature_mixer.l2")],
+            glu,
+            dim,
+        )?);
+        out.extend(self.linear(&[&name("feature_mixer.l3")], dim, glu)?);
+        out.push(self.norm(c.norm, &name("token_norm"), dim)?);
+        out.push(self.norm(c.norm, &name("feature_norm"), dim)?);
+        let inside = if c.gtu_norm {
+            c.norm
+        } else {
+            config::Norm::None
+        };
+        out.push(self.norm(inside, &name("token_mixer.norm"), channels)?);
+        Ok(out)
+    }
+
+    /// Weights, scales and biases of the linear maps `names`, stacked, each `[rows, columns]`.
+    fn linear(
+        &self,
+        names: &[&str],
+        rows: usize,
+        columns: usize,
+    ) -> Result<[Section; 3], WriteError> {
+        let mut weights = Vec::new();
+        let mut biases = Vec::new();
+        for name in names {
+            weights.push(self.matrix(&format!("{name}.weight"), rows, columns)?);
+            biases.extend(if self.checkpoint.config.bias {
+                self.vector(&format!("{name}.bias"), rows)?
+            } else {
+                vec![0.0; rows]
+            });
+        }
+        let views: Vec<ArrayView2<'_, f32>> = weights.iter().map(|w| w.view()).collect();
+        let stacked = concatenate(ndarray::Axis(0), &views).expect("all have the same columns");
+        let [weights, scales] = self.quantized(&stacked);
+        Ok([weights, scales, Section::f32(biases)])
+    }
+
+    /// Weights and scales of a matrix in the type that the blob stores.
+    fn quantized(&self, weights: &Array2<f32>) -> [Section; 2] {
+        match self.weights {
+            WeightType::F32 => [Section::f32(weights.iter().copied()), Section::empty()],
+            WeightType::Int8 => {
+                let q = quantize_rows(weights.view());
+                let bytes = q.integers.iter().map(|w| *w as u8).collect();
+                [
+                    Section {
+                        element: ElementType::I8,
+                        bytes,
+                    },
+                    Section::f32(q.scales),
+                ]
+            }
+        }
+    }
+
+    fn norm(&self, norm: config::Norm, name: &str, width: usize) -> Result<Section, WriteError> {
+        let parts: &[(&str, usize)] = match norm {
+            config::Norm::None | config::Norm::SimpleRmsNorm => &[],
+            config::Norm::RmsNorm => &[("scale", width)],
+            config::Norm::GatedRmsNorm => &[("scale", width), ("gate", width)],
+            config::Norm::ScaleNorm => &[("scala", 1)],
+            config::Norm::LayerNorm => &[("weight", width), ("bias", width)],
+        };
+        let mut numbers = Vec::new();
+        for (part, len) in parts {
+            numbers.extend(self.vector(&format!("{name}.{part}"), *len)?);
+        }
+        Ok(Section::f32(numbers))
+    }
+
+    fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, WriteError> {
+        let tensor = self.tensor(name, &[len])?;
+        Ok(tensor.iter().copied().collect())
+    }
+
+    fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Array2<f32>, WriteError> {
+        let tensor = self.tensor(name, &[rows, columns])?;
+        Ok(tensor
+            .clone()
+            .into_dimensionality::<Ix2>()
+            .expect("two dimensions, as checked"))
+    }
+
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<&ndarray::ArrayD<f32>, WriteError> {
+        let found = self.checkpoint.tensors.get(name);
+        found
+            .filter(|t| t.shape() == shape)
+            .ok_or_else(|| WriteError::Tensor {
+                name: name.into(),
+                expected: shape.into(),
+                found: found.map(|t| t.shape().to_vec()),
+            })
+    }
+}
+
+fn counts(modal: &Modal) -> Section {
+    let real = modal.poles.iter().filter(|p| p.im == 0.0).count();
+    let complex = modal.poles.len() - real;
+    let decay = u32::from(modal.channel_decay.is_some());
+    Section::u32([
+        modal.taps.nrows() as u32,
+        real as u32,
+        complex as u32,
+        decay,
+    ])
+}
+
+/// Taps, poles, residues and decay, rounded to the runtime's f32.
+fn recurrence(modal: &Modal) -> [Section; 4] {
+    let number = |x: f64| flushed(x as f32);
+    let (real, complex): (Vec<_>, Vec<_>) = modal
+        .poles
+        .iter()
+        .enumerate()
+        .partition(|(_, p)| p.im == 0.0);
+    let poles = real
+        .iter()
+        .map(|(_, p)| p.re as f32)
+        .chain(complex.iter().flat_map(|(_, p)| [p.re as f32, p.im as f32]));
+    let mut residues = Vec::new();
+    for (k, _) in &real {
+        residues.extend(modal.residues.row(*k).iter().map(|r| number(r.re)));
+    }
+    for (k, _) in &complex {
+        residues.extend(modal.residues.row(*k).iter().map(|r| number(r.re)));
+        residues.extend(modal.residues.row(*k).iter().map(|r| number(r.im)));
+    }
+    let decay = modal.channel_decay.iter().flatten().map(|g| number(*g));
+    [
+        Section::f32(modal.taps.iter().map(|x| number(*x))),
+        Section::f32(poles.map(flushed)),
+        Section::f32(residues),
+        Section::f32(decay),
+    ]
+}
+
+/// The contract has no numbers below 2^-50.
+fn flushed(x: f32) -> f32 {
+    if x.abs() < format::SMALLEST { 0.0 } else { x }
+}
+
+/// Header, section table and sections.
+fn assemble(
+    config: &Config,
+    sections: &[Section],
+    tokens: &[u32],
+    hash: u64,
+) -> Result<Vec<u8>, WriteError> {
+    let self_test = Section::u32(
+        [hash as u32, (hash >> 32) as u32]
+            .into_iter()
+            .chain(tokens.iter().copied()),
+    );
+    let (globals, layers) = sections.split_at(GLOBALS - 1);
+    let all: Vec<&Section> = globals.iter().chain([&self_test]).chain(layers).collect();
+    let mut table = Vec::new();
+    let mut body = Vec::new();
+    let base = format::HEADER_BYTES + format::ENTRY_BYTES * all.len();
+    for (index, section) in all.iter().enumerate() {
+        body.resize((base + body.len()).next_multiple_of(ALIGNMENT) - base, 0);
+        let (kind, layer) = match index.checked_sub(GLOBALS) {
+            None => (index, NO_LAYER),
+            Some(i) => (i % PER_LAYER, (i / PER_LAYER) as u16),
+        };
+        table.extend(((base + body.len()) as u32).to_le_bytes());
+        table.extend((section.bytes.len() as u32).to_le_bytes());
+        table.extend((kind as u16).to_le_bytes());
+        table.extend(layer.to_le_bytes());
+        table.extend([section.element as u8, 0, 0, 0]);
+        body.extend(&section.bytes);
+    }
+    let bytes = base + body.len();
+    let length = u32::try_from(bytes).map_err(|_| WriteError::TooLarge { bytes })?;
+    let mut blob = header(config, length, all.len() as u32);
+    blob.extend(table);
+    blob.extend(body);
+    let crc = crc32fast::hash(&blob[offset::TASK..]);
+    blob[offset::CRC..][..4].copy_from_slice(&crc.to_le_bytes());
+    Ok(blob)
+}
+
+fn header(config: &Config, length: u32, sections: u32) -> Vec<u8> {
+    let mut h = vec![0; format::HEADER_BYTES];
+    let mut put = |offset: usize, bytes: &[u8]| h[offset..][..bytes.len()].copy_from_slice(bytes);
+    put(offset::MAGIC, &format::MAGIC);
+    put(offset::VERSION, &format::VERSION.to_le_bytes());
+    put(offset::CONTRACT, &format::CONTRACT_F32.to_le_bytes());
+    put(offset::LENGTH, &length.to_le_bytes());
+    put(offset::TASK, &format::TASK_CAUSAL_LM.to_le_bytes());
+    put(offset::ORDER, &format::ORDER_PORTABLE.to_le_bytes());
+    put(
+        offset::VOCABULARY,
+        &(config.vocab_size as u32).to_le_bytes(),
+    );
+    put(offset::DIM, &(config.dim as u32).to_le_bytes());
+    put(offset::CHANNELS, &(config.channels() as u32).to_le_bytes());
+    put(offset::GLU_DIM, &(config.glu_dim as u32).to_le_bytes());
+    put(offset::LAYERS, &(config.layers as u32).to_le_bytes());
+    let inside = if config.gtu_norm {
+        config.norm
+    } else {
+        config::Norm::None
+    };
+    put(offset::NORM, &[norm(config.norm) as u8]);
+    put(
+        offset::NORM_POSITION,
+        &[norm_position(config.norm_position()) as u8],
+    );
+    put(offset::FINAL_NORM, &[norm(config.final_norm) as u8]);
+    put(offset::GTU_NORM, &[norm(inside) as u8]);
+    put(offset::GTU_ACT, &[activation(config.gtu_act) as u8]);
+    put(offset::GLU_ACT, &[activation(config.glu_act) as u8]);
+    put(
+        offset::GLU_FINAL_ACT,
+        &[activation(config.glu_final_act) as u8],
+    );
+    put(offset::TIED, &[u8::from(config.tie_embeddings)]);
+    put(
+        offset::EMBED_SCALE,
+        &(config.embed_scale as f32).to_le_bytes(),
+    );
+    put(offset::SECTIONS, &sections.to_le_bytes());
+    put(offset::TRAIN_LEN, &(config.train_len as u32).to_le_bytes());
+    h
+}
+
+fn norm(norm: config::Norm) -> Norm {
+    match norm {
+        config::Norm::None => Norm::None,
+        config::Norm::SimpleRmsNorm => Norm::SimpleRms,
+        config::Norm::RmsNorm => Norm::Rms,
+        config::Norm::GatedRmsNorm => Norm::GatedRms,
+        config::Norm::ScaleNorm => Norm::Scale,
+        config::Norm::LayerNorm => Norm::Layer,
+    }
+}
+
+fn norm_position(position: config::NormPosition) -> NormPosition {
+    match position {
+        config::NormPosition::Pre => NormPosition::Pre,
+        config::NormPosition::PostBranch => NormPosition::PostBranch,
+        config::NormPosition::PostResidual => NormPosition::PostResidual,
+    }
+}
+
+fn activation(activation: config::Activation) -> Activation {
+    match activation {
+        config::Activation::None => Activation::None,
+        config::Activation::Silu => Activation::Silu,
+        config::Activation::Relu => Activation::Relu,
+        config::Activation::Gelu => Activation::Gelu,
+        config::Activation::Elu => Activation::Elu,
+        config::Activation::Sigmoid => Activation::Sigmoid,
+        config::Activation::Exp => Activation::Exp,
+        config::Activation::LeakyRelu => Activation::LeakyRelu,
+        config::Activation::OnePlusElu => Activation::OnePlusElu,
+        config::Activation::TwoPlusElu => Activation::TwoPlusElu,
+    }
+}

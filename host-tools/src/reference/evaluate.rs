@@ -1,0 +1,192 @@
+//! Cross entropy of next-token predictions over windows of a text.
+
+use ndarray::{Array2, ArrayView1, ArrayView2};
+use rayon::prelude::*;
+use std::f64::consts::LN_2;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What an evaluation measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Mean cross entropy over all targets, in bits a token.
+    pub bits_per_token: f64,
+    /// Targets predicted: one less than there are tokens.
+    pub targets: usize,
+    /// The likeliest next token after every input position, the lowest id among equals.
+    pub argmax: Vec<u32>,
+}
+
+/// Looks on while windows are scored, from several threads and in any order.
+pub trait Observer: Sync {
+    /// A window's logits `[positions, vocab]`; `start` is the window's first token in the text.
+    fn window(&self, start: usize, logits: ArrayView2<f32>) {
+        let _ = (start, logits);
+    }
+
+    /// So many targets have been predicted in all.
+    fn progress(&self, tokens_done: usize) {
+        let _ = tokens_done;
+    }
+}
+
+/// Looks away.
+impl Observer for () {}
+
+/// Reports progress alone.
+impl<F: Fn(usize) + Sync> Observer for F {
+    fn progress(&self, tokens_done: usize) {
+        self(tokens_done);
+    }
+}
+
+/// Why an evaluation gave no figure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvaluateError<E> {
+    /// Fewer than two tokens: nothing to predict.
+    #[error("the text has {tokens} tokens: at least two are needed to predict one from another")]
+    TooShort {
+        /// Tokens of the text.
+        tokens: usize,
+    },
+    /// Windows of no length.
+    #[error("the window length is zero: give at least 1")]
+    ZeroWindow,
+    /// The scorer failed.
+    #[error("scoring the window at token {start} failed: {source}")]
+    Score {
+        /// First token of the window.
+        start: usize,
+        /// The scorer's error.
+        source: E,
+    },
+    /// The scorer returned logits for another number of positions, or for no tokens.
+    #[error("the window at token {start} needs logits for {expected} positions, found {found:?}")]
+    Shape {
+        /// First token of the window.
+        start: usize,
+        /// Positions of the window.
+        expected: usize,
+        /// Shape of the logits.
+        found: [usize; 2],
+    },
+    /// A target is not in the vocabulary.
+    #[error("token {token} at position {position} is outside the vocabulary of {vocab}")]
+    Target {
+        /// The token.
+        token: u32,
+        /// Where it stands in the text.
+        position: usize,
+        /// Tokens that the scorer gives logits for.
+        vocab: usize,
+    },
+}
+
+/// Scores `tokens` in windows of `window` inputs that start at 0, `window`, `2 * window`, ... and
+/// know nothing of each other. The window at `o` reads `tokens[o..min(o + window, len - 1)]` and
+/// predicts the same positions shifted by one, so that every token but the first is predicted
+/// once. `score` gives the logits `[positions, vocab]` of a window; windows run in parallel, the
+/// loss is summed in f64 and in order, so the figure does not depend on the threads.
+///
+/// # Errors
+/// There is nothing to predict, `score` fails or returns another shape, or a token is not in its
+/// vocabulary; of several errors any one is returned.
+pub fn evaluate<E: Send>(
+    tokens: &[u32],
+    window: usize,
+    score: impl Fn(&[u32]) -> Result<Array2<f32>, E> + Sync,
+    observer: &impl Observer,
+) -> Result<Evaluation, EvaluateError<E>> {
+    if tokens.len() < 2 {
+        let tokens = tokens.len();
+        return Err(EvaluateError::TooShort { tokens });
+    }
+    if window == 0 {
+        return Err(EvaluateError::ZeroWindow);
+    }
+    let targets = tokens.len() - 1;
+    let done = AtomicUsize::new(0);
+    let starts: Vec<usize> = (0..targets).step_by(window).collect();
+    let run = |&start: &usize| {
+        let end = start.saturating_add(window).min(targets);
+        let scored = score_window(tokens, start..end, &score, observer)?;
+        let before = done.fetch_add(end - start, Ordering::Relaxed);
+        observer.progress(before + end - start);
+        Ok(scored)
+    };
+    // One window a job: rayon's default would hand out halves, and a long text's are uneven.
+    let windows: Vec<Scored> = starts
+        .par_iter()
+        .with_max_len(1)
+        .map(run)
+        .collect::<Result<_, _>>()?;
+    let nats: f64 = windows.iter().map(|scored| scored.nats).sum();
+    Ok(Evaluation {
+        bits_per_token: nats / targets as f64 / LN_2,
+        targets,
+        argmax: windows
+            .into_iter()
+            .flat_map(|scored| scored.argmax)
+            .collect(),
+    })
+}
+
+/// One window's figures.
+struct Scored {
+    /// Summed cross entropy.
+    nats: f64,
+    argmax: Vec<u32>,
+}
+
+fn score_window<E>(
+    tokens: &[u32],
+    range: std::ops::Range<usize>,
+    score: &impl Fn(&[u32]) -> Result<Array2<f32>, E>,
+    observer: &impl Observer,
+) -> Result<Scored, EvaluateError<E>> {
+    let start = range.start;
+    let logits =
+        score(&tokens[range.clone()]).map_err(|source| EvaluateError::Score { start, source })?;
+    let (positions, vocab) = logits.dim();
+    if positions != range.len() || vocab == 0 {
+        return Err(EvaluateError::Shape {
+            start,
+            expected: range.len(),
+            found: [positions, vocab],
+        });
+    }
+    observer.window(start, logits.view());
+    let mut scored = Scored {
+        nats: 0.0,
+        argmax: Vec::with_capacity(positions),
+    };
+    for (row, position) in logits.rows().into_iter().zip(start + 1..) {
+        let token = tokens[position];
+        let target = row.get(token as usize).ok_or(EvaluateError::Target {
+            token,
+            position,
+            vocab,
+        })?;
+        scored.nats += log_sum_exp(row) - f64::from(*target);
+        scored.argmax.push(argmax(row));
+    }
+    Ok(scored)
+}
+
+/// `ln sum exp`, in f64, shifted by the largest logit so that nothing overflows.
+fn log_sum_exp(logits: ArrayView1<f32>) -> f64 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let largest = f64::from(largest);
+    let sum: f64 = logits.iter().map(|&x| (f64::from(x) - largest).exp()).sum();
+    largest + sum.ln()
+}
+
+/// The index of the largest logit, the first among equals.
+pub fn argmax(logits: ArrayView1<f32>) -> u32 {
+    let mut best = 0;
+    for (index, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = index;
+        }
+    }
+    best as u32
+}

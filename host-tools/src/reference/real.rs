@@ -1,0 +1,54 @@
+//! The floating-point types that the reference network runs in.
+
+use num_traits::NumAssign;
+use std::iter::Sum;
+
+/// `f32` or `f64`.
+///
+/// `Float` and `FftNum` both bring an `abs` and a `signum`: call those as `Float::abs(x)`.
+pub trait Real:
+    num_traits::Float
+    + realfft::FftNum
+    + ndarray::LinalgScalar
+    + ndarray::ScalarOperand
+    + NumAssign
+    + Sum
+    + Default
+{
+    /// The nearest value to `value`.
+    fn of(value: f64) -> Self;
+
+    /// This value, exactly.
+    fn wide(self) -> f64;
+
+    /// The error function.
+    fn erf(self) -> Self;
+}
+
+impl Real for f32 {
+    fn of(value: f64) -> Self {
+        value as f32
+    }
+
+    fn wide(self) -> f64 {
+        self.into()
+    }
+
+    fn erf(self) -> Self {
+        libm::erff(self)
+    }
+}
+
+impl Real for f64 {
+    fn of(value: f64) -> Self {
+        value
+    }
+
+    fn wide(self) -> f64 {
+        self
+    }
+
+    fn erf(self) -> Self {
+        libm::erf(self)
+    }
+}
