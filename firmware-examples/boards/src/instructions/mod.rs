@@ -28,14 +28,15 @@ impl Counter {
         let mut counter = Self { overhead: 0 };
         let ((), overhead) = counter.measure(|| ());
         counter.overhead = overhead;
-        let mut counts = [0; 2];
-        for (count, turns) in counts.iter_mut().zip([1, 1 + TURNS]) {
-            let turns = black_box(turns);
-            *count = counter.measure(|| clock::spin(turns)).1;
-        }
-        let [one, many] = counts;
-        let mut c = crate::Console::open(); c.number("DBG", overhead); c.number("DBG", one); c.number("DBG", many);
+        let one = counter.spin(1);
+        let many = counter.spin(1 + TURNS);
         (many.wrapping_sub(one) == 2 * u64::from(TURNS) && one < 32).then_some(counter)
+    }
+
+    /// Counts the loop. Never inlined, so that both calls run the very same code.
+    #[inline(never)]
+    fn spin(&mut self, turns: u32) -> u64 {
+        self.measure(|| clock::spin(turns)).1
     }
 
     /// What `work` returns, and the number of instructions that it took.
