@@ -4,8 +4,14 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// Features that are boards, each with a folder of the same name.
-const BOARDS: [&str; 6] =
-    ["mps2-an386", "mps2-an500", "mps3-an547", "lm3s6965evb", "microbit", "virt-rv32"];
+const BOARDS: [&str; 6] = [
+    "mps2-an386",
+    "mps2-an500",
+    "mps3-an547",
+    "lm3s6965evb",
+    "microbit",
+    "virt-rv32",
+];
 
 fn main() {
     let chosen: Vec<_> = BOARDS.into_iter().filter(|board| feature(board)).collect();

@@ -25,6 +25,9 @@ fn main() -> ! {
     console.number("stack_peak_bytes", stack.peak_bytes() as u64);
     // Counter::start checks itself against a loop of known length.
     let counted = Counter::start().is_some();
-    console.line("instructions_are_counted", if counted { "yes" } else { "no" });
+    console.line(
+        "instructions_are_counted",
+        if counted { "yes" } else { "no" },
+    );
     exit(u8::from(!counted))
 }

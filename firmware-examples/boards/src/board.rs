@@ -20,7 +20,12 @@ const fn board(
     systick_hz: u32,
     icount_shift: u32,
 ) -> Board {
-    Board { name, core, systick_hz, icount_shift }
+    Board {
+        name,
+        core,
+        systick_hz,
+        icount_shift,
+    }
 }
 
 const CHOSEN: &[Board] = &[

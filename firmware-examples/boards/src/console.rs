@@ -1,33 +1,34 @@
 //! Text out and exit status, by semihosting.
 
-use semihosting::io::Write as _;
-
-#[cfg(feature = "defmt")]
-use semihosting::io::{Stderr as Stream, stderr as stream};
-#[cfg(not(feature = "defmt"))]
-use semihosting::io::{Stdout as Stream, stdout as stream};
+use crate::semihosting::{self, Stream};
 
 /// Writes to the standard output of QEMU or of a debugger; to standard error with the feature
 /// `defmt`, whose frames then have standard output to themselves.
 ///
 /// Every write goes out at once. Output that the host does not take is dropped: there is nowhere
 /// to report it.
-pub struct Console(Option<Stream>);
+pub struct Console(Option<usize>);
 
 impl Console {
     /// Opens the console.
     pub fn open() -> Self {
-        Self(stream().ok())
+        let stream = if cfg!(feature = "defmt") {
+            Stream::Error
+        } else {
+            Stream::Output
+        };
+        Self(semihosting::open(stream))
     }
 
     /// Writes bytes as they are.
     pub fn bytes(&mut self, mut bytes: &[u8]) {
-        let Some(stream) = &mut self.0 else { return };
+        let Some(handle) = self.0 else { return };
         while !bytes.is_empty() {
-            match stream.write(bytes) {
-                Ok(written) if written > 0 => bytes = bytes.get(written..).unwrap_or_default(),
-                _ => return,
+            let left = semihosting::write(handle, bytes);
+            if left >= bytes.len() {
+                return;
             }
+            bytes = bytes.get(bytes.len() - left..).unwrap_or_default();
         }
     }
 
@@ -37,8 +38,18 @@ impl Console {
     }
 
     /// Writes a number in decimal.
-    pub fn decimal(&mut self, number: u64) {
-        self.text(itoa::Buffer::new().format(number));
+    pub fn decimal(&mut self, mut number: u64) {
+        let mut digits = [0; 20]; // of u64::MAX
+        let mut used = 0;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            used += 1;
+            if number == 0 {
+                break;
+            }
+        }
+        self.bytes(digits.get(digits.len() - used..).unwrap_or_default());
     }
 
     /// Writes a number as 16 hexadecimal digits.
@@ -46,7 +57,11 @@ impl Console {
         let mut digits = [0; 16];
         for (digit, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
             for (digit, nibble) in digit.iter_mut().zip([byte >> 4, byte & 15]) {
-                *digit = if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
+                *digit = if nibble < 10 {
+                    b'0' + nibble
+                } else {
+                    b'a' - 10 + nibble
+                };
             }
         }
         self.bytes(&digits);
@@ -62,7 +77,10 @@ impl Console {
 
     /// Writes the line `key: number`.
     pub fn number(&mut self, key: &str, number: u64) {
-        self.line(key, itoa::Buffer::new().format(number));
+        self.text(key);
+        self.text(": ");
+        self.decimal(number);
+        self.text("\n");
     }
 
     /// Writes the line `key: number` with the number as 16 hexadecimal digits.
@@ -76,5 +94,5 @@ impl Console {
 
 /// Ends the emulation; QEMU's exit status is `status`.
 pub fn exit(status: u8) -> ! {
-    semihosting::process::exit(i32::from(status))
+    semihosting::exit(status)
 }

@@ -26,7 +26,9 @@ pub fn flash_bytes() -> usize {
     #[cfg(target_arch = "riscv32")]
     let start = &raw const __stext;
     let data = address(&raw const __edata).wrapping_sub(address(&raw const __sdata));
-    address(&raw const __sidata).wrapping_add(data).wrapping_sub(address(start))
+    address(&raw const __sidata)
+        .wrapping_add(data)
+        .wrapping_sub(address(start))
 }
 
 /// Bytes of RAM for variables, initialized and zeroed ones; the stack comes on top.

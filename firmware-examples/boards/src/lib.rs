@@ -13,6 +13,7 @@ mod console;
 pub mod footprint;
 pub mod instructions;
 mod panic;
+mod semihosting;
 
 pub use board::{BOARD, Board};
 pub use command_line::{Arguments, command_line};

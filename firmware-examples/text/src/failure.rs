@@ -33,11 +33,15 @@ impl Failure {
                 "the model needs another amount of memory than MEMORY_BYTES; convert it again, and \
                  build with the model_meta.rs of that same conversion"
             }
-            Self::Memory => "the session memory is refused; build with the model's own model_meta.rs",
+            Self::Memory => {
+                "the session memory is refused; build with the model's own model_meta.rs"
+            }
             Self::SelfTest => {
                 "the known-answer test failed: this core computes other logits than the host did"
             }
-            Self::Step => "the model refused a token: it is not in the vocabulary, or there is no prompt",
+            Self::Step => {
+                "the model refused a token: it is not in the vocabulary, or there is no prompt"
+            }
             Self::Counting => {
                 "this machine does not count instructions exactly; run QEMU with the -icount of the \
                  board's config.toml"

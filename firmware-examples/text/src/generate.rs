@@ -23,7 +23,9 @@ pub fn run(
         .with_temperature(settings.temperature)
         .with_top_k(settings.top_k);
     console.bytes(settings.prompt);
-    let logits = session.prefill(settings.prompt.iter().copied()).map_err(|_| Failure::Step)?;
+    let logits = session
+        .prefill(settings.prompt.iter().copied())
+        .map_err(|_| Failure::Step)?;
     let mut token = sampler.sample(logits);
     let mut instructions = Range::default();
     for _ in 0..settings.tokens {

@@ -39,7 +39,10 @@ impl Range {
                 console.number("instructions_per_token_min", least);
                 console.number("instructions_per_token_max", most);
             }
-            None => console.line("instructions_per_token", "not counted (needs QEMU's -icount)"),
+            None => console.line(
+                "instructions_per_token",
+                "not counted (needs QEMU's -icount)",
+            ),
         }
     }
 }

@@ -53,12 +53,20 @@ impl<'a> Settings<'a> {
         let mut words = arguments;
         loop {
             let rest = words.rest();
-            let start = rest.iter().position(|&byte| byte != b' ').unwrap_or(rest.len());
-            if let Some(prompt) = rest.get(start..).and_then(|rest| rest.strip_prefix(b"prompt=")) {
+            let start = rest
+                .iter()
+                .position(|&byte| byte != b' ')
+                .unwrap_or(rest.len());
+            if let Some(prompt) = rest
+                .get(start..)
+                .and_then(|rest| rest.strip_prefix(b"prompt="))
+            {
                 self.prompt = prompt;
                 return Ok(self);
             }
-            let Some(word) = words.next() else { return Ok(self) };
+            let Some(word) = words.next() else {
+                return Ok(self);
+            };
             self.set(word).ok_or(Failure::Arguments)?;
         }
     }
@@ -102,6 +110,10 @@ fn decimal(text: &[u8]) -> Option<f32> {
         None => (text, &[][..]),
     };
     let scale = fraction.iter().fold(1.0, |scale, _| scale * 10.0);
-    let fraction = if fraction.is_empty() { 0 } else { integer(fraction)? };
+    let fraction = if fraction.is_empty() {
+        0
+    } else {
+        integer(fraction)?
+    };
     Some(integer(whole)? as f32 + fraction as f32 / scale)
 }

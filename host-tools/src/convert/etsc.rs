@@ -228,8 +228,14 @@ mod tests {
             let case = load(name);
             let form = etsc(case.t.view(), &case.gamma);
             assert_eq!(form.validate(), Ok(()));
-            assert!(relative(&recur(&form, case.x.view()), &case.y) < 1e-11, "{name}");
-            assert!(relative(&recur(&form, case.x_2n.view()), &case.y_2n) < 1e-11, "{name}");
+            assert!(
+                relative(&recur(&form, case.x.view()), &case.y) < 1e-11,
+                "{name}"
+            );
+            assert!(
+                relative(&recur(&form, case.x_2n.view()), &case.y_2n) < 1e-11,
+                "{name}"
+            );
             let n = case.t.nrows();
             let closed = realised(case.t.view(), &case.gamma, 0, 3 * n);
             assert!(relative(&form.kernel(0..3 * n), &closed) < 1e-11, "{name}");
@@ -241,10 +247,15 @@ mod tests {
         for name in CASES {
             let case = load(name);
             let n = case.t.nrows();
-            let stepped = etsc(case.t.view(), &case.gamma).impulse_f32(n).mapv(f64::from);
+            let stepped = etsc(case.t.view(), &case.gamma)
+                .impulse_f32(n)
+                .mapv(f64::from);
             let truth = realised(case.t.view(), &case.gamma, 0, n);
             let error = super::super::measure::KernelError::between(stepped.view(), truth.view());
-            eprintln!("{name} {error:?} max/max {:.1e}", relative(&stepped, &truth));
+            eprintln!(
+                "{name} {error:?} max/max {:.1e}",
+                relative(&stepped, &truth)
+            );
             assert!(error.max < 1e-5, "{name}: {error:?}");
         }
     }
@@ -254,9 +265,11 @@ mod tests {
         for n in 1..5 {
             let t = Array2::from_shape_fn((n, 2), |(i, c)| 1.0 + i as f64 - 0.7 * c as f64);
             let form = etsc(t.view(), &[1.0, 0.5]);
-            assert!((form.kernel(0..n) - realised(t.view(), &[1.0, 0.5], 0, n))
-                .iter()
-                .all(|d| d.abs() < 1e-14));
+            assert!(
+                (form.kernel(0..n) - realised(t.view(), &[1.0, 0.5], 0, n))
+                    .iter()
+                    .all(|d| d.abs() < 1e-14)
+            );
         }
         assert_eq!(etsc(Array2::zeros((0, 2)).view(), &[1.0, 1.0]).order(), 0);
     }

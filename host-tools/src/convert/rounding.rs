@@ -93,10 +93,7 @@ impl Modal {
 /// `pole * state` in f32, each operation rounded.
 fn multiply(pole: Complex64, state: (f32, f32)) -> (f32, f32) {
     let (re, im) = (pole.re as f32, pole.im as f32);
-    (
-        re * state.0 - im * state.1,
-        im * state.0 + re * state.1,
-    )
+    (re * state.0 - im * state.1, im * state.0 + re * state.1)
 }
 
 /// Nearest f32 value, or zero below [`FLUSH`]. What f32 cannot hold saturates at its largest number.
@@ -195,7 +192,11 @@ mod tests {
         assert_eq!(r.residues[[0, 0]], Complex64::new(f64::from(0.1f32), 0.0));
         assert_eq!(r.residues[[0, 1]], Complex64::new(0.0, 0.0));
         assert_eq!(r.residues[[1, 1]], Complex64::new(1.0, 0.0));
-        assert!((r.kernel(0..50) - m.kernel(0..50)).iter().all(|d| d.abs() < 1e-6));
+        assert!(
+            (r.kernel(0..50) - m.kernel(0..50))
+                .iter()
+                .all(|d| d.abs() < 1e-6)
+        );
     }
 
     #[test]

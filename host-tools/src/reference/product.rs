@@ -30,7 +30,9 @@ impl<T: Real> Kernel<T> {
         let (n, rows) = (n as i64, self.coefficients.nrows() as i64);
         let start = (1 - n - self.first_lag).clamp(0, rows);
         let end = (n - self.first_lag).clamp(start, rows);
-        let used = self.coefficients.slice(s![start as usize..end as usize, ..]);
+        let used = self
+            .coefficients
+            .slice(s![start as usize..end as usize, ..]);
         (used, self.first_lag + start)
     }
 }

@@ -28,19 +28,16 @@ impl Counter {
         let mut counter = Self { overhead: 0 };
         let ((), overhead) = counter.measure(|| ());
         counter.overhead = overhead;
-        let one = counter.spin(1);
-        let many = counter.spin(1 + TURNS);
+        let mut spin = |turns| counter.measure(|| clock::spin(black_box(turns))).1;
+        let (one, many) = (spin(1), spin(1 + TURNS));
         (many.wrapping_sub(one) == 2 * u64::from(TURNS) && one < 32).then_some(counter)
     }
 
-    /// Counts the loop. Never inlined, so that both calls run the very same code.
-    #[inline(never)]
-    fn spin(&mut self, turns: u32) -> u64 {
-        self.measure(|| clock::spin(turns)).1
-    }
-
     /// What `work` returns, and the number of instructions that it took.
-    #[inline(always)]
+    ///
+    /// Never inlined, so that every call from one place runs the very same code, in whatever way the
+    /// compiler unrolls the loop around it.
+    #[inline(never)]
     pub fn measure<R>(&mut self, work: impl FnOnce() -> R) -> (R, u64) {
         let start = clock::now();
         let result = work();

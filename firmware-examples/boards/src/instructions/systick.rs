@@ -67,7 +67,10 @@ pub fn now() -> Instant {
     let (current, later) = unsafe { (CURRENT.read_volatile(), CURRENT.read_volatile()) };
     // A wrap between the two readings is not one that `current` has seen.
     let wraps = BOARDS_SYSTICK_WRAPS.load(Ordering::Relaxed);
-    Instant { wraps: wraps.wrapping_sub(u32::from(period(later) < period(current))), current }
+    Instant {
+        wraps: wraps.wrapping_sub(u32::from(period(later) < period(current))),
+        current,
+    }
 }
 
 /// Ticks since the counter passed zero; it counts down.
