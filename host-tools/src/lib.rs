@@ -2,5 +2,7 @@
 
 pub mod blob;
 pub mod checkpoint;
+pub mod compare;
 pub mod convert;
 pub mod reference;
+pub mod stream;

@@ -56,7 +56,8 @@ pub struct Config {
     /// Activation after the GLU's last linear map.
     #[serde(default)]
     pub glu_final_act: Activation,
-    /// Norm of `u * TNO(v)` before the GTU's output map (the official `use_norm`).
+    /// Norm of `u * TNO(v)` before the GTU's output map (the official `use_norm`), of the kind of
+    /// `norm`.
     #[serde(default)]
     pub gtu_norm: bool,
     /// Whether linear maps have a bias, the RPE's included.

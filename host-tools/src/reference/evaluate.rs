@@ -166,18 +166,19 @@ fn score_window<E>(
             position,
             vocab,
         })?;
-        scored.nats += log_sum_exp(row) - f64::from(*target);
+        scored.nats += nats(row, *target);
         scored.argmax.push(argmax(row));
     }
     Ok(scored)
 }
 
-/// `ln sum exp`, in f64, shifted by the largest logit so that nothing overflows.
-fn log_sum_exp(logits: ArrayView1<f32>) -> f64 {
+/// Cross entropy in nats of the softmax of `logits` and the token whose logit is `target`:
+/// `ln sum exp` in f64, shifted by the largest logit so that nothing overflows.
+pub fn nats(logits: ArrayView1<f32>, target: f32) -> f64 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let largest = f64::from(largest);
     let sum: f64 = logits.iter().map(|&x| (f64::from(x) - largest).exp()).sum();
-    largest + sum.ln()
+    largest + sum.ln() - f64::from(target)
 }
 
 /// The index of the largest logit, the first among equals.

@@ -1,0 +1,311 @@
+//! Which values a [`Config`] may have.
+//!
+//! The upper bounds are far above any network that was ever trained; they keep a damaged or
+//! hostile file from asking for more memory than there is.
+
+use super::config::{Config, FORMAT, VERSION};
+use serde::Deserialize;
+use std::fmt;
+use thiserror::Error;
+
+/// Largest accepted width (of embeddings, heads, hidden layers) and vocabulary.
+pub const MAX_WIDTH: usize = 1 << 24;
+/// Largest accepted number of layers.
+pub const MAX_LAYERS: usize = 1024;
+/// Largest accepted number of hidden layers of an RPE network.
+pub const MAX_RPE_LAYERS: usize = 64;
+/// Largest accepted training length.
+pub const MAX_TRAIN_LEN: usize = 1 << 31;
+
+/// Why a configuration was refused.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Not JSON, an unknown key, a missing key, or a value of the wrong type; the text names it.
+    #[error("cannot be understood: {0}")]
+    Json(serde_json::Error),
+    /// `format` names something else.
+    #[error(
+        "`format` is {found:?}, expected {FORMAT:?}: this config.json is not one of a Toeplite checkpoint"
+    )]
+    Format {
+        /// What `format` says.
+        found: String,
+    },
+    /// The file is newer than this program, or its version is not one.
+    #[error("`version` is {found}, this program reads 1 to {VERSION}: use a newer release of it")]
+    Version {
+        /// What `version` says.
+        found: u64,
+    },
+    /// Values out of range: all of them.
+    #[error("values out of range:\n{0}")]
+    Values(BadValues),
+}
+
+/// All values of a configuration that are out of range. Never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadValues(pub Vec<BadValue>);
+
+/// A value out of range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadValue {
+    /// Key in `config.json`; keys of nested objects as `toeplitz.rpe_dim`.
+    pub key: &'static str,
+    /// The value found.
+    pub value: String,
+    /// What is accepted.
+    pub accepted: String,
+}
+
+impl fmt::Display for BadValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, bad) in self.0.iter().enumerate() {
+            let end = if i + 1 < self.0.len() { "\n" } else { "" };
+            write!(
+                f,
+                "  `{}` is {}, must be {}{end}",
+                bad.key, bad.value, bad.accepted
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The two keys that say whether the rest can be understood.
+#[derive(Deserialize)]
+struct Envelope {
+    format: String,
+    version: u64,
+}
+
+impl Config {
+    /// Reads and validates a `config.json`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the key and what it may be. Format and version are looked at before
+    /// anything else, so that a newer file is called newer and not "unknown key".
+    pub fn from_json(text: &[u8]) -> Result<Self, ConfigError> {
+        let envelope: Envelope = serde_json::from_slice(text).map_err(ConfigError::Json)?;
+        check_envelope(&envelope.format, envelope.version)?;
+        let config: Self = serde_json::from_slice(text).map_err(ConfigError::Json)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The text of a `config.json` that [`Config::from_json`] reads back to an equal value.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self)
+            .expect("plain structs of numbers and names serialize");
+        text.push('\n');
+        text
+    }
+
+    /// Checks every value, each alone and together.
+    ///
+    /// # Errors
+    /// [`ConfigError::Values`] with all values out of range, or the format or version error.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check_envelope(&self.format, self.version.into())?;
+        let mut bad = Vec::new();
+        self.check_sizes(&mut bad);
+        self.check_numbers(&mut bad);
+        // Only meaningful, and only safe to compute, once the parts are in range.
+        if bad.is_empty() {
+            self.check_channels(&mut bad);
+        }
+        if bad.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError::Values(BadValues(bad)))
+        }
+    }
+
+    fn check_sizes(&self, bad: &mut Vec<BadValue>) {
+        let toep = &self.toeplitz;
+        let sizes = [
+            ("vocab_size", self.vocab_size, 1, MAX_WIDTH),
+            ("dim", self.dim, 1, MAX_WIDTH),
+            ("layers", self.layers, 1, MAX_LAYERS),
+            ("num_heads", self.num_heads, 1, MAX_WIDTH),
+            ("glu_dim", self.glu_dim, 1, MAX_WIDTH),
+            ("train_len", self.train_len, 1, MAX_TRAIN_LEN),
+            ("toeplitz.rpe_dim", toep.rpe_dim, 1, MAX_WIDTH),
+            ("toeplitz.rpe_layers", toep.rpe_layers, 0, MAX_RPE_LAYERS),
+        ];
+        for (key, value, least, most) in sizes {
+            if !(least..=most).contains(&value) {
+                bad.push(BadValue {
+                    key,
+                    value: value.to_string(),
+                    accepted: format!("{least} to {most}"),
+                });
+            }
+        }
+    }
+
+    fn check_numbers(&self, bad: &mut Vec<BadValue>) {
+        let scale = self.embed_scale.abs();
+        let normal = f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX);
+        let checks = [
+            (
+                "expand_ratio",
+                self.expand_ratio,
+                self.expand_ratio > 0.0 && self.expand_ratio <= 1024.0,
+                "above 0, at most 1024",
+            ),
+            (
+                "embed_scale",
+                self.embed_scale,
+                normal.contains(&scale),
+                "finite in f32 and not 0",
+            ),
+            (
+                "toeplitz.decay_floor",
+                self.toeplitz.decay_floor,
+                (0.0..=1.0).contains(&self.toeplitz.decay_floor),
+                "0 to 1",
+            ),
+        ];
+        for (key, value, good, accepted) in checks {
+            if !good {
+                bad.push(BadValue {
+                    key,
+                    value: value.to_string(),
+                    accepted: accepted.to_owned(),
+                });
+            }
+        }
+    }
+
+    fn check_channels(&self, bad: &mut Vec<BadValue>) {
+        let width = self.expand_ratio * self.dim as f64;
+        if width > MAX_WIDTH as f64 {
+            bad.push(BadValue {
+                key: "expand_ratio",
+                value: self.expand_ratio.to_string(),
+                accepted: format!("such that expand_ratio * dim is at most {MAX_WIDTH}"),
+            });
+        } else if self.channels() == 0 {
+            bad.push(BadValue {
+                key: "num_heads",
+                value: self.num_heads.to_string(),
+                accepted: format!("at most expand_ratio * dim = {width}, or heads have no channel"),
+            });
+        }
+    }
+}
+
+fn check_envelope(format: &str, version: u64) -> Result<(), ConfigError> {
+    if format != FORMAT {
+        return Err(ConfigError::Format {
+            found: format.to_owned(),
+        });
+    }
+    if !(1..=u64::from(VERSION)).contains(&version) {
+        return Err(ConfigError::Version { found: version });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::small_config;
+    use super::*;
+
+    fn keys_refused(edit: impl FnOnce(&mut Config)) -> Vec<&'static str> {
+        let mut config = small_config();
+        edit(&mut config);
+        match config.validate() {
+            Ok(()) => Vec::new(),
+            Err(ConfigError::Values(bad)) => bad.0.iter().map(|b| b.key).collect(),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn all_bad_values_are_named_together() {
+        assert_eq!(keys_refused(|_| ()), Vec::<&str>::new());
+        let keys = keys_refused(|c| {
+            c.dim = 0;
+            c.layers = MAX_LAYERS + 1;
+            c.num_heads = 0;
+            c.expand_ratio = f64::NAN;
+            c.embed_scale = f64::INFINITY;
+            c.toeplitz.rpe_layers = usize::MAX;
+            c.toeplitz.decay_floor = -0.5;
+        });
+        let expected = [
+            "dim",
+            "layers",
+            "num_heads",
+            "toeplitz.rpe_layers",
+            "expand_ratio",
+            "embed_scale",
+            "toeplitz.decay_floor",
+        ];
+        assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn heads_must_have_channels() {
+        assert_eq!(keys_refused(|c| c.num_heads = 1000), ["num_heads"]);
+        assert_eq!(
+            keys_refused(|c| (c.dim, c.expand_ratio) = (MAX_WIDTH, 2.0)),
+            ["expand_ratio"]
+        );
+        // The official layers round the width down to a multiple of the heads.
+        assert_eq!(keys_refused(|c| c.num_heads = 5), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn newer_version_is_called_newer_even_with_unknown_keys() {
+        let text = small_config().to_json();
+        let newer = text.replace("\"version\": 1", "\"version\": 7, \"wavelets\": true");
+        let error = Config::from_json(newer.as_bytes()).unwrap_err();
+        assert!(
+            matches!(error, ConfigError::Version { found: 7 }),
+            "{error}"
+        );
+        assert!(error.to_string().contains("newer release"));
+        let zero = text.replace("\"version\": 1", "\"version\": 0");
+        let error = Config::from_json(zero.as_bytes()).unwrap_err();
+        assert!(matches!(error, ConfigError::Version { found: 0 }));
+    }
+
+    #[test]
+    fn other_json_is_refused_with_the_key() {
+        let text = small_config().to_json();
+        let other = text.replace("toeplite-checkpoint", "gpt2");
+        let error = Config::from_json(other.as_bytes()).unwrap_err();
+        assert!(matches!(error, ConfigError::Format { ref found } if found == "gpt2"));
+        for (from, to, named) in [
+            ("\"glu_dim\"", "\"glu_dims\"", "glu_dims"),
+            (
+                "\"norm\": \"layernorm\"",
+                "\"norm\": \"batchnorm\"",
+                "batchnorm",
+            ),
+            (
+                "\"embed_scale\": 2.5",
+                "\"embed_scale\": 1e999",
+                "number out of range",
+            ),
+            ("\"dim\": 6", "\"dim\": -6", "-6"),
+            ("\"dim\": 6", "\"dim\": 6, \"dim\": 7", "duplicate"),
+        ] {
+            assert!(text.contains(from), "{from} is not in {text}");
+            let error = Config::from_json(text.replacen(from, to, 1).as_bytes()).unwrap_err();
+            assert!(error.to_string().contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn json_round_trip_is_exact() {
+        let config = small_config();
+        assert_eq!(
+            Config::from_json(config.to_json().as_bytes()).unwrap(),
+            config
+        );
+    }
+}

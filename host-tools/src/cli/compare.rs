@@ -1,0 +1,136 @@
+//! `toeplite compare`: what a conversion costs.
+
+use super::{input, output};
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use toeplite_tools::blob::Blob;
+use toeplite_tools::checkpoint::Checkpoint;
+use toeplite_tools::compare::{LengthComparison, compare};
+use toeplite_tools::reference::Network;
+
+/// Compare a model with the checkpoint that it came from, on a text.
+///
+/// Three forms of the network are run: as trained, by FFT ("fft"); its f32 weights with the
+/// model's recurrences ("recurrence"); the model itself through the device's runtime ("blob").
+/// The state is reset at each window's start, and every byte after a window's first is predicted once.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  toeplite compare checkpoint model.toep --text val.txt --length 512,2048,8192")]
+pub struct Cmd {
+    /// The checkpoint: a folder with config.json and model.safetensors, or a fairseq .pt file.
+    checkpoint: PathBuf,
+    /// The model (.toep).
+    model: PathBuf,
+    /// Text to compare on, for byte-level models.
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "tokens",
+        conflicts_with = "tokens"
+    )]
+    text: Option<PathBuf>,
+    /// Tokens to compare on: the tensor "tokens" of a safetensors file, [n] or [1, n].
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+    /// Window lengths.
+    #[arg(long, value_delimiter = ',', default_value = "512", value_name = "N")]
+    length: Vec<usize>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Cmd {
+    /// Runs the subcommand.
+    pub fn run(self) -> Result<ExitCode> {
+        let network = Network::<f32>::from_checkpoint(&Checkpoint::open(&self.checkpoint)?)?;
+        let blob = Blob::read(&self.model)?;
+        let model = blob.model()?;
+        let tokens = match (&self.tokens, &self.text) {
+            (Some(path), _) => input::token_file(path)?,
+            (None, Some(path)) => input::text_tokens(path, network.vocab())?,
+            (None, None) => anyhow::bail!("give --text or --tokens"),
+        };
+        let mut lengths = Vec::new();
+        for &length in &self.length {
+            let bar = output::progress(
+                format!("windows of {length}"),
+                "tokens",
+                tokens.len().saturating_sub(1),
+            );
+            lengths.push(compare(&network, &model, &tokens, length, |done| {
+                bar.set_position(done as u64)
+            })?);
+            bar.finish_and_clear();
+        }
+        if self.json {
+            print_json(&lengths)?
+        } else {
+            print_table(&lengths)?
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn largest(lengths: &[LengthComparison], error: impl Fn(&LengthComparison) -> f64) -> f64 {
+    lengths.iter().map(error).fold(0.0, f64::max)
+}
+
+fn print_json(lengths: &[LengthComparison]) -> Result<()> {
+    let blob = largest(lengths, |l| l.max_logit_error.blob);
+    let recurrence = largest(lengths, |l| l.max_logit_error.recurrence);
+    output::json(&json!({
+        "lengths": lengths,
+        "max_logit_error": blob,
+        "max_logit_error_recurrence": recurrence,
+    }))
+}
+
+fn print_table(lengths: &[LengthComparison]) -> Result<()> {
+    let rows = lengths.iter().flat_map(|l| {
+        let bits = l.bits_per_byte;
+        let change = |x: f64| format!("{:+.3}%", (x / bits.fft - 1.0) * 100.0);
+        let percent = |x: f64| format!("{:.2}%", x * 100.0);
+        let row = |form: &str, bits: f64, change: String, agrees: String, error: String| {
+            [
+                form.into(),
+                l.length.to_string(),
+                format!("{bits:.5}"),
+                change,
+                agrees,
+                error,
+            ]
+        };
+        let (agreement, error) = (l.argmax_agreement, l.max_logit_error);
+        [
+            row("fft", bits.fft, String::new(), String::new(), String::new()),
+            row(
+                "recurrence",
+                bits.recurrence,
+                change(bits.recurrence),
+                percent(agreement.recurrence),
+                format!("{:.4}", error.recurrence),
+            ),
+            row(
+                "blob",
+                bits.blob,
+                change(bits.blob),
+                percent(agreement.blob),
+                format!("{:.4}", error.blob),
+            ),
+        ]
+    });
+    let header = [
+        "form",
+        "window",
+        "bits/byte",
+        "change",
+        "argmax agrees",
+        "largest logit error",
+    ];
+    Ok(output::line(output::table(header, rows))?)
+}

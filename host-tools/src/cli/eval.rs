@@ -1,0 +1,144 @@
+//! `toeplite eval`: logits or bits per byte of one model or checkpoint.
+
+use super::input::{self, Subject};
+use super::output;
+use anyhow::{Context, Result};
+use clap::Args;
+use ndarray::Array2;
+use safetensors::{Dtype, tensor::TensorView};
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use toeplite::Model;
+use toeplite_tools::blob::write_atomically;
+use toeplite_tools::checkpoint::Checkpoint;
+use toeplite_tools::reference::{Network, evaluate};
+use toeplite_tools::stream;
+
+/// Evaluate a model or a checkpoint: logits of given tokens, or bits per byte of a text.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  toeplite eval checkpoint --text val.txt --length 512,2048
+  toeplite eval model.toep --tokens tokens.safetensors --logits logits.safetensors")]
+pub struct Cmd {
+    /// A model (.toep), a checkpoint folder, or a fairseq checkpoint (.pt).
+    subject: PathBuf,
+    /// Tokens to evaluate: the tensor "tokens" of a safetensors file, [n] or [1, n].
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "text",
+        conflicts_with = "text"
+    )]
+    tokens: Option<PathBuf>,
+    /// Text to evaluate, for byte-level models.
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// Write the logits [n, vocabulary] of all tokens, as one sequence, to this safetensors file.
+    #[arg(long, value_name = "OUT")]
+    logits: Option<PathBuf>,
+    /// Window lengths for the bits per byte; the state is reset at each window's start.
+    #[arg(long, value_delimiter = ',', default_value = "512", value_name = "N")]
+    length: Vec<usize>,
+    /// Compute a checkpoint in f64 instead of f32.
+    #[arg(long)]
+    f64: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Cmd {
+    /// Runs the subcommand.
+    pub fn run(self) -> Result<ExitCode> {
+        match input::open(&self.subject)? {
+            Subject::Model(blob) => {
+                let model = blob.model()?;
+                self.evaluate(model.vocab_size(), |tokens| scored(&model, tokens))
+            }
+            Subject::Checkpoint(checkpoint) if self.f64 => self.checkpoint::<f64>(&checkpoint),
+            Subject::Checkpoint(checkpoint) => self.checkpoint::<f32>(&checkpoint),
+        }
+    }
+
+    fn checkpoint<T: toeplite_tools::reference::Real>(
+        &self,
+        checkpoint: &Checkpoint,
+    ) -> Result<ExitCode> {
+        let network = Network::<T>::from_checkpoint(checkpoint)?;
+        let mix = network.trained_mix();
+        let score = network.scorer(&mix);
+        self.evaluate(network.vocab(), |tokens| Ok(score(tokens)?))
+    }
+
+    fn evaluate(
+        &self,
+        vocab: usize,
+        score: impl Fn(&[u32]) -> Result<Array2<f32>> + Sync,
+    ) -> Result<ExitCode> {
+        let tokens = match (&self.tokens, &self.text) {
+            (Some(path), _) => input::token_file(path)?,
+            (None, Some(path)) => input::text_tokens(path, vocab)?,
+            (None, None) => anyhow::bail!("give --tokens or --text"),
+        };
+        if let Some(out) = &self.logits {
+            write_logits(out, &score(&tokens)?)?;
+            if self.json {
+                output::json(&json!({ "logits": out, "shape": [tokens.len(), vocab] }))?;
+            } else {
+                output::line(format!(
+                    "logits of {} tokens written to {}",
+                    tokens.len(),
+                    out.display()
+                ))?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut results = Vec::new();
+        for &length in &self.length {
+            let bar = output::progress(
+                format!("windows of {length}"),
+                "tokens",
+                tokens.len().saturating_sub(1),
+            );
+            let done = evaluate(&tokens, length, &score, &|done: usize| {
+                bar.set_position(done as u64)
+            })
+            .map_err(|e| anyhow::anyhow!("{e}"))?;
+            bar.finish_and_clear();
+            results.push((length, done));
+        }
+        if self.json {
+            let rows = results.iter().map(|(length, e)| json!({ "length": length, "targets": e.targets, "bits_per_byte": e.bits_per_token }));
+            output::json(&json!({ "lengths": rows.collect::<Vec<_>>() }))?;
+        } else {
+            let rows = results.iter().map(|(length, e)| {
+                [
+                    length.to_string(),
+                    e.targets.to_string(),
+                    format!("{:.5}", e.bits_per_token),
+                ]
+            });
+            let unit = if vocab == 256 {
+                "bits/byte"
+            } else {
+                "bits/token"
+            };
+            output::line(output::table(["window", "targets", unit], rows))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn scored(model: &Model<'_>, tokens: &[u32]) -> Result<Array2<f32>> {
+    Ok(stream::logits(model, tokens)?)
+}
+
+fn write_logits(path: &std::path::Path, logits: &Array2<f32>) -> Result<()> {
+    let bytes: Vec<u8> = logits.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let view = TensorView::new(Dtype::F32, vec![logits.nrows(), logits.ncols()], &bytes)
+        .context("logits as a tensor")?;
+    let file = safetensors::serialize([("logits", view)], None).context("writing safetensors")?;
+    Ok(write_atomically(path, &file)?)
+}

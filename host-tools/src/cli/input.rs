@@ -1,0 +1,89 @@
+//! Reading what subcommands are given: texts, token files, models and checkpoints.
+
+use anyhow::{Context, Result, bail, ensure};
+use safetensors::{Dtype, SafeTensors};
+use std::io::Read;
+use std::path::Path;
+use toeplite_tools::blob::Blob;
+use toeplite_tools::checkpoint::Checkpoint;
+
+/// A converted model, or a checkpoint.
+pub enum Subject {
+    /// A `.toep` file.
+    Model(Blob),
+    /// A checkpoint folder or file.
+    Checkpoint(Checkpoint),
+}
+
+/// Opens `path` as what its contents say it is.
+pub fn open(path: &Path) -> Result<Subject> {
+    if is_blob(path) {
+        Ok(Subject::Model(Blob::read(path)?))
+    } else {
+        Ok(Subject::Checkpoint(Checkpoint::open(path)?))
+    }
+}
+
+/// Whether `path` is a file that begins like a model blob.
+pub fn is_blob(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut f| f.read_exact(&mut magic));
+    path.is_file() && read.is_ok() && magic == toeplite::format::MAGIC
+}
+
+/// The bytes of a text as tokens of a byte-level model.
+pub fn text_tokens(path: &Path, vocab: usize) -> Result<Vec<u32>> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    byte_tokens(&bytes, vocab)
+}
+
+/// `text` as tokens of a byte-level model.
+pub fn byte_tokens(text: &[u8], vocab: usize) -> Result<Vec<u32>> {
+    ensure!(
+        vocab == 256,
+        "the model has a vocabulary of {vocab} tokens, not the 256 of a byte-level model: give tokens with --tokens FILE.safetensors"
+    );
+    Ok(text.iter().map(|b| u32::from(*b)).collect())
+}
+
+/// The tensor `tokens` of a safetensors file, `[n]` or `[1, n]`, of any integer type.
+pub fn token_file(path: &Path) -> Result<Vec<u32>> {
+    let name = path.display();
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .with_context(|| format!("{name} is not a safetensors file"))?;
+    let tensor = file
+        .tensor("tokens")
+        .with_context(|| format!("{name} has no tensor named \"tokens\""))?;
+    let shape = tensor.shape();
+    ensure!(
+        matches!(shape, [_] | [1, _]),
+        "{name}: tensor \"tokens\" has shape {shape:?}; [n] or [1, n] is expected"
+    );
+    let data = tensor.data();
+    let tokens: Vec<i64> = match tensor.dtype() {
+        Dtype::U8 => data.iter().map(|x| i64::from(*x)).collect(),
+        Dtype::U16 => words(data)
+            .map(|b| i64::from(u16::from_le_bytes(b)))
+            .collect(),
+        Dtype::I16 => words(data)
+            .map(|b| i64::from(i16::from_le_bytes(b)))
+            .collect(),
+        Dtype::I32 => words(data)
+            .map(|b| i64::from(i32::from_le_bytes(b)))
+            .collect(),
+        Dtype::U32 => words(data)
+            .map(|b| i64::from(u32::from_le_bytes(b)))
+            .collect(),
+        Dtype::I64 => words(data).map(i64::from_le_bytes).collect(),
+        other => {
+            bail!("{name}: tensor \"tokens\" is of type {other:?}; an integer type is expected")
+        }
+    };
+    let token = |x| u32::try_from(x).with_context(|| format!("{name}: {x} is not a token"));
+    tokens.into_iter().map(token).collect()
+}
+
+fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> {
+    data.as_chunks().0.iter().copied()
+}

@@ -1,0 +1,190 @@
+//! `toeplite inspect`: what is in a model or a checkpoint.
+
+use super::output::{self, bytes};
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use toeplite::Model;
+use toeplite_tools::blob::Blob;
+use toeplite_tools::checkpoint::{Checkpoint, Origin, SourceFormat};
+use toeplite_tools::stream;
+
+/// Show what is in a model (.toep) or a checkpoint.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  toeplite inspect model.toep
+  toeplite inspect checkpoint.pt --json")]
+pub struct Cmd {
+    /// A model (.toep), a checkpoint folder, or a fairseq checkpoint (.pt).
+    subject: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Cmd {
+    /// Runs the subcommand.
+    pub fn run(self) -> Result<ExitCode> {
+        if super::input::is_blob(&self.subject) {
+            let blob = Blob::read(&self.subject)?;
+            inspect_model(&blob.model()?, self.json)?;
+        } else {
+            let (checkpoint, origin) = Checkpoint::open_with_origin(&self.subject)?;
+            inspect_checkpoint(&self.subject, &checkpoint, &origin, self.json)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// One layer of a model, as shown.
+struct LayerRow {
+    taps: usize,
+    order: usize,
+    radius: f64,
+    state_bytes: usize,
+    weight_bytes: usize,
+}
+
+fn layer_rows(model: &Model<'_>) -> Vec<LayerRow> {
+    let recurrences = stream::recurrences(model);
+    let row = |(i, modal): (usize, &toeplite_tools::convert::modal::Modal)| {
+        let layer = model.layer(i);
+        let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
+        LayerRow {
+            taps: layer.recurrence.counts.taps,
+            order: layer.recurrence.counts.order(),
+            radius: modal.radius(),
+            state_bytes: 4 * layer.recurrence.states() * model.shape().channels,
+            weight_bytes: matrices.iter().map(|m| m.bytes()).sum(),
+        }
+    };
+    recurrences.iter().enumerate().map(row).collect()
+}
+
+fn inspect_model(model: &Model<'_>, as_json: bool) -> Result<()> {
+    let shape = model.shape();
+    let rows = layer_rows(model);
+    let weights = if model.is_quantized() { "int8" } else { "f32" };
+    if as_json {
+        let layers: Vec<Value> = rows
+            .iter()
+            .map(|r| {
+                json!({ "taps": r.taps, "order": r.order, "largest_pole": r.radius,
+                    "state_bytes": r.state_bytes, "weight_bytes": r.weight_bytes })
+            })
+            .collect();
+        return output::json(&json!({
+            "kind": "model", "contract": "f32", "weights": weights,
+            "identity": format!("{:08x}", model.identity()),
+            "blob_bytes": model.blob_bytes(), "memory_bytes": model.memory_needed(),
+            "vocab_size": shape.vocabulary, "dim": shape.dim, "channels": shape.channels,
+            "glu_dim": shape.glu_dim, "train_len": shape.train_len, "layers": layers,
+        }));
+    }
+    let facts = [
+        ("identity", format!("{:08x}", model.identity())),
+        ("numeric contract", "f32".into()),
+        ("weights", weights.into()),
+        ("flash, bytes", bytes(model.blob_bytes())),
+        ("session memory, bytes", bytes(model.memory_needed())),
+        ("vocabulary", shape.vocabulary.to_string()),
+        (
+            "dim, channels, GLU",
+            format!("{}, {}, {}", shape.dim, shape.channels, shape.glu_dim),
+        ),
+        ("layers", shape.layers.to_string()),
+        ("trained at length", shape.train_len.to_string()),
+    ];
+    output::line(output::table(
+        ["model", ""],
+        facts.map(|(k, v)| [k.to_string(), v]),
+    ))?;
+    let rows = rows.iter().enumerate().map(|(i, r)| {
+        [
+            i.to_string(),
+            r.taps.to_string(),
+            r.order.to_string(),
+            format!("{:.6}", r.radius),
+            bytes(r.state_bytes),
+            bytes(r.weight_bytes),
+        ]
+    });
+    let header = [
+        "layer",
+        "taps",
+        "order",
+        "largest pole",
+        "state, bytes",
+        "weights, bytes",
+    ];
+    Ok(output::line(output::table(header, rows))?)
+}
+
+fn inspect_checkpoint(
+    path: &Path,
+    checkpoint: &Checkpoint,
+    origin: &Origin,
+    as_json: bool,
+) -> Result<()> {
+    let format = match &origin.format {
+        SourceFormat::Native => "config.json + safetensors".to_string(),
+        SourceFormat::Fairseq { arch } => format!("fairseq, architecture {arch}"),
+    };
+    let mut types: BTreeMap<String, usize> = BTreeMap::new();
+    for (name, stored) in &origin.stored_types {
+        let len = checkpoint.tensors.get(name).map_or(0, |t| t.len());
+        *types
+            .entry(format!("{stored:?}").to_lowercase())
+            .or_default() += len;
+    }
+    if as_json {
+        return output::json(&json!({
+            "kind": "checkpoint", "path": path, "format": format,
+            "parameters": checkpoint.parameters(), "stored_as": types, "config": checkpoint.config,
+        }));
+    }
+    let c = &checkpoint.config;
+    let t = &c.toeplitz;
+    let stored = types
+        .iter()
+        .map(|(kind, n)| format!("{} {kind}", bytes(*n)))
+        .collect::<Vec<_>>();
+    let decay = match (t.decay, t.learned_decay) {
+        (true, _) => "fixed",
+        (false, true) => "learned",
+        (false, false) => "none",
+    };
+    let facts = [
+        ("format", format),
+        ("parameters", bytes(checkpoint.parameters())),
+        ("stored as", stored.join(", ")),
+        ("task", format!("{:?}", c.task)),
+        ("vocabulary", c.vocab_size.to_string()),
+        ("layers", c.layers.to_string()),
+        (
+            "dim, channels, GLU",
+            format!("{}, {}, {}", c.dim, c.channels(), c.glu_dim),
+        ),
+        ("heads", c.num_heads.to_string()),
+        ("causal", c.causal.to_string()),
+        ("norm", format!("{:?}, {:?}", c.norm, c.norm_position())),
+        (
+            "RPE",
+            format!(
+                "{} wide, {} hidden layers, input {:?}",
+                t.rpe_dim, t.rpe_layers, t.rpe_input
+            ),
+        ),
+        ("decay", decay.into()),
+        ("kernel activation", format!("{:?}", t.act)),
+        ("trained at length", c.train_len.to_string()),
+    ];
+    Ok(output::line(output::table(
+        ["checkpoint", ""],
+        facts.map(|(k, v)| [k.to_string(), v]),
+    ))?)
+}

@@ -1,0 +1,48 @@
+//! Subcommands, one file each.
+
+pub mod compare;
+pub mod eval;
+pub mod input;
+pub mod inspect;
+pub mod output;
+pub mod run;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Converts trained Toeplitz neural networks into recurrences that stream on microcontrollers.
+#[derive(Parser)]
+#[command(name = "toeplite", version, about, after_help = EXAMPLES)]
+pub struct App {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  toeplite convert my-checkpoint -o model.toep           smallest recurrence, int8 weights
+  toeplite compare my-checkpoint model.toep --text t.txt what the conversion costs, in bits per byte
+  toeplite run model.toep --prompt 'To be' --tokens 200  stream text through the device's runtime
+  toeplite inspect model.toep                            what is in a model or a checkpoint
+
+Exit codes: 0 done, 1 failed or above a tolerance, 2 wrong arguments.";
+
+#[derive(Subcommand)]
+enum Command {
+    Compare(compare::Cmd),
+    Eval(eval::Cmd),
+    Inspect(inspect::Cmd),
+    Run(run::Cmd),
+}
+
+impl App {
+    /// Runs the chosen subcommand.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Compare(c) => c.run(),
+            Command::Eval(c) => c.run(),
+            Command::Inspect(c) => c.run(),
+            Command::Run(c) => c.run(),
+        }
+    }
+}

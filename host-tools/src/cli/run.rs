@@ -1,0 +1,73 @@
+//! `toeplite run`: text from a model, as a device streams it.
+
+use super::input;
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use toeplite::sample::Sampler;
+use toeplite_tools::blob::{Blob, SessionMemory};
+
+/// Stream text from a byte-level model through the runtime that devices run.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  toeplite run model.toep --prompt 'To be' --tokens 200 --temperature 0.8 --seed 42
+
+The same seed gives the same text here and on every device.")]
+pub struct Cmd {
+    /// The model (.toep).
+    model: PathBuf,
+    /// Text to begin with.
+    #[arg(long, default_value = "\n")]
+    prompt: String,
+    /// Bytes to generate.
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    tokens: usize,
+    /// Divides the logits; 0 takes the likeliest byte every time.
+    #[arg(long, default_value_t = 0.8, value_name = "T")]
+    temperature: f32,
+    /// Draw from the K likeliest bytes only; 0 draws from all.
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    top_k: usize,
+    /// Seed of the draws.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+}
+
+impl Cmd {
+    /// Runs the subcommand.
+    pub fn run(self) -> Result<ExitCode> {
+        ensure!(
+            !self.prompt.is_empty(),
+            "the prompt is empty: give at least one character"
+        );
+        ensure!(
+            self.temperature.is_finite() && self.temperature >= 0.0,
+            "--temperature must be 0 or more"
+        );
+        let blob = Blob::read(&self.model)?;
+        let model = blob.model()?;
+        let prompt = input::byte_tokens(self.prompt.as_bytes(), model.vocab_size())
+            .context("run streams text")?;
+        let mut memory = SessionMemory::for_model(&model);
+        let mut session = model.session(memory.as_mut_slice())?;
+        session.self_test()?;
+        let mut sampler = Sampler::new(self.seed)
+            .with_temperature(self.temperature)
+            .with_top_k(self.top_k);
+        let mut out = io::stdout().lock();
+        out.write_all(self.prompt.as_bytes())?;
+        let mut token = sampler.sample(session.prefill(prompt)?);
+        for i in 0..self.tokens {
+            out.write_all(&[token.0 as u8])?;
+            out.flush()?;
+            if i + 1 < self.tokens {
+                token = sampler.sample(session.step(token)?);
+            }
+        }
+        out.write_all(b"\n")?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,201 @@
+//! A converted model beside the network that it came from.
+
+use crate::reference::evaluate::{EvaluateError, Observer, argmax, nats};
+use crate::reference::recurrence::ModalMix;
+use crate::reference::{Network, ReferenceError, evaluate};
+use crate::stream;
+use ndarray::{Array2, ArrayView2};
+use serde::Serialize;
+use std::f64::consts::LN_2;
+use std::sync::Mutex;
+use toeplite::Model;
+
+/// A figure for each way of running the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct PerForm {
+    /// The network's weights in f32 with the blob's recurrences in place of the Toeplitz operators.
+    pub recurrence: f64,
+    /// The blob, through the runtime.
+    pub blob: f64,
+}
+
+/// Bits a byte (a token, for models that are not byte-level).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct BitsPerByte {
+    /// The network as trained, by FFT.
+    pub fft: f64,
+    /// Its weights in f32 with the blob's recurrences.
+    pub recurrence: f64,
+    /// The blob, through the runtime.
+    pub blob: f64,
+}
+
+/// What a comparison measured in windows of one length.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LengthComparison {
+    /// Tokens a window.
+    pub length: usize,
+    /// Tokens predicted.
+    pub targets: usize,
+    /// Mean cross entropy.
+    pub bits_per_byte: BitsPerByte,
+    /// Share of positions where the likeliest next token is the reference's.
+    pub argmax_agreement: PerForm,
+    /// Largest difference of a logit from the reference's.
+    pub max_logit_error: PerForm,
+}
+
+/// Compares `model` with `network` on `tokens` in windows of `length`, each from a state of rest.
+/// `progress` is told how many tokens are done; it is called from several threads.
+///
+/// # Errors
+/// The text is too short, a token is unknown, or the model does not fit the network.
+pub fn compare(
+    network: &Network<f32>,
+    model: &Model<'_>,
+    tokens: &[u32],
+    length: usize,
+    progress: impl Fn(usize) + Sync,
+) -> Result<LengthComparison, EvaluateError<ReferenceError>> {
+    let failed = |source| EvaluateError::Score { start: 0, source };
+    let forms = Forms {
+        network,
+        model,
+        tokens,
+        recurrence: ModalMix::new(&stream::recurrences(model)).map_err(failed)?,
+        windows: Mutex::default(),
+        progress,
+    };
+    let mix = network.trained_mix();
+    let fft = evaluate(tokens, length, network.scorer(&mix), &forms)?;
+    let mut windows = forms
+        .windows
+        .into_inner()
+        .unwrap_or_else(|e| e.into_inner());
+    // summed in the text's order, so that figures do not depend on the threads
+    windows.sort_by_key(|(start, _)| *start);
+    let mut total = [Deviation::default(); 2];
+    for (_, window) in windows {
+        let window = window.map_err(failed)?;
+        total
+            .iter_mut()
+            .zip(window)
+            .for_each(|(total, window)| total.add(window));
+    }
+    let [recurrence, blob] = total;
+    let targets = fft.targets as f64;
+    let both = |f: fn(&Deviation) -> f64| PerForm {
+        recurrence: f(&recurrence),
+        blob: f(&blob),
+    };
+    let bits = both(|d| d.nats / LN_2);
+    let agreeing = both(|d| d.agreeing as f64);
+    Ok(LengthComparison {
+        length,
+        targets: fft.targets,
+        bits_per_byte: BitsPerByte {
+            fft: fft.bits_per_token,
+            recurrence: bits.recurrence / targets,
+            blob: bits.blob / targets,
+        },
+        argmax_agreement: PerForm {
+            recurrence: agreeing.recurrence / targets,
+            blob: agreeing.blob / targets,
+        },
+        max_logit_error: both(|d| d.largest),
+    })
+}
+
+/// A window's first token and the deviations of the recurrence and of the blob in it.
+type Window = (usize, Result<[Deviation; 2], ReferenceError>);
+
+/// Scores each window that the reference has scored in the other two forms.
+struct Forms<'a, P> {
+    network: &'a Network<f32>,
+    model: &'a Model<'a>,
+    tokens: &'a [u32],
+    recurrence: ModalMix<f32>,
+    windows: Mutex<Vec<Window>>,
+    progress: P,
+}
+
+impl<P: Fn(usize) + Sync> Observer for Forms<'_, P> {
+    fn window(&self, start: usize, logits: ArrayView2<f32>) {
+        let deviations = self.deviations(start, logits);
+        self.windows
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .push((start, deviations));
+    }
+
+    fn progress(&self, tokens_done: usize) {
+        (self.progress)(tokens_done);
+    }
+}
+
+impl<P> Forms<'_, P> {
+    fn deviations(
+        &self,
+        start: usize,
+        reference: ArrayView2<f32>,
+    ) -> Result<[Deviation; 2], ReferenceError> {
+        let inputs = &self.tokens[start..][..reference.nrows()];
+        let targets = &self.tokens[start + 1..][..reference.nrows()];
+        let recurrence = self.network.forward(inputs, &self.recurrence)?;
+        let blob = stream::logits(self.model, inputs).map_err(|_| self.unknown_token(start))?;
+        Ok([recurrence, blob]
+            .map(|logits: Array2<f32>| Deviation::of(logits.view(), reference, targets)))
+    }
+
+    /// A token that the network knows and the model does not.
+    fn unknown_token(&self, start: usize) -> ReferenceError {
+        let vocab = self.model.vocab_size();
+        let unknown = self.tokens[start..]
+            .iter()
+            .position(|t| *t as usize >= vocab)
+            .unwrap_or(0);
+        ReferenceError::Token {
+            token: self.tokens[start + unknown],
+            position: start + unknown,
+            vocab,
+        }
+    }
+}
+
+/// How logits differ from the reference's, over some positions.
+#[derive(Clone, Copy, Debug, Default)]
+struct Deviation {
+    nats: f64,
+    agreeing: usize,
+    largest: f64,
+}
+
+impl Deviation {
+    fn of(logits: ArrayView2<f32>, reference: ArrayView2<f32>, targets: &[u32]) -> Self {
+        let mut out = Self::default();
+        for ((row, expected), target) in
+            logits.rows().into_iter().zip(reference.rows()).zip(targets)
+        {
+            let target = row
+                .get(*target as usize)
+                .copied()
+                .unwrap_or(f32::NEG_INFINITY);
+            let largest = row
+                .iter()
+                .zip(expected)
+                .map(|(a, b)| f64::from((a - b).abs()));
+            out.add(Self {
+                nats: nats(row, target),
+                agreeing: usize::from(argmax(row) == argmax(expected)),
+                largest: largest.fold(0.0, f64::max),
+            });
+        }
+        out
+    }
+
+    fn add(&mut self, other: Self) {
+        self.nats += other.nats;
+        self.agreeing += other.agreeing;
+        self.largest = self.largest.max(other.largest);
+    }
+}
