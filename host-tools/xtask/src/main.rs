@@ -1,3 +1,31 @@
 //! `cargo xtask`: the one door for chores.
 
-fn main() {}
+mod demo;
+mod size;
+mod test;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// The project's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask", about)]
+enum Chore {
+    /// Makes QEMU and the toolchain for bare-metal targets available, saying what it installs.
+    Setup,
+    /// Converts a bundled checkpoint, builds the firmware, and streams text from an emulated device.
+    Demo(demo::Demo),
+    /// Checks everything: format, lints, documentation, all tests, firmware on all boards.
+    Test,
+    /// Shows what the firmware takes of flash and RAM on every board.
+    Size,
+}
+
+fn main() -> Result<()> {
+    match Chore::parse() {
+        Chore::Setup => xtask::setup::everything(),
+        Chore::Demo(demo) => demo.run(),
+        Chore::Test => test::run(),
+        Chore::Size => size::run(),
+    }
+}

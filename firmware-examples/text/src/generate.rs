@@ -1,0 +1,62 @@
+//! Streams text.
+
+use crate::failure::Failure;
+use crate::report::Range;
+use crate::settings::Settings;
+use crate::{hash, log};
+use boards::Console;
+use boards::instructions::Counter;
+use toeplite::sample::Sampler;
+use toeplite::{Session, Token};
+
+/// Ends the text; everything after it is `key: value` lines.
+const SEPARATOR: &str = "\n---\n";
+
+/// Writes the prompt and the text that the model makes of it, token by token, then the figures.
+pub fn run(
+    console: &mut Console,
+    session: &mut Session<'_, '_>,
+    mut counter: Option<Counter>,
+    settings: &Settings<'_>,
+) -> Result<(), Failure> {
+    let mut sampler = Sampler::new(settings.seed)
+        .with_temperature(settings.temperature)
+        .with_top_k(settings.top_k);
+    console.bytes(settings.prompt);
+    let logits = session
+        .prefill(settings.prompt.iter().copied())
+        .map_err(|_| Failure::Step)?;
+    let mut token = sampler.sample(logits);
+    let mut instructions = Range::default();
+    for _ in 0..settings.tokens {
+        write_token(console, token);
+        log::token(token);
+        let mut step = || session.step(token).map(|_| ());
+        let result = match &mut counter {
+            Some(counter) => {
+                let (result, count) = counter.measure(step);
+                instructions.add(count);
+                result
+            }
+            None => step(),
+        };
+        result.map_err(|_| Failure::Step)?;
+        token = sampler.sample(session.logits());
+    }
+    console.text(SEPARATOR);
+    instructions.write(console);
+    hash::run(console, session);
+    Ok(())
+}
+
+/// A token of a byte-level model is a byte of text.
+fn write_token(console: &mut Console, token: Token) {
+    match u8::try_from(token.0) {
+        Ok(byte) => console.bytes(&[byte]),
+        Err(_) => {
+            console.text("<");
+            console.decimal(u64::from(token.0));
+            console.text(">");
+        }
+    }
+}

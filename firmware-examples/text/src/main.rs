@@ -1,0 +1,90 @@
+//! Streams text from a converted Toeplitz network: weights in flash, read in place; state in one
+//! static array; the same instructions for every token.
+//!
+//! The command line (`-append "WORDS"` after cargo's `--`) chooses what to do; see [`settings`].
+#![no_std]
+#![no_main]
+
+mod cost;
+mod failure;
+mod generate;
+mod hash;
+mod log;
+mod report;
+mod settings;
+
+use boards::footprint::Stack;
+use boards::instructions::Counter;
+use boards::{Arguments, Console, command_line, entry, exit};
+use failure::Failure;
+use settings::{Mode, Settings};
+use static_cell::ConstStaticCell;
+use toeplite::{Memory, Model, Session};
+
+/// Written by `toeplite convert --meta`.
+mod model_meta {
+    #![allow(dead_code, missing_docs)]
+    include!(env!("TOEPLITE_META"));
+}
+
+static MODEL: &[u8] = toeplite::include_aligned!(env!("TOEPLITE_MODEL"));
+static MEMORY: ConstStaticCell<Memory<{ model_meta::MEMORY_BYTES }>> =
+    ConstStaticCell::new(Memory::new());
+
+/// What a command line is added to. TOEPLITE_ARGS at build time takes its place.
+const DEFAULT_ARGUMENTS: &str = match option_env!("TOEPLITE_ARGS") {
+    Some(arguments) => arguments,
+    None => "generate tokens=300 temperature=0.7 top-k=40 seed=1 prompt=PROSPERO.  My ",
+};
+
+/// Longest command line, bytes.
+const LONGEST_LINE: usize = 256;
+
+#[entry]
+fn main() -> ! {
+    let stack = Stack::paint();
+    let mut console = Console::open();
+    match run(&mut console, &stack) {
+        Ok(()) => exit(0),
+        Err(failure) => {
+            log::failed(failure);
+            console.text("\n");
+            console.line("error", failure.message());
+            exit(failure.status())
+        }
+    }
+}
+
+fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
+    let mut line = [0; LONGEST_LINE];
+    let settings = Settings::default()
+        .with(Arguments::new(DEFAULT_ARGUMENTS.as_bytes()))?
+        .with(command_line(&mut line))?;
+
+    let model = Model::from_bytes(MODEL).map_err(|_| Failure::Model)?;
+    if model.memory_needed() != model_meta::MEMORY_BYTES {
+        return Err(Failure::Prediction);
+    }
+    let memory = MEMORY.try_take().ok_or(Failure::Memory)?.as_mut_slice();
+    let mut session: Session = model.session(memory).map_err(|_| Failure::Memory)?;
+    log::started(&model);
+    session.self_test().map_err(|_| Failure::SelfTest)?;
+
+    let counter = Counter::start();
+    match settings.mode {
+        Mode::Generate => generate::run(console, &mut session, counter, &settings)?,
+        Mode::Hash => hash::run(console, &mut session),
+        Mode::Cost => cost::run(console, &mut session, counter, settings.steps)?,
+    }
+    report::memory(console, &model, stack);
+    panic_control(settings.steps);
+    Ok(())
+}
+
+/// With feature `panic-control`, indexes out of bounds if `index` is large.
+fn panic_control(index: u32) {
+    #[cfg(feature = "panic-control")]
+    core::hint::black_box(core::hint::black_box([0u8; 4])[index as usize]);
+    #[cfg(not(feature = "panic-control"))]
+    let _ = index;
+}

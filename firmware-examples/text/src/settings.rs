@@ -1,0 +1,119 @@
+//! The command line: `[generate|hash|cost] [key=value ...] [prompt=text to the end of the line]`.
+
+use crate::failure::Failure;
+use boards::Arguments;
+
+/// What to do.
+#[derive(Clone, Copy)]
+pub enum Mode {
+    /// Stream text, then hash and report.
+    Generate,
+    /// Hash the logits of 256 fixed steps.
+    Hash,
+    /// Count the instructions of every one of many steps.
+    Cost,
+}
+
+/// All that can be chosen.
+#[derive(Clone, Copy)]
+pub struct Settings<'a> {
+    /// `generate`, `hash` or `cost`.
+    pub mode: Mode,
+    /// `prompt=`: what the text starts with; takes the rest of the line, spaces included.
+    pub prompt: &'a [u8],
+    /// `tokens=`: tokens to generate.
+    pub tokens: u32,
+    /// `steps=`: steps of mode `cost`.
+    pub steps: u32,
+    /// `temperature=`: 0 always takes the likeliest token.
+    pub temperature: f32,
+    /// `top-k=`: draw from that many likeliest tokens; 0 from all.
+    pub top_k: usize,
+    /// `seed=`: of the draws.
+    pub seed: u64,
+}
+
+impl Default for Settings<'_> {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Generate,
+            prompt: b" ",
+            tokens: 200,
+            steps: 100_000,
+            temperature: 1.0,
+            top_k: 0,
+            seed: 0,
+        }
+    }
+}
+
+impl<'a> Settings<'a> {
+    /// These settings, changed by what `arguments` say.
+    pub fn with(mut self, arguments: Arguments<'a>) -> Result<Self, Failure> {
+        let mut words = arguments;
+        loop {
+            let rest = words.rest();
+            let start = rest
+                .iter()
+                .position(|&byte| byte != b' ')
+                .unwrap_or(rest.len());
+            if let Some(prompt) = rest
+                .get(start..)
+                .and_then(|rest| rest.strip_prefix(b"prompt="))
+            {
+                self.prompt = prompt;
+                return Ok(self);
+            }
+            let Some(word) = words.next() else {
+                return Ok(self);
+            };
+            self.set(word).ok_or(Failure::Arguments)?;
+        }
+    }
+
+    fn set(&mut self, word: &[u8]) -> Option<()> {
+        match word {
+            b"generate" => self.mode = Mode::Generate,
+            b"hash" => self.mode = Mode::Hash,
+            b"cost" => self.mode = Mode::Cost,
+            _ => {
+                let equals = word.iter().position(|&byte| byte == b'=')?;
+                let value = word.get(equals + 1..)?;
+                match word.get(..equals)? {
+                    b"tokens" => self.tokens = u32::try_from(integer(value)?).ok()?,
+                    b"steps" => self.steps = u32::try_from(integer(value)?).ok()?,
+                    b"temperature" => self.temperature = decimal(value)?,
+                    b"top-k" => self.top_k = usize::try_from(integer(value)?).ok()?,
+                    b"seed" => self.seed = integer(value)?,
+                    _ => return None,
+                }
+            }
+        }
+        Some(())
+    }
+}
+
+/// An unsigned integer.
+fn integer(digits: &[u8]) -> Option<u64> {
+    let add = |sum: u64, &digit: &u8| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    };
+    (!digits.is_empty()).then(|| digits.iter().try_fold(0, add))?
+}
+
+/// Digits with or without a point; `core`'s parser of floats has paths that panic.
+fn decimal(text: &[u8]) -> Option<f32> {
+    let point = text.iter().position(|&byte| byte == b'.');
+    let (whole, fraction) = match point {
+        Some(point) => (text.get(..point)?, text.get(point + 1..)?),
+        None => (text, &[][..]),
+    };
+    let scale = fraction.iter().fold(1.0, |scale, _| scale * 10.0);
+    let fraction = if fraction.is_empty() {
+        0
+    } else {
+        integer(fraction)?
+    };
+    Some(integer(whole)? as f32 + fraction as f32 / scale)
+}

@@ -1,0 +1,169 @@
+//! `cargo xtask demo`: from a trained checkpoint to text out of an emulated device.
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use xtask::boards::{Board, NAMES};
+use xtask::command::{complete, shown};
+use xtask::model::{Model, convert, toeplite};
+use xtask::report::Report;
+use xtask::{firmware, host, paths, qemu, setup};
+
+/// Bytes of the text that the conversion is compared on: enough to see that it works.
+const COMPARED_BYTES: usize = 4 * 512;
+/// Of one run of the firmware.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// Converts a checkpoint, builds the firmware, and streams text from an emulated device.
+#[derive(Parser)]
+pub struct Demo {
+    /// The board.
+    #[arg(long, default_value = NAMES[0], value_parser = NAMES)]
+    board: String,
+    /// Checkpoint of a byte-level model; default: the largest bundled one that the board holds.
+    #[arg(long)]
+    checkpoint: Option<PathBuf>,
+    /// Text to compare the conversion on; default: val.txt beside the checkpoint.
+    #[arg(long)]
+    text: Option<PathBuf>,
+    /// What the text starts with.
+    #[arg(long, default_value = "PROSPERO.  My ")]
+    prompt: String,
+    /// Tokens to generate.
+    #[arg(long, default_value_t = 300)]
+    tokens: usize,
+    /// 0 always takes the likeliest token.
+    #[arg(long, default_value_t = 0.7)]
+    temperature: f32,
+    /// Of the draws.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl Demo {
+    /// Runs all steps; an error if any fails, if no text comes, or if the device's logits are not
+    /// the host's.
+    pub fn run(&self) -> Result<()> {
+        let start = Instant::now();
+        heading("Set-up");
+        setup::everything()?;
+        let model = self.convert()?;
+        self.compare(&model)?;
+        heading(&format!("Firmware for {}", self.board));
+        let firmware = firmware::text(&Board::named(&self.board)?, &model, &[])?;
+        println!("{}", firmware.elf.display());
+        heading("Text from the device");
+        let output = qemu::run(&firmware, &self.arguments(), LIMIT, |piece| {
+            // Text is to be seen as it comes; a closed terminal does not matter.
+            let _ = std::io::stdout()
+                .write_all(piece)
+                .and_then(|()| std::io::stdout().flush());
+        })?;
+        let report = Report::parse(&output.success()?.stdout);
+        heading("Check");
+        self.check(&model, &report)?;
+        println!("done in {:.0} s", start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> PathBuf {
+        // Flash and RAM of the others are too small for the larger model.
+        let large = ["mps2-an386", "mps2-an500", "virt-rv32"].contains(&self.board.as_str());
+        let name = if large {
+            "shakespeare-128x4"
+        } else {
+            "shakespeare-32x2"
+        };
+        self.checkpoint
+            .clone()
+            .unwrap_or_else(|| paths::checkpoint(name))
+    }
+
+    fn convert(&self) -> Result<Model> {
+        let checkpoint = self.checkpoint();
+        heading(&format!("Convert {}", checkpoint.display()));
+        let into = paths::firmware().join("text/model");
+        let model = convert(toeplite(true)?, &checkpoint, &into)?;
+        let number = |key: &str| model.json[key].to_string();
+        println!("{} ({} bytes)", model.blob.display(), number("blob_bytes"));
+        println!(
+            "session memory: {} bytes; {} s",
+            number("memory_bytes"),
+            number("seconds")
+        );
+        Ok(model)
+    }
+
+    fn compare(&self, model: &Model) -> Result<()> {
+        let checkpoint = self.checkpoint();
+        let text = self
+            .text
+            .clone()
+            .unwrap_or_else(|| checkpoint.join("val.txt"));
+        heading(&format!(
+            "Compare on the first {COMPARED_BYTES} bytes of {}",
+            text.display()
+        ));
+        let prefix = prefix(&text)?;
+        let mut compare = toeplite(true)?;
+        compare
+            .arg("compare")
+            .arg(checkpoint)
+            .arg(&model.blob)
+            .arg("--text")
+            .arg(&prefix);
+        complete(compare.args(["--length", "512"]))
+            .with_context(|| format!("comparing by {}", shown(&compare)))
+    }
+
+    fn arguments(&self) -> String {
+        let Self {
+            tokens,
+            temperature,
+            seed,
+            prompt,
+            ..
+        } = self;
+        format!(
+            "generate tokens={tokens} temperature={temperature} top-k=40 seed={seed} prompt={prompt}"
+        )
+    }
+
+    fn check(&self, model: &Model, report: &Report) -> Result<()> {
+        let fresh = report.text.len().saturating_sub(self.prompt.len());
+        ensure!(fresh > 0, "no text came out of the device");
+        println!("text: {fresh} bytes");
+        let (device, host) = (report.get("logits_hash")?, host::logits_hash(&model.blob)?);
+        println!("logits of 256 steps: {device} on the device, {host} on the host");
+        if device != host {
+            bail!("the device's logits are not the host's");
+        }
+        let (device, predicted) = (
+            report.number("session_memory_bytes")?,
+            model.memory_bytes()?,
+        );
+        println!("session memory: {device} bytes on the device, {predicted} predicted");
+        ensure!(
+            device == predicted,
+            "the device needs another amount of memory than predicted"
+        );
+        Ok(())
+    }
+}
+
+fn prefix(text: &Path) -> Result<PathBuf> {
+    let mut bytes = fs::read(text)
+        .with_context(|| format!("reading {} (--text names another file)", text.display()))?;
+    bytes.truncate(COMPARED_BYTES);
+    let prefix = paths::output().join("compared.txt");
+    fs::create_dir_all(paths::output())?;
+    fs::write(&prefix, bytes).with_context(|| format!("writing {}", prefix.display()))?;
+    Ok(prefix)
+}
+
+fn heading(text: &str) {
+    println!("\n== {text}");
+}

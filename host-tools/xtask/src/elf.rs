@@ -1,0 +1,101 @@
+//! What is in a linked binary.
+
+use anyhow::{Context, Result, bail};
+use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind, elf};
+use std::fs;
+use std::path::Path;
+
+/// Parts of the names of functions that only panicking code calls.
+const PANICKING: [&str; 9] = [
+    "core9panicking",    // core::panicking::*, in both manglings
+    "core::panicking",   // as some linkers write it
+    "rust_begin_unwind", // the panic handler
+    "rust_panic",
+    "panic_bounds_check",
+    "unwrap_failed",
+    "expect_failed",
+    "slice_index_fail",
+    "_fail_rt",
+];
+
+/// Bytes that a binary takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Vectors and code, in flash.
+    pub code: u64,
+    /// Constants, in flash; the model is one of them.
+    pub constants: u64,
+    /// Variables with an initial value, which is in flash.
+    pub data: u64,
+    /// All variables, in RAM; without the stack.
+    pub ram: u64,
+}
+
+impl Sizes {
+    /// Bytes stored in flash.
+    pub fn flash(&self) -> u64 {
+        self.code + self.constants + self.data
+    }
+}
+
+/// Adds up the sections that are loaded.
+///
+/// # Errors
+/// The file cannot be read as ELF.
+pub fn sizes(path: &Path) -> Result<Sizes> {
+    let bytes = read(path)?;
+    let mut sizes = Sizes::default();
+    for section in parse(path, &bytes)?.sections() {
+        let SectionFlags::Elf { sh_flags, .. } = section.flags() else {
+            continue;
+        };
+        let name = section.name().unwrap_or_default();
+        // Of RISC-V's linker script: what is left of the RAM, not what is taken.
+        let left_over = [".stack", ".heap", ".text.dummy"].contains(&name);
+        if !sh_flags.contains(elf::SHF_ALLOC) || left_over {
+            continue;
+        }
+        if sh_flags.contains(elf::SHF_WRITE) {
+            sizes.ram += section.size();
+            sizes.data += if section.kind().is_bss() {
+                0
+            } else {
+                section.size()
+            };
+        } else if sh_flags.contains(elf::SHF_EXECINSTR) || name == ".vector_table" {
+            sizes.code += section.size();
+        } else {
+            sizes.constants += section.size();
+        }
+    }
+    Ok(sizes)
+}
+
+/// Functions in the binary that panic; none means that nothing that was linked can panic.
+///
+/// # Errors
+/// The file cannot be read as ELF, or it has no symbols to look at.
+pub fn panicking_functions(path: &Path) -> Result<Vec<String>> {
+    let bytes = read(path)?;
+    let file = parse(path, &bytes)?;
+    let functions = file
+        .symbols()
+        .filter(|symbol| symbol.kind() == SymbolKind::Text);
+    let names: Vec<_> = functions.filter_map(|symbol| symbol.name().ok()).collect();
+    if !names.iter().any(|name| name.contains("toeplite")) {
+        bail!(
+            "{}: no function of the runtime has a symbol: is it stripped?",
+            path.display()
+        );
+    }
+    let panics = |name: &&str| PANICKING.iter().any(|part| name.contains(part));
+    Ok(names.into_iter().filter(panics).map(String::from).collect())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("reading {}", path.display()))
+}
+
+fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<object::File<'a>> {
+    object::File::parse(bytes).with_context(|| format!("{} is not ELF", path.display()))
+}

@@ -1,0 +1,73 @@
+//! Making QEMU and the toolchain for bare-metal targets available.
+
+use crate::command::complete;
+use crate::paths;
+use anyhow::{Context, Result, bail};
+use std::process::{Command, Stdio};
+
+/// Programs that are needed and the Debian packages that they are in.
+const QEMU: [(&str, &str); 2] = [
+    ("qemu-system-arm", "qemu-system-arm"),
+    ("qemu-system-riscv32", "qemu-system-misc"),
+];
+
+/// Sets up all that the chores need; quick if all is there.
+///
+/// # Errors
+/// Something cannot be installed; the message says what to do by hand.
+pub fn everything() -> Result<()> {
+    qemu()?;
+    let script = paths::root().join("host-tools/xtask/embedded-toolchain.sh");
+    complete(&mut Command::new(script)).context("setting up the toolchain for bare-metal targets")
+}
+
+fn qemu() -> Result<()> {
+    let missing: Vec<_> = QEMU
+        .into_iter()
+        .filter(|(program, _)| !answers(program))
+        .collect();
+    if missing.is_empty() {
+        println!("setup: ready: QEMU");
+        return Ok(());
+    }
+    let packages: Vec<_> = missing.iter().map(|&(_, package)| package).collect();
+    let by_hand = format!(
+        "apt-get install --no-install-recommends {}",
+        packages.join(" ")
+    );
+    if !answers("apt-get") {
+        bail!(
+            "QEMU is missing and there is no apt-get: install {}",
+            packages.join(", ")
+        );
+    }
+    if !is_root() {
+        bail!("QEMU is missing. Run, then try again:\n    sudo {by_hand}");
+    }
+    println!(
+        "setup: QEMU is missing: `{by_hand}` installs it system-wide; apt-get's own plan follows"
+    );
+    // A machine that has never fetched the package lists knows no package.
+    complete(Command::new("apt-get").args(["update", "--quiet"]))?;
+    let mut install = Command::new("apt-get");
+    install
+        .args(["install", "--yes", "--no-install-recommends"])
+        .args(packages);
+    complete(install.env("DEBIAN_FRONTEND", "noninteractive"))
+        .with_context(|| format!("installing QEMU; by hand: {by_hand}"))
+}
+
+/// Whether a program is there.
+fn answers(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}

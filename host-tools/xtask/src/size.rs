@@ -1,0 +1,63 @@
+//! `cargo xtask size`: what the text example takes of flash and RAM.
+
+use anyhow::{Result, bail};
+use std::fs;
+use xtask::boards::{Board, NAMES};
+use xtask::model::{convert, toeplite};
+use xtask::{elf, firmware, paths, setup};
+
+/// Prints a line for every board and model that fits it; fails if anything linked can panic.
+pub fn run() -> Result<()> {
+    setup::everything()?;
+    let row = |cells: [&str; 9]| {
+        let [board, model, rest @ ..] = cells;
+        let rest: String = rest.iter().map(|cell| format!("{cell:>10}")).collect();
+        println!("{board:<13}{model:<19}{rest}");
+    };
+    println!("\nBytes. RAM is all variables, the session memory among them; the stack is extra.");
+    row([
+        "board",
+        "model",
+        "code",
+        "constants",
+        "blob",
+        "flash",
+        "session",
+        "RAM",
+        "panics",
+    ]);
+    let mut panicking = Vec::new();
+    for (checkpoint, boards) in [
+        ("shakespeare-32x2", &NAMES[..]),
+        ("shakespeare-128x4", &NAMES[..2]),
+    ] {
+        let into = paths::output().join(checkpoint);
+        let model = convert(toeplite(true)?, &paths::checkpoint(checkpoint), &into)?;
+        let blob = fs::metadata(&model.blob)?.len();
+        for board in boards {
+            let built = firmware::text(&Board::named(board)?, &model, &[])?;
+            let sizes = elf::sizes(&built.elf)?;
+            let panics = elf::panicking_functions(&built.elf)?;
+            let numbers = [
+                sizes.code,
+                sizes.constants.saturating_sub(blob),
+                blob,
+                sizes.flash(),
+                model.memory_bytes()?,
+                sizes.ram,
+                panics.len() as u64,
+            ];
+            let cells = numbers.map(|number| number.to_string());
+            let [a, b, c, d, e, f, g] = cells.each_ref().map(String::as_str);
+            row([board, checkpoint, a, b, c, d, e, f, g]);
+            panicking.extend(panics.iter().map(|name| format!("{board}: {name}")));
+        }
+    }
+    if !panicking.is_empty() {
+        bail!(
+            "functions that panic were linked:\n{}",
+            panicking.join("\n")
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! `cargo xtask test`: everything that continuous integration runs.
+
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Instant;
+use xtask::boards::{Board, NAMES};
+use xtask::command::{cargo, cargo_embedded, complete, shown};
+use xtask::model::{Model, convert, toeplite};
+use xtask::{firmware, paths, setup};
+
+/// Runs the steps in order; stops at the first that fails.
+pub fn run() -> Result<()> {
+    let start = Instant::now();
+    step("set-up", setup::everything)?;
+    step("format", format)?;
+    step("clippy, host", || {
+        complete(cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    })?;
+    step("clippy, runtime on Cortex-M0", || {
+        let mut clippy = cargo_embedded();
+        clippy
+            .current_dir(paths::root())
+            .args(["clippy", "--package", "toeplite"]);
+        complete(clippy.args(["--target", "thumbv6m-none-eabi", "--", "-D", "warnings"]))
+    })?;
+    let model = step("convert a model for the firmware", || {
+        let name = "shakespeare-32x2";
+        convert(
+            toeplite(false)?,
+            &paths::checkpoint(name),
+            &paths::output().join(name),
+        )
+    })?;
+    for board in [NAMES[0], NAMES[5]] {
+        step(&format!("clippy, firmware for {board}"), || {
+            clippy_firmware(board, &model, &[])
+        })?;
+    }
+    step("clippy, firmware with defmt", || {
+        clippy_firmware(NAMES[0], &model, &["defmt"])
+    })?;
+    step("documentation", || {
+        let mut doc = cargo();
+        doc.args(["doc", "--workspace", "--no-deps", "--quiet"]);
+        complete(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    let passed = step("tests, host and emulated boards", tests)?;
+    println!("\nall steps done in {:.0} s", start.elapsed().as_secs_f64());
+    println!("{passed} passed, 0 failed");
+    Ok(())
+}
+
+/// Names a step, runs it, and says how long it took.
+fn step<R>(name: &str, work: impl FnOnce() -> Result<R>) -> Result<R> {
+    println!("\n== {name}");
+    let start = Instant::now();
+    let result = work().with_context(|| format!("step failed: {name}"))?;
+    println!("== {name}: {:.0} s", start.elapsed().as_secs_f64());
+    Ok(result)
+}
+
+fn format() -> Result<()> {
+    complete(cargo().args(["fmt", "--all", "--check"]))?;
+    complete(
+        cargo()
+            .current_dir(paths::firmware())
+            .args(["fmt", "--all", "--check"]),
+    )
+}
+
+fn clippy_firmware(board: &str, model: &Model, features: &[&str]) -> Result<()> {
+    let board = Board::named(board)?;
+    let mut clippy = cargo_embedded();
+    clippy
+        .arg("--config")
+        .arg(&board.config)
+        .args(["clippy", "--release", "--workspace"]);
+    let chosen: Vec<_> = [&[board.name.as_str()], features].concat();
+    let chosen: Vec<_> = chosen
+        .iter()
+        .map(|feature| format!("text/{feature}"))
+        .collect();
+    clippy.args(["--no-default-features", "--features", &chosen.join(",")]);
+    firmware::with_model(&mut clippy, model).args(["--", "-D", "warnings"]);
+    complete(&mut clippy)
+}
+
+/// Runs all tests, shows cargo's output, and returns how many passed.
+fn tests() -> Result<u64> {
+    let mut command = cargo();
+    command
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .stdout(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start {}", shown(&command)))?;
+    let output = child
+        .stdout
+        .take()
+        .context("cargo's standard output is piped")?;
+    let (mut passed, mut failed) = (0, 0);
+    for line in BufReader::new(output).lines() {
+        let line = line.context("reading cargo's output")?;
+        println!("{line}");
+        if line.starts_with("test result: ") {
+            passed += count_before(&line, " passed");
+            failed += count_before(&line, " failed");
+        }
+    }
+    let status = child.wait().context("waiting for cargo test")?;
+    if !status.success() {
+        println!("{passed} passed, {failed} failed");
+        bail!("{} failed ({status})", shown(&command));
+    }
+    Ok(passed)
+}
+
+/// The number that stands before `word` in a line of cargo's test results.
+fn count_before(line: &str, word: &str) -> u64 {
+    let before = line.split(word).next().unwrap_or_default();
+    before
+        .rsplit(' ')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::count_before;
+
+    #[test]
+    fn counts_are_read_from_cargos_line() {
+        let line = "test result: FAILED. 62 passed; 3 failed; 1 ignored; finished in 0.1s";
+        assert_eq!(
+            (count_before(line, " passed"), count_before(line, " failed")),
+            (62, 3)
+        );
+    }
+}

@@ -1,0 +1,286 @@
+//! From a checkpoint to emulated devices. Needs what `cargo xtask setup` installs; fails, saying so,
+//! without.
+#![allow(missing_docs)]
+
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+use toeplite::sample::Sampler;
+use xtask::boards::Board;
+use xtask::command::cargo_embedded;
+use xtask::firmware::{self, Firmware};
+use xtask::model::{Model, convert, toeplite};
+use xtask::report::Report;
+use xtask::{elf, host, paths, qemu};
+
+/// Of a run, on a loaded machine.
+const LIMIT: Duration = Duration::from_secs(300);
+/// 45,728 parameters: for every board.
+const SMALL: &str = "shakespeare-32x2";
+/// 914,048 parameters: for boards with 4 MB of RAM and flash.
+const LARGE: &str = "shakespeare-128x4";
+
+fn model(name: &str) -> &'static Model {
+    static MODELS: [OnceLock<Model>; 2] = [const { OnceLock::new() }; 2];
+    MODELS[usize::from(name == LARGE)].get_or_init(|| {
+        let into = paths::output().join("tests").join(name);
+        convert(toeplite(false).unwrap(), &paths::checkpoint(name), &into).unwrap()
+    })
+}
+
+fn board(name: &str) -> Board {
+    Board::named(name).unwrap()
+}
+
+fn run(firmware: &Firmware, arguments: &str, limit: Duration) -> Report {
+    let output = qemu::run(firmware, arguments, limit, |_| ())
+        .unwrap()
+        .success()
+        .unwrap();
+    Report::parse(&output.stdout)
+}
+
+/// Builds and runs the text example and checks all that must hold for any board and model.
+fn text_streams_like_on_the_host(board_name: &str, checkpoint: &str) {
+    let model = model(checkpoint);
+    let firmware = firmware::text(&board(board_name), model, &[]).unwrap();
+    let panicking = elf::panicking_functions(&firmware.elf).unwrap();
+    assert_eq!(
+        panicking,
+        Vec::<String>::new(),
+        "functions that panic are linked"
+    );
+
+    let prompt = "PROSPERO.  ";
+    let arguments = format!("generate tokens=24 temperature=0.8 top-k=40 seed=7 prompt={prompt}");
+    let report = run(&firmware, &arguments, LIMIT);
+    let sampler = Sampler::new(7).with_temperature(0.8).with_top_k(40);
+    let expected = host::generate(&model.blob, prompt.as_bytes(), 24, sampler).unwrap();
+    assert_eq!(
+        report.text.escape_ascii().to_string(),
+        expected.escape_ascii().to_string()
+    );
+    assert_eq!(
+        report.get("logits_hash").unwrap(),
+        host::logits_hash(&model.blob).unwrap()
+    );
+    assert_eq!(report.get("self_test").unwrap(), "passed");
+    assert_eq!(report.get("board").unwrap(), board_name);
+
+    let number = |key| report.number(key).unwrap();
+    assert_eq!(
+        number("session_memory_bytes"),
+        model.memory_bytes().unwrap()
+    );
+    assert_eq!(number("model_bytes"), model.blob.metadata().unwrap().len());
+    let sizes = elf::sizes(&firmware.elf).unwrap();
+    assert_eq!(number("static_ram_bytes"), sizes.ram);
+    // Between sections there may be a few bytes of padding.
+    assert!(
+        number("flash_bytes").abs_diff(sizes.flash()) < 64,
+        "{sizes:?} {report:?}"
+    );
+    assert!(number("instructions_per_token_min") > 0);
+}
+
+#[test]
+fn text_on_cortex_m4f() {
+    text_streams_like_on_the_host("mps2-an386", SMALL);
+}
+
+#[test]
+fn text_on_cortex_m7() {
+    text_streams_like_on_the_host("mps2-an500", SMALL);
+}
+
+#[test]
+fn text_on_cortex_m55() {
+    text_streams_like_on_the_host("mps3-an547", SMALL);
+}
+
+#[test]
+fn text_on_cortex_m3() {
+    text_streams_like_on_the_host("lm3s6965evb", SMALL);
+}
+
+#[test]
+fn text_on_cortex_m0() {
+    text_streams_like_on_the_host("microbit", SMALL);
+}
+
+#[test]
+fn text_on_rv32imac() {
+    text_streams_like_on_the_host("virt-rv32", SMALL);
+}
+
+#[test]
+fn large_model_on_cortex_m4f() {
+    text_streams_like_on_the_host("mps2-an386", LARGE);
+}
+
+#[test]
+fn large_model_on_cortex_m7() {
+    text_streams_like_on_the_host("mps2-an500", LARGE);
+}
+
+/// With an FPU no instruction depends on the data, and none on how long the sequence is.
+#[test]
+fn a_step_costs_the_same_at_token_10_and_token_100_000() {
+    let firmware = firmware::text(&board("mps2-an386"), model(SMALL), &[]).unwrap();
+    let report = run(&firmware, "cost steps=100000", 5 * LIMIT);
+    let number = |key| report.number(key).unwrap();
+    assert_eq!(number("steps"), 100_000);
+    let at_10 = number("instructions_at_token_10");
+    assert!(at_10 > 1000, "{at_10} instructions are not a step");
+    assert_eq!(at_10, number("instructions_at_last_token"));
+    assert_eq!(at_10, number("instructions_per_token_min"));
+    assert_eq!(at_10, number("instructions_per_token_max"));
+}
+
+/// The boards' own check counts a loop of known length, across a wrap of the timer.
+#[test]
+fn instructions_are_counted_exactly_on_all_boards() {
+    for name in xtask::boards::NAMES {
+        let firmware = firmware::board_check(&board(name)).unwrap();
+        let report = run(&firmware, "", LIMIT);
+        assert_eq!(
+            report.get("instructions_are_counted").unwrap(),
+            "yes",
+            "{name}"
+        );
+    }
+}
+
+/// Positive control of the counting: without -icount it must be found impossible.
+#[test]
+fn counting_is_refused_where_it_is_not_exact() {
+    let mut uncounted = board("mps2-an386");
+    let at = uncounted
+        .runner
+        .iter()
+        .position(|word| word == "-icount")
+        .unwrap();
+    uncounted.runner.drain(at..at + 2);
+    let built = firmware::board_check(&board("mps2-an386")).unwrap();
+    let firmware = Firmware {
+        board: uncounted,
+        elf: built.elf,
+    };
+    let output = qemu::run(&firmware, "", LIMIT, |_| ()).unwrap();
+    assert_eq!(output.status, 1, "{}", output.text());
+    assert!(output.text().contains("instructions_are_counted: no"));
+}
+
+/// Positive control of the check for panic paths: a build that has one.
+#[test]
+fn a_panic_path_is_found() {
+    let firmware = firmware::text(&board("mps2-an386"), model(SMALL), &["panic-control"]).unwrap();
+    let panicking = elf::panicking_functions(&firmware.elf).unwrap();
+    assert!(
+        panicking
+            .iter()
+            .any(|name| name.contains("panic_bounds_check")),
+        "{panicking:?}"
+    );
+    // The run does index out of bounds: the panic handler must report it and end QEMU.
+    let output = qemu::run(&firmware, "generate tokens=1", LIMIT, |_| ()).unwrap();
+    assert_eq!(output.status, 101, "{}", output.text());
+    assert!(
+        output.text().contains("index out of bounds"),
+        "{}",
+        output.text()
+    );
+}
+
+#[test]
+fn logging_by_defmt_works() {
+    let firmware = firmware::text(&board("mps2-an386"), model(SMALL), &["defmt"]).unwrap();
+    let output = qemu::run(&firmware, "generate tokens=4", LIMIT, |_| ()).unwrap();
+    let output = output.success().unwrap();
+    // Frames end with a zero byte: one for the model, at DEFMT_LOG's default level.
+    assert_eq!(output.stdout.last(), Some(&0), "{:?}", output.stdout);
+    let text = Report::parse(&output.stderr);
+    assert_eq!(
+        text.get("logits_hash").unwrap(),
+        host::logits_hash(&model(SMALL).blob).unwrap()
+    );
+}
+
+#[test]
+fn arguments_that_are_not_understood_are_refused() {
+    let firmware = firmware::text(&board("mps2-an386"), model(SMALL), &[]).unwrap();
+    for arguments in [
+        "sing",
+        "tokens=",
+        "tokens=x",
+        "seed=18446744073709551616",
+        "temperature=1e3",
+    ] {
+        let output = qemu::run(&firmware, arguments, LIMIT, |_| ()).unwrap();
+        assert_eq!(output.status, 2, "{arguments}: {}", output.text());
+        assert!(
+            output.text().contains("error: arguments"),
+            "{}",
+            output.text()
+        );
+    }
+}
+
+/// A blob that does not fit the constants beside it, and one that is damaged.
+#[test]
+fn a_model_that_cannot_run_is_refused() {
+    let folder = paths::output().join("tests/refused");
+    std::fs::create_dir_all(&folder).unwrap();
+    let good = model(SMALL);
+
+    let mut wrong = Model {
+        name: "wrong-memory".into(),
+        meta: folder.join("meta.rs"),
+        ..good.clone()
+    };
+    let less = good.memory_bytes().unwrap() - 16;
+    std::fs::write(
+        &wrong.meta,
+        format!("pub const MEMORY_BYTES: usize = {less};\n"),
+    )
+    .unwrap();
+    assert_eq!(status("mps2-an386", &wrong), 4);
+
+    wrong = Model {
+        name: "damaged".into(),
+        blob: folder.join("damaged.toep"),
+        ..good.clone()
+    };
+    let mut bytes = std::fs::read(&good.blob).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&wrong.blob, bytes).unwrap();
+    assert_eq!(status("mps2-an386", &wrong), 3);
+}
+
+fn status(board_name: &str, model: &Model) -> i32 {
+    let firmware = firmware::text(&board(board_name), model, &[]).unwrap();
+    qemu::run(&firmware, "generate tokens=1", LIMIT, |_| ())
+        .unwrap()
+        .status
+}
+
+/// What a user types: cargo's own runner, in the example's folder.
+#[test]
+fn cargo_run_streams_text() {
+    let mut command: Command = cargo_embedded();
+    command.current_dir(paths::firmware().join("text"));
+    firmware::with_model(&mut command, model(SMALL));
+    command.args([
+        "run",
+        "--quiet",
+        "--release",
+        "--",
+        "-append",
+        "tokens=8 prompt=MIRANDA.  ",
+    ]);
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert!(output.stdout.starts_with(b"MIRANDA.  "), "{errors}");
+}
