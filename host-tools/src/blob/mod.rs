@@ -7,4 +7,4 @@ mod writer;
 
 pub use file::{Blob, BlobFileError, SessionMemory, write_atomically};
 pub use quantize::{QuantizedRows, WeightType, quantize_rows};
-pub use writer::{WriteError, write};
+pub use writer::{WriteError, can_stream, write};

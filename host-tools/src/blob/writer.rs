@@ -94,7 +94,11 @@ pub fn write(
     Ok(blob)
 }
 
-fn check(config: &Config, layers: &[Modal]) -> Result<(), WriteError> {
+/// Whether a network of this configuration can stream.
+///
+/// # Errors
+/// What stands in the way.
+pub fn can_stream(config: &Config) -> Result<(), WriteError> {
     if !config.causal {
         return Err(WriteError::NotCausal);
     }
@@ -104,6 +108,11 @@ fn check(config: &Config, layers: &[Modal]) -> Result<(), WriteError> {
     if config.toeplitz.normalize {
         return Err(WriteError::Normalized);
     }
+    Ok(())
+}
+
+fn check(config: &Config, layers: &[Modal]) -> Result<(), WriteError> {
+    can_stream(config)?;
     let channels = config.channels();
     let found = layers.iter().filter(|m| m.channels() == channels).count();
     if layers.len() != config.layers || found != config.layers {

@@ -1,10 +1,12 @@
 //! Subcommands, one file each.
 
 pub mod compare;
+pub mod convert;
 pub mod eval;
 pub mod input;
 pub mod inspect;
 pub mod output;
+pub mod reference;
 pub mod run;
 
 use clap::{Parser, Subcommand};
@@ -29,20 +31,24 @@ Exit codes: 0 done, 1 failed or above a tolerance, 2 wrong arguments.";
 
 #[derive(Subcommand)]
 enum Command {
+    Convert(convert::Cmd),
     Compare(compare::Cmd),
     Eval(eval::Cmd),
     Inspect(inspect::Cmd),
     Run(run::Cmd),
+    Reference(reference::Cmd),
 }
 
 impl App {
     /// Runs the chosen subcommand.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            Command::Convert(c) => c.run(),
             Command::Compare(c) => c.run(),
             Command::Eval(c) => c.run(),
             Command::Inspect(c) => c.run(),
             Command::Run(c) => c.run(),
+            Command::Reference(c) => c.run(),
         }
     }
 }

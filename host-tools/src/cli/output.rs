@@ -47,6 +47,13 @@ pub fn progress(what: String, unit: &str, total: usize) -> ProgressBar {
         .with_message(what)
 }
 
+/// A sign of life on the error stream for work of unknown length; silent where that is no terminal.
+pub fn spinner(what: &'static str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(what);
+    spinner.enable_steady_tick(std::time::Duration::from_millis(100));
+    spinner
+}
+
 /// `count` in bytes, with its thousands apart.
 pub fn bytes(count: usize) -> String {
     let digits = count.to_string();

@@ -1,6 +1,7 @@
 //! How far a realised kernel is from the true one.
 
-use ndarray::{ArrayView1, ArrayView2, Axis, Zip};
+use super::rounding::FLUSH;
+use ndarray::ArrayView2;
 
 /// A channel whose kernel is weaker than this, relative to the root mean square of all channels'
 /// norms, is measured against this floor instead of against its own norm: a dead channel has no
@@ -24,10 +25,13 @@ impl KernelError {
     /// # Panics
     /// If the shapes differ.
     pub fn between(realised: ArrayView2<f64>, truth: ArrayView2<f64>) -> Self {
-        let squares: Vec<f64> = Zip::from(realised.columns())
-            .and(truth.columns())
-            .map_collect(|a, b| squared_distance(a, b))
-            .to_vec();
+        assert_eq!(realised.dim(), truth.dim(), "kernels of one shape");
+        let mut squares = vec![0.0; truth.ncols()];
+        for (a, b) in realised.outer_iter().zip(truth.outer_iter()) {
+            for ((square, x), y) in squares.iter_mut().zip(a).zip(b) {
+                *square += (x - y) * (x - y);
+            }
+        }
         Self::from_squares(&squares, &squared_norms(truth))
     }
 
@@ -39,8 +43,7 @@ impl KernelError {
         let mut errors: Vec<f64> = deviations
             .iter()
             .zip(reference_squares(kernels))
-            // A deviation from an all-zero layer has nothing to be relative to: it counts whole.
-            .map(|(d, k)| (d / if k > 0.0 { k } else { 1.0 }).sqrt())
+            .map(|(d, k)| (d / k).sqrt())
             .collect();
         errors.sort_by(f64::total_cmp);
         let count = errors.len();
@@ -54,21 +57,22 @@ impl KernelError {
 
 /// Squared norm of each channel's kernel.
 pub fn squared_norms(kernel: ArrayView2<f64>) -> Vec<f64> {
-    kernel
-        .axis_iter(Axis(1))
-        .map(|column| column.dot(&column))
-        .collect()
+    let mut squares = vec![0.0; kernel.ncols()];
+    // Row by row, as the numbers lie in memory.
+    for row in kernel.outer_iter() {
+        for (square, x) in squares.iter_mut().zip(row) {
+            *square += x * x;
+        }
+    }
+    squares
 }
 
-/// The squares that errors are relative to: the channels' own, raised to the floor of [`QUIET`].
+/// The squares that errors are relative to: the channels' own, raised to the floor of [`QUIET`],
+/// and to what a device can tell from zero.
 fn reference_squares(kernels: &[f64]) -> Vec<f64> {
     let mean = kernels.iter().sum::<f64>() / kernels.len().max(1) as f64;
-    let floor = QUIET * QUIET * mean;
+    let floor = (QUIET * QUIET * mean).max(FLUSH * FLUSH);
     kernels.iter().map(|k| k.max(floor)).collect()
-}
-
-fn squared_distance(a: ArrayView1<f64>, b: ArrayView1<f64>) -> f64 {
-    a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum()
 }
 
 #[cfg(test)]

@@ -1,8 +1,24 @@
 //! Toeplitz kernels to recurrences.
 
+pub mod error;
 pub mod etsc;
 pub mod fir;
+pub mod layer;
 pub mod measure;
 pub mod modal;
+pub mod reduced;
+pub mod network;
 mod rounding;
+pub mod search;
 pub mod source;
+#[cfg(test)]
+mod test_kernels;
+pub mod warning;
+
+pub use error::{ConvertError, LayerError};
+pub use layer::{LayerConversion, Method, convert_layer, convert_layers};
+pub use measure::KernelError;
+pub use modal::Modal;
+pub use search::Search;
+pub use source::KernelSource;
+pub use warning::Warning;

@@ -1,12 +1,16 @@
 //! Rounding of a [`Modal`] to f32, and what f32 arithmetic makes of it.
 
 use super::modal::Modal;
-use ndarray::Array2;
+use ndarray::{Array2, Zip};
 use num_complex::Complex64;
 
 /// Numbers smaller than this become zero: a device's f32 arithmetic has no denormals, and a
 /// coefficient of 2^-50 is far below what f32 resolves beside coefficients of ordinary size.
 pub const FLUSH: f64 = 1.0 / (1u64 << 50) as f64;
+
+/// Parts of a simulated state below this become zero: times the smallest residue, [`FLUSH`], they
+/// are still no denormals, and far below anything that shows in an output.
+const STATE_FLUSH: f32 = 1.0 / (1u128 << 75) as f32;
 
 impl Modal {
     /// The nearest form whose numbers are all f32 values, safe to run as a recurrence:
@@ -60,14 +64,21 @@ impl Modal {
     /// Shared poles: an impulse leaves the same states in every channel.
     fn step_shared(&self, out: &mut Array2<f32>) {
         let lags = out.nrows();
-        let residues = self.residues.mapv(|r| (r.re as f32, r.im as f32));
+        let (re, im) = (
+            self.residues.mapv(|r| r.re as f32),
+            self.residues.mapv(|r| r.im as f32),
+        );
         let mut states = vec![(1f32, 0f32); self.poles.len()];
         for lag in self.fir_len()..lags {
             let mut row = out.row_mut(lag);
             for (k, state) in states.iter_mut().enumerate() {
-                for (y, r) in row.iter_mut().zip(residues.row(k)) {
-                    *y += r.0 * state.0 - r.1 * state.1;
+                if *state == (0.0, 0.0) {
+                    continue;
                 }
+                Zip::from(&mut row)
+                    .and(re.row(k))
+                    .and(im.row(k))
+                    .for_each(|y, re, im| *y += re * state.0 - im * state.1);
                 *state = multiply(self.poles[k], *state);
             }
         }
@@ -83,7 +94,7 @@ impl Modal {
                     let r = self.residues[[k, c]];
                     out[[lag, c]] += r.re as f32 * state.0 - r.im as f32 * state.1;
                     let turned = multiply(self.poles[k], *state);
-                    *state = (turned.0 * *g as f32, turned.1 * *g as f32);
+                    *state = (flush(turned.0 * *g as f32), flush(turned.1 * *g as f32));
                 }
             }
         }
@@ -93,7 +104,14 @@ impl Modal {
 /// `pole * state` in f32, each operation rounded.
 fn multiply(pole: Complex64, state: (f32, f32)) -> (f32, f32) {
     let (re, im) = (pole.re as f32, pole.im as f32);
-    (re * state.0 - im * state.1, im * state.0 + re * state.1)
+    (
+        flush(re * state.0 - im * state.1),
+        flush(im * state.0 + re * state.1),
+    )
+}
+
+fn flush(x: f32) -> f32 {
+    if x.abs() < STATE_FLUSH { 0.0 } else { x }
 }
 
 /// Nearest f32 value, or zero below [`FLUSH`]. What f32 cannot hold saturates at its largest number.
@@ -192,11 +210,7 @@ mod tests {
         assert_eq!(r.residues[[0, 0]], Complex64::new(f64::from(0.1f32), 0.0));
         assert_eq!(r.residues[[0, 1]], Complex64::new(0.0, 0.0));
         assert_eq!(r.residues[[1, 1]], Complex64::new(1.0, 0.0));
-        assert!(
-            (r.kernel(0..50) - m.kernel(0..50))
-                .iter()
-                .all(|d| d.abs() < 1e-6)
-        );
+        assert!((r.kernel(0..50) - m.kernel(0..50)).iter().all(|d| d.abs() < 1e-6));
     }
 
     #[test]

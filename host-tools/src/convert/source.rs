@@ -1,6 +1,6 @@
 //! Where the kernels come from: an RPE network, defined at every lag, or a table.
 
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, ArrayView1, ArrayView2, s};
 use std::ops::Range;
 
 /// The most lags that a conversion looks at when it fits. A decay of .999 has fallen to .017 there,
@@ -25,8 +25,8 @@ pub trait KernelSource: Sync {
         None
     }
 
-    /// Gamma a channel where `kernel(i) = gamma^i * undecayed(i)`. `None` where there is no decay
-    /// or where it cannot be separated (a kernel activation comes after it).
+    /// Gamma a channel where `kernel(i) = gamma^i * undecayed(i)`, all 1 for a kernel without decay.
+    /// `None` where it is unknown or cannot be separated (a kernel activation comes after it).
     fn decay(&self) -> Option<Vec<f64>> {
         None
     }
@@ -74,17 +74,18 @@ pub fn lags_up_to(source: &(impl KernelSource + ?Sized), lags: usize) -> usize {
 
 /// One more than the last lag at which some channel is above [`DEAD`].
 fn alive_lags(kernel: ArrayView2<f64>) -> usize {
-    let last_alive = |column: ndarray::ArrayView1<f64>| {
-        let largest = column.iter().fold(0.0, |a: f64, x| a.max(x.abs()));
-        let alive = |x: &f64| x.abs() > DEAD * largest;
-        column.iter().rposition(alive).map_or(0, |last| last + 1)
-    };
-    kernel
-        .columns()
-        .into_iter()
-        .map(last_alive)
-        .max()
-        .unwrap_or(0)
+    let mut largest = vec![0.0; kernel.ncols()];
+    for row in kernel.outer_iter() {
+        for (peak, x) in largest.iter_mut().zip(row) {
+            *peak = f64::max(*peak, x.abs());
+        }
+    }
+    let alive = |row: ArrayView1<f64>| row.iter().zip(&largest).any(|(x, p)| x.abs() > DEAD * p);
+    let rows = kernel.nrows();
+    (0..rows)
+        .rev()
+        .find(|&lag| alive(kernel.row(lag)))
+        .map_or(0, |last| last + 1)
 }
 
 #[cfg(test)]

@@ -191,3 +191,100 @@ pub fn argmax(logits: ArrayView1<f32>) -> u32 {
     }
     best as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Network, testing};
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
+    use std::sync::Mutex;
+
+    /// Figures of the official layers in f32, from `metrics.json`.
+    #[test]
+    fn bits_per_byte_of_a_whole_text_are_the_official_ones() {
+        let name = "shakespeare-32x2";
+        let text = std::fs::read(testing::checkpoint_folder(name).join("val.txt")).unwrap();
+        let tokens: Vec<u32> = text.into_iter().map(u32::from).collect();
+        let network = Network::<f32>::from_checkpoint(&testing::checkpoint(name)).unwrap();
+        let mix = network.trained_mix();
+        for (window, want) in [(512, 2.5782245926546294), (8192, 2.5687694683607836)] {
+            let got = evaluate(&tokens, window, network.scorer(&mix), &()).unwrap();
+            assert!((got.bits_per_token - want).abs() < 2e-6, "{window} {got:?}");
+            assert_eq!((got.targets, got.argmax.len()), (65_535, 65_535));
+        }
+    }
+
+    /// Remembers what it is shown.
+    #[derive(Default)]
+    struct Witness {
+        windows: Mutex<BTreeMap<usize, usize>>,
+        most: AtomicUsize,
+    }
+
+    impl Observer for Witness {
+        fn window(&self, start: usize, logits: ArrayView2<f32>) {
+            self.windows.lock().unwrap().insert(start, logits.nrows());
+        }
+
+        fn progress(&self, tokens_done: usize) {
+            self.most.fetch_max(tokens_done, Ordering::Relaxed);
+        }
+    }
+
+    /// Knows that every token is followed by the next number, and says so with `certainty`.
+    fn counter(certainty: f32) -> impl Fn(&[u32]) -> Result<Array2<f32>, Infallible> {
+        move |window| {
+            let next = |i: usize| (window[i] as usize + 1) % 8;
+            Ok(Array2::from_shape_fn((window.len(), 8), |(i, c)| {
+                if next(i) == c { certainty } else { 0.0 }
+            }))
+        }
+    }
+
+    #[test]
+    fn every_target_is_the_token_after_its_input() {
+        let tokens: Vec<u32> = (0..23).map(|i| i % 8).collect();
+        let witness = Witness::default();
+        let knows = evaluate(&tokens, 10, counter(3.0), &witness).unwrap();
+        assert_eq!(knows.argmax, tokens[1..]);
+        let want = (1.0 + 7.0 * (-3f64).exp()).log2();
+        assert!((knows.bits_per_token - want).abs() < 1e-12);
+        let seen = witness.windows.into_inner().unwrap();
+        assert_eq!(seen, BTreeMap::from([(0, 10), (10, 10), (20, 2)]));
+        assert_eq!(witness.most.into_inner(), 22);
+        let ignorant = evaluate(&tokens, usize::MAX, counter(0.0), &()).unwrap();
+        assert!((ignorant.bits_per_token - 3.0).abs() < 1e-12);
+        assert_eq!(ignorant.argmax, [0; 22], "the first among equals");
+    }
+
+    #[test]
+    fn huge_logits_do_not_overflow() {
+        let got = evaluate(&[0, 1, 2], 2, counter(1e30), &()).unwrap();
+        assert_eq!(got.bits_per_token, 0.0);
+    }
+
+    #[test]
+    fn what_cannot_be_evaluated_is_named() {
+        let score = counter(1.0);
+        let run = |tokens: &[u32], window| evaluate(tokens, window, &score, &()).unwrap_err();
+        assert_eq!(run(&[1], 4), EvaluateError::TooShort { tokens: 1 });
+        assert_eq!(run(&[1, 2], 0), EvaluateError::ZeroWindow);
+        let outside = EvaluateError::Target {
+            token: 8,
+            position: 3,
+            vocab: 8,
+        };
+        assert_eq!(run(&[1, 2, 3, 8], 2), outside);
+        let short = |_: &[u32]| Ok::<_, Infallible>(Array2::zeros((1, 8)));
+        let error = evaluate(&[1, 2, 3], 2, short, &()).unwrap_err();
+        assert!(matches!(
+            error,
+            EvaluateError::Shape {
+                start: 0,
+                expected: 2,
+                ..
+            }
+        ));
+    }
+}

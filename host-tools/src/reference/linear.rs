@@ -6,7 +6,8 @@ use ndarray::{Array1, Array2};
 /// `x W^T + b` on every row.
 #[derive(Clone, Debug)]
 pub struct Linear<T> {
-    weight: Array2<T>,
+    /// `[inputs, outputs]`: matrix products read it faster this way round.
+    transposed: Array2<T>,
     bias: Option<Array1<T>>,
 }
 
@@ -21,14 +22,15 @@ impl<T: Real> Linear<T> {
         outputs: usize,
         bias: bool,
     ) -> Result<Self, ReferenceError> {
-        let weight = params.matrix("weight", outputs, inputs)?;
+        let weight: Array2<T> = params.matrix("weight", outputs, inputs)?;
+        let transposed = weight.t().as_standard_layout().into_owned();
         let bias = bias.then(|| params.vector("bias", outputs)).transpose()?;
-        Ok(Self { weight, bias })
+        Ok(Self { transposed, bias })
     }
 
     /// `[rows, inputs]` to `[rows, outputs]`.
     pub fn forward(&self, x: &Array2<T>) -> Array2<T> {
-        let mut y = x.dot(&self.weight.t());
+        let mut y = x.dot(&self.transposed);
         if let Some(bias) = &self.bias {
             y.rows_mut().into_iter().for_each(|mut row| row += bias);
         }

@@ -6,6 +6,7 @@
 //! `head * head_dim + d` is dimension `d` of head `head`.
 
 mod activation;
+pub mod case;
 mod error;
 pub mod evaluate;
 pub mod glu;

@@ -2,7 +2,7 @@
 
 use super::layer::Layer;
 use super::mix::{FftMix, Mix, Trained};
-use super::{NormLayer, Params, Real, ReferenceError};
+use super::{Linear, NormLayer, Params, Real, ReferenceError};
 use crate::checkpoint::{Checkpoint, Config};
 use ndarray::Array2;
 
@@ -13,8 +13,7 @@ pub struct Network<T> {
     embed: Array2<T>,
     layers: Vec<Layer<T>>,
     final_norm: NormLayer<T>,
-    /// `[vocab, dim]`.
-    head: Array2<T>,
+    head: Linear<T>,
 }
 
 impl<T: Real> Network<T> {
@@ -27,11 +26,11 @@ impl<T: Real> Network<T> {
         expect_dimensions(config)?;
         let params = Params::new(tensors, "");
         let embed: Array2<T> = params.matrix("embed.weight", config.vocab_size, config.dim)?;
-        let head = if config.tie_embeddings {
-            embed.clone()
+        let head = params.sub(if config.tie_embeddings {
+            "embed"
         } else {
-            params.matrix("head.weight", config.vocab_size, config.dim)?
-        };
+            "head"
+        });
         let layers = (0..config.layers)
             .map(|i| Layer::from_params(config, &params.sub(&format!("layers.{i}"))));
         let final_norm = params.sub("final_norm");
@@ -40,7 +39,7 @@ impl<T: Real> Network<T> {
             embed: embed.mapv_into(|x| x * scale),
             layers: layers.collect::<Result<_, _>>()?,
             final_norm: NormLayer::from_params(config.final_norm, &final_norm, config.dim)?,
-            head,
+            head: Linear::from_params(&head, config.dim, config.vocab_size, false)?,
         })
     }
 
@@ -81,7 +80,7 @@ impl<T: Real> Network<T> {
             x = layer.forward(x, |v| mix.mix(i, v));
         }
         self.final_norm.apply(&mut x);
-        Ok(x.dot(&self.head.t()))
+        Ok(self.head.forward(&x))
     }
 
     /// [`forward`](Self::forward) as a window scorer of [`evaluate`](super::evaluate::evaluate).
@@ -137,5 +136,175 @@ fn expect_dimensions(config: &Config) -> Result<(), ReferenceError> {
     match dimensions.into_iter().find(|&(_, size)| size == 0) {
         Some((what, _)) => Err(ReferenceError::Zero { what }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mix::{DenseMix, Given};
+    use super::super::recurrence::ModalMix;
+    use super::super::testing;
+    use super::*;
+    use crate::checkpoint::config::NormPosition;
+    use crate::convert::modal::Modal;
+    use crate::reference::evaluate::argmax;
+
+    fn network<T: Real>(name: &str) -> Network<T> {
+        Network::from_checkpoint(&testing::checkpoint(name)).unwrap()
+    }
+
+    /// Tokens and logits computed by the official layers in f32.
+    fn golden(name: &str) -> (Vec<u32>, Array2<f32>) {
+        let path = testing::checkpoint_folder(name).join("golden.safetensors");
+        let mut tensors = testing::tensors(&path);
+        let tokens = tensors["tokens"].iter().map(|&t| t as u32).collect();
+        let logits = tensors.remove("logits").unwrap();
+        (tokens, logits.into_dimensionality().unwrap())
+    }
+
+    fn largest_difference<T: Real>(a: &Array2<T>, b: &Array2<f32>) -> f64 {
+        assert_eq!(a.dim(), b.dim());
+        let differences = a.iter().zip(b).map(|(a, b)| (a.wide() - b.wide()).abs());
+        differences.fold(0.0, f64::max)
+    }
+
+    fn assert_golden<T: Real>(name: &str, tolerance: f64) {
+        let (tokens, want) = golden(name);
+        let network = network::<T>(name);
+        let logits = network.forward(&tokens, &network.trained_mix()).unwrap();
+        let difference = largest_difference(&logits, &want);
+        assert!(difference < tolerance, "{name}: {difference}");
+        for (got, want) in logits.rows().into_iter().zip(want.rows()) {
+            assert_eq!(argmax(got.mapv(|x| x.wide() as f32).view()), argmax(want));
+        }
+    }
+
+    #[test]
+    fn logits_are_the_official_ones() {
+        assert_golden::<f32>("shakespeare-128x4", 2e-4);
+        assert_golden::<f64>("shakespeare-128x4", 5e-5);
+        assert_golden::<f32>("shakespeare-32x2", 2e-4);
+    }
+
+    #[test]
+    fn every_way_of_mixing_the_trained_kernel_gives_the_same_logits() {
+        let (tokens, _) = golden("shakespeare-32x2");
+        let tokens = &tokens[..150];
+        let network = network::<f64>("shakespeare-32x2");
+        let fft = network.forward(tokens, &network.trained_mix()).unwrap();
+        let fft = fft.mapv(|x| x as f32);
+        let kernels: Vec<_> = network
+            .layers()
+            .iter()
+            .map(|layer| layer.toeplitz().kernel(0..150, 150))
+            .collect();
+        let taps = |kernel: &Array2<f64>| Modal {
+            taps: kernel.clone(),
+            poles: vec![],
+            residues: Array2::zeros((0, kernel.ncols())),
+            channel_decay: None,
+        };
+        let modal: Vec<_> = kernels.iter().map(taps).collect();
+        let ways: [&dyn Mix<f64>; 3] = [
+            &DenseMix::new(network.kernels()),
+            &FftMix::new(Given::new(&kernels).unwrap()),
+            &ModalMix::new(&modal).unwrap(),
+        ];
+        for way in ways {
+            let logits = network.forward(tokens, way).unwrap();
+            assert!(largest_difference(&logits, &fft) < 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_causal_network_does_not_look_ahead() {
+        let (mut tokens, _) = golden("shakespeare-32x2");
+        tokens.truncate(64);
+        let network = network::<f64>("shakespeare-32x2");
+        let mix = network.trained_mix();
+        let whole = network.forward(&tokens, &mix).unwrap();
+        for n in [1, 2, 63] {
+            let part = network.forward(&tokens[..n], &mix).unwrap();
+            let whole = whole.slice(ndarray::s![..n, ..]).mapv(|x| x as f32);
+            assert!(largest_difference(&part, &whole) < 1e-5, "n = {n}");
+        }
+    }
+
+    #[test]
+    fn tied_head_is_the_embedding_without_its_scale() {
+        let mut checkpoint = testing::checkpoint("shakespeare-32x2");
+        let embed = checkpoint.tensors["embed.weight"].clone();
+        checkpoint.tensors.insert("head.weight".into(), embed);
+        checkpoint.config.embed_scale = 3.0;
+        let untied = Network::<f64>::from_checkpoint(&checkpoint).unwrap();
+        checkpoint.tensors.remove("head.weight");
+        checkpoint.config.tie_embeddings = true;
+        let tied = Network::<f64>::from_checkpoint(&checkpoint).unwrap();
+        let logits = |network: &Network<f64>| {
+            let mix = network.trained_mix();
+            network.forward(&[84, 104, 101], &mix).unwrap()
+        };
+        assert_eq!(logits(&tied), logits(&untied));
+        checkpoint.config.embed_scale = 1.0;
+        let unscaled = Network::<f64>::from_checkpoint(&checkpoint).unwrap();
+        assert_ne!(logits(&tied), logits(&unscaled));
+    }
+
+    #[test]
+    fn post_norms_bound_what_they_stand_behind() {
+        let mut checkpoint = testing::checkpoint("shakespeare-32x2");
+        checkpoint.config.prenorm = false;
+        let dim = checkpoint.config.dim as f64;
+        let x = Array2::from_shape_fn((9, 32), |(i, c)| ((i * 7 + c * 3) % 11) as f64 - 5.0);
+        let mut forward = |position| {
+            checkpoint.config.norm_position = position;
+            let network = Network::<f64>::from_checkpoint(&checkpoint).unwrap();
+            let mix = network.trained_mix();
+            network.layers()[0].forward(x.clone(), |v| mix.mix(0, v))
+        };
+        let squares = |x: &Array2<f64>| (x * x).sum_axis(ndarray::Axis(1));
+        let residual = forward(Some(NormPosition::PostResidual));
+        assert!(
+            squares(&residual)
+                .iter()
+                .all(|s| (s / dim - 1.0).abs() < 1e-6)
+        );
+        let branch = forward(Some(NormPosition::PostBranch));
+        // Two branches, each of root mean square 1.
+        let added = squares(&(&branch - &x));
+        assert!(added.iter().all(|&s| s > 0.0 && s / dim < 4.0 + 1e-6));
+        assert_eq!(branch, forward(None));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let mut checkpoint = testing::checkpoint("shakespeare-32x2");
+        let network = Network::<f32>::from_checkpoint(&checkpoint).unwrap();
+        let mix = network.trained_mix();
+        let error = network.forward(&[1, 256], &mix).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "token 256 at position 1 is outside the vocabulary of 256"
+        );
+        assert!(network.forward(&[], &mix).is_err());
+        let short = Given::new(&[Array2::zeros((4, 96))]).unwrap();
+        let error = network.forward(&[1], &FftMix::new(short)).unwrap_err();
+        assert!(matches!(
+            error,
+            ReferenceError::Mixer {
+                found_layers: 1,
+                ..
+            }
+        ));
+        checkpoint.config.dim = 16;
+        let error = Network::<f32>::from_checkpoint(&checkpoint).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("`embed.weight` has shape [256, 32]")
+        );
+        checkpoint.tensors.remove("embed.weight");
+        let error = Network::<f32>::from_checkpoint(&checkpoint).unwrap_err();
+        assert!(error.to_string().contains("`embed.weight` is missing"));
     }
 }

@@ -114,19 +114,19 @@ impl<T: Real> Spectrum<T> {
         let mut y = Array2::zeros(v.dim());
         let mut padded = Array2::zeros((BLOCK, self.forward.len()));
         let mut product = Array2::zeros((BLOCK, self.bins.ncols()));
-        for ((mut y, v), bins) in y
+        for ((y, v), bins) in y
             .axis_chunks_iter_mut(Axis(1), BLOCK)
             .zip(v.axis_chunks_iter(Axis(1), BLOCK))
             .zip(self.bins.axis_chunks_iter(Axis(0), BLOCK))
         {
             padded.slice_mut(s![.., self.n..]).fill(T::zero());
             let signal = s![..v.ncols(), ..self.n];
-            padded.slice_mut(signal).assign(&v.t());
+            transpose(v, padded.slice_mut(signal));
             let mut product = product.slice_mut(s![..v.ncols(), ..]);
             transform(&*self.forward, &mut padded, &mut product);
             product *= &bins;
             self.transform_back(&mut product, &mut padded);
-            y.assign(&padded.slice(signal).t());
+            transpose(padded.slice(signal), y);
         }
         y
     }
@@ -142,6 +142,22 @@ impl<T: Real> Spectrum<T> {
             self.inverse
                 .process_with_scratch(bins, out, &mut scratch)
                 .expect(LENGTHS);
+        }
+    }
+}
+
+/// `to = from^T`, in square tiles: whole columns would thrash the cache at strides that are powers
+/// of two.
+fn transpose<T: Real>(from: ArrayView2<T>, mut to: ArrayViewMut2<T>) {
+    for (from, mut to) in from
+        .axis_chunks_iter(Axis(0), BLOCK)
+        .zip(to.axis_chunks_iter_mut(Axis(1), BLOCK))
+    {
+        for (from, mut to) in from
+            .axis_chunks_iter(Axis(1), BLOCK)
+            .zip(to.axis_chunks_iter_mut(Axis(0), BLOCK))
+        {
+            to.assign(&from.t());
         }
     }
 }

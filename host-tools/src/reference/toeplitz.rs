@@ -77,6 +77,11 @@ impl<T: Real> Toeplitz<T> {
         self.causal
     }
 
+    /// Activation of the kernel, after the decay.
+    pub fn activation(&self) -> Activation {
+        self.act
+    }
+
     /// Whether the operator's output is divided by the operator applied to ones.
     pub fn normalize(&self) -> bool {
         self.normalize

@@ -206,7 +206,7 @@ fn layer_section(model: &Model<'_>, layer: usize, kind: usize) -> Result<(), Mod
     let (dim, channels, glu) = (shape.dim, shape.channels, shape.glu_dim);
     let is = |k: PerLayer| kind == k as usize;
     if is(PerLayer::Recurrence) {
-        return recurrence(model, index, layer);
+        return recurrence(model, index);
     }
     let r = Layer::counts(model, layer);
     // numbers are below 2^24 (counts, by `recurrence`) and 2^17 (channels): no product overflows a u64
@@ -248,7 +248,7 @@ fn layer_section(model: &Model<'_>, layer: usize, kind: usize) -> Result<(), Mod
 }
 
 /// Four numbers, each small enough that sizes computed from them cannot overflow.
-fn recurrence(model: &Model<'_>, index: usize, layer: usize) -> Result<(), ModelError> {
+fn recurrence(model: &Model<'_>, index: usize) -> Result<(), ModelError> {
     let numbers: &[u32] = model.section(index);
     if model.entry(index).element != ElementType::U32 as u8 || numbers.len() != 4 {
         return Err(ModelError::BadSection { index });
@@ -262,11 +262,6 @@ fn recurrence(model: &Model<'_>, index: usize, layer: usize) -> Result<(), Model
         Some(element) => Err(ModelError::BadNumber {
             section: index,
             element,
-        }),
-        // no taps and no modes: the operator would be zero
-        None if Layer::counts(model, layer).states() == 0 => Err(ModelError::BadNumber {
-            section: index,
-            element: 0,
         }),
         None => Ok(()),
     }

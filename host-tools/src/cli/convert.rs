@@ -1,0 +1,207 @@
+//! `toeplite convert`: a checkpoint becomes a model that streams.
+
+use super::output::{self, bytes};
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use toeplite_tools::blob::{self, Blob, WeightType, write_atomically};
+use toeplite_tools::checkpoint::Checkpoint;
+use toeplite_tools::checkpoint::config::RpeInput;
+use toeplite_tools::convert::layer::{LayerConversion, Method, convert_layers};
+use toeplite_tools::convert::network::trained_kernels;
+use toeplite_tools::convert::search::{Search, TOLERANCE};
+use toeplite_tools::reference::Network;
+
+/// Convert a checkpoint into a model (.toep) that streams on a microcontroller.
+///
+/// Every layer's Toeplitz operator becomes a recurrence of fixed size; weights are quantized.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  toeplite convert checkpoint -o model.toep
+  toeplite convert checkpoint.pt -o model.toep --weights f32 --tolerance 1e-4
+  toeplite convert checkpoint -o model.toep --order 8 --fir 4 --meta model_meta.rs
+
+Methods:
+  reduced  a few taps and poles that all channels share: the smallest, right at every length
+  etsc     the closed form of ETSC: exact up to the training length, wrong past it
+  fir      the first taps in a ring buffer: exact, then nothing")]
+pub struct Cmd {
+    /// A checkpoint folder (config.json and model.safetensors) or a fairseq checkpoint (.pt).
+    checkpoint: PathBuf,
+    /// The model to write.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// How Toeplitz operators become recurrences.
+    #[arg(long, value_enum, default_value_t = MethodName::Reduced)]
+    method: MethodName,
+    /// States a channel of every layer (reduced); by default as many as the tolerance needs.
+    #[arg(long, value_name = "R")]
+    order: Option<usize>,
+    /// Taps of every layer; by default as many as the tolerance needs (reduced) or the training
+    /// length (fir).
+    #[arg(long, value_name = "M")]
+    fir: Option<usize>,
+    /// Largest relative l2 error of a layer's kernels, root mean square over channels (reduced).
+    #[arg(long, value_name = "T", default_value_t = TOLERANCE)]
+    tolerance: f64,
+    /// Weights in the model. With int8, activations are quantized too.
+    #[arg(long, value_enum, default_value_t = WeightType::Int8)]
+    weights: WeightType,
+    /// Also write the model's sizes as Rust constants, for firmware.
+    #[arg(long, value_name = "FILE")]
+    meta: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Names of the methods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MethodName {
+    Reduced,
+    Etsc,
+    Fir,
+}
+
+impl Cmd {
+    /// Runs the subcommand.
+    pub fn run(self) -> Result<ExitCode> {
+        let start = Instant::now();
+        let spinner = output::spinner("converting");
+        let checkpoint = Checkpoint::open(&self.checkpoint)?;
+        let train_len = checkpoint.config.train_len;
+        let method = self.method(train_len)?;
+        blob::can_stream(&checkpoint.config)?;
+        let network = Network::<f64>::from_checkpoint(&checkpoint)?;
+        let layers = convert_layers(&trained_kernels(&network, train_len), &method)?;
+        let recurrences: Vec<_> = layers.iter().map(|l| l.modal.clone()).collect();
+        let blob = blob::write(&checkpoint, &recurrences, self.weights)?;
+        blob.write(&self.output)?;
+        if let Some(path) = &self.meta {
+            write_atomically(path, meta(&blob)?.as_bytes())?;
+        }
+        spinner.finish_and_clear();
+        let warnings = warnings(&checkpoint, &layers);
+        for warning in &warnings {
+            eprintln!("warning: {warning}");
+        }
+        if self.json {
+            print_json(&blob, &layers, &warnings, start.elapsed())?;
+        } else {
+            self.print_table(&blob, &layers, start.elapsed())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn method(&self, train_len: usize) -> Result<Method> {
+        let only_reduced = "belongs to --method reduced";
+        let reduced = self.method == MethodName::Reduced;
+        ensure!(reduced || self.order.is_none(), "--order {only_reduced}");
+        Ok(match self.method {
+            MethodName::Reduced => Method::Reduced(Search {
+                tolerance: self.tolerance,
+                taps: self.fir,
+                order: self.order,
+                ..Search::default()
+            }),
+            MethodName::Etsc => {
+                ensure!(self.fir.is_none(), "--fir belongs to --method reduced and --method fir");
+                Method::Etsc { lags: train_len }
+            }
+            MethodName::Fir => Method::Fir { taps: self.fir.unwrap_or(train_len) },
+        })
+    }
+
+    fn print_table(&self, blob: &Blob, layers: &[LayerConversion], took: Duration) -> Result<()> {
+        let rows = layers.iter().enumerate().map(|(i, l)| {
+            [
+                i.to_string(),
+                l.method.name().into(),
+                l.modal.fir_len().to_string(),
+                l.modal.order().to_string(),
+                format!("{:.1e}", l.kernel_error.median),
+                format!("{:.1e}", l.kernel_error.rms),
+                format!("{:.1e}", l.kernel_error.max),
+            ]
+        });
+        let header =
+            ["layer", "method", "taps", "order", "kernel error: median", "rms", "worst channel"];
+        output::line(output::table(header, rows))?;
+        let model = blob.model()?;
+        output::line(format!(
+            "{}: {} bytes of flash, {} bytes of session memory; converted in {:.1} s",
+            self.output.display(),
+            bytes(model.blob_bytes()),
+            bytes(model.memory_needed()),
+            took.as_secs_f64()
+        ))?;
+        Ok(())
+    }
+}
+
+/// What the user should know, a line each.
+fn warnings(checkpoint: &Checkpoint, layers: &[LayerConversion]) -> Vec<String> {
+    let mut out: Vec<String> = layers
+        .iter()
+        .enumerate()
+        .flat_map(|(i, l)| l.warnings.iter().map(move |w| format!("layer {i}: {w}")))
+        .collect();
+    let config = &checkpoint.config;
+    if config.toeplitz.rpe_input != RpeInput::Lag {
+        out.push(format!(
+            "the checkpoint scales positions by the sequence's length; the model has the kernels of length {}",
+            config.train_len
+        ));
+    }
+    out
+}
+
+/// Rust constants that firmware includes.
+fn meta(blob: &Blob) -> Result<String> {
+    let model = blob.model().context("the model just written")?;
+    Ok(format!(
+        "/// Bytes of session memory that the model needs.\npub const MEMORY_BYTES: usize = {};\n\
+         /// Bytes of the model in flash.\npub const BLOB_BYTES: usize = {};\n\
+         /// Tokens that the model knows.\npub const VOCAB_SIZE: usize = {};\n\
+         /// The model's identity, as `toeplite inspect` shows it.\npub const IDENTITY: u32 = {:#010x};\n",
+        model.memory_needed(),
+        model.blob_bytes(),
+        model.vocab_size(),
+        model.identity()
+    ))
+}
+
+fn print_json(
+    blob: &Blob,
+    layers: &[LayerConversion],
+    warnings: &[String],
+    took: Duration,
+) -> Result<()> {
+    let model = blob.model()?;
+    let layers: Vec<Value> = layers
+        .iter()
+        .map(|l| {
+            let e = l.kernel_error;
+            json!({
+                "method": l.method.name(),
+                "taps": l.modal.fir_len(),
+                "order": l.modal.order(),
+                "kernel_error": { "median": e.median, "rms": e.rms, "max": e.max },
+                "measured_lags": l.measured_lags,
+                "warnings": l.warnings,
+            })
+        })
+        .collect();
+    output::json(&json!({
+        "blob_bytes": model.blob_bytes(),
+        "memory_bytes": model.memory_needed(),
+        "seconds": took.as_secs_f64(),
+        "identity": format!("{:08x}", model.identity()),
+        "layers": layers,
+        "warnings": warnings,
+    }))
+}

@@ -1,0 +1,144 @@
+//! Reduction of a whole layer to a FIR head and a few poles that all channels share.
+//!
+//! A layer is one system with a single input (the convolution is the same for any) and as many
+//! outputs as channels. The first `M` taps, which are spiky in trained networks, are kept as they
+//! are. The rest is smooth: its channels are compressed by SVD ([`compress`]), the block Hankel
+//! matrix of the compressed kernel is balanced and truncated to `r` states ([`balance`]), the
+//! truncated system's eigenvalues become the poles, and the residues of every channel follow by
+//! least squares ([`residues`]).
+
+mod balance;
+mod compress;
+mod hankel;
+mod linalg;
+mod residues;
+
+pub use balance::MAX_RADIUS;
+
+use super::error::ConvertError;
+use super::measure::{KernelError, squared_norms};
+use super::modal::Modal;
+use balance::Balanced;
+use compress::Compressed;
+use nalgebra::DMatrix;
+use ndarray::{Array2, ArrayView2, s};
+use num_complex::Complex64;
+use residues::Basis;
+
+/// A layer's kernel over the lags of the fit, with its channels compressed.
+pub struct Window {
+    kernel: Array2<f64>,
+    /// Largest coefficient; everything below is divided by it.
+    scale: f64,
+    /// `[channels, lags]`: transposed, so that all products run along memory.
+    transposed: DMatrix<f64>,
+    compressed: Compressed,
+    /// Squared norm of each channel's kernel.
+    norms: Vec<f64>,
+}
+
+impl Window {
+    /// Compresses `kernel` `[lags, channels]` (finite, at least one of each).
+    ///
+    /// # Errors
+    /// [`ConvertError::NoConvergence`].
+    pub fn new(kernel: ArrayView2<f64>) -> Result<Self, ConvertError> {
+        let largest = kernel.iter().fold(0.0, |a: f64, x| a.max(x.abs()));
+        let scale = if largest > 0.0 { largest } else { 1.0 };
+        let scaled = kernel.mapv(|x| x / scale);
+        let (lags, channels) = kernel.dim();
+        let transposed = DMatrix::from_iterator(channels, lags, scaled.iter().copied());
+        Ok(Self {
+            kernel: kernel.to_owned(),
+            scale,
+            compressed: compress::compress(&transposed)?,
+            transposed,
+            norms: squared_norms(scaled.view()),
+        })
+    }
+}
+
+/// A layer's kernel behind a FIR head, balanced once, to be truncated to any order.
+pub struct Reduction<'a> {
+    window: &'a Window,
+    taps: usize,
+    /// Compressed kernel behind the head, `[lags, rank]`.
+    outputs: DMatrix<f64>,
+    balanced: Balanced,
+}
+
+impl<'a> Reduction<'a> {
+    /// Prepares `window` with `taps` lags kept as they are, all of them where it has fewer, for
+    /// orders up to `max_order`.
+    ///
+    /// # Errors
+    /// [`ConvertError::NoConvergence`].
+    pub fn new(window: &'a Window, taps: usize, max_order: usize) -> Result<Self, ConvertError> {
+        let taps = taps.min(window.kernel.nrows());
+        let all = &window.compressed.outputs;
+        let outputs = all.rows(taps, all.nrows() - taps).into_owned();
+        Ok(Self {
+            window,
+            taps,
+            balanced: Balanced::new(&outputs, max_order)?,
+            outputs,
+        })
+    }
+
+    /// The largest order that the kernel supports: up to there, further states are not noise.
+    pub fn max_order(&self) -> usize {
+        self.balanced.max_order()
+    }
+
+    /// Hankel singular values of the compressed tail, largest first, up to the order prepared for.
+    /// Twice the sum of those dropped bounds the truncation's error at any frequency.
+    pub fn hankel_values(&self) -> impl Iterator<Item = f64> + '_ {
+        self.balanced.values.iter().map(|s| s * self.window.scale)
+    }
+
+    /// Poles at `order` states and the kernel error that the best residues reach with them.
+    ///
+    /// # Errors
+    /// [`ConvertError::NoConvergence`].
+    pub fn truncate(&self, order: usize) -> Result<(Vec<Complex64>, KernelError), ConvertError> {
+        let poles = self.balanced.poles(order.min(self.max_order()))?;
+        let residual = Basis::new(&poles, self.outputs.nrows())?.residual(&self.outputs);
+        let gram = residual.transpose() * &residual;
+        let compressed = &self.window.compressed;
+        let spread = &compressed.basis * gram;
+        let squares: Vec<f64> = (0..compressed.basis.nrows())
+            .map(|c| {
+                let fitted = spread.row(c).dot(&compressed.basis.row(c));
+                fitted.max(0.0) + compressed.lost[c]
+            })
+            .collect();
+        Ok((poles, KernelError::from_squares(&squares, &self.window.norms)))
+    }
+
+    /// The modal form with `poles` and every channel's least squares residues.
+    ///
+    /// # Errors
+    /// [`ConvertError::NoConvergence`].
+    pub fn modal(&self, poles: Vec<Complex64>) -> Result<Modal, ConvertError> {
+        let lags = self.outputs.nrows();
+        let tail = self.window.transposed.columns(self.taps, lags);
+        let coefficients = Basis::new(&poles, lags)?.fit(&tail) * self.window.scale;
+        let rows = residues::residues(&poles, &coefficients);
+        Ok(Modal {
+            taps: self.window.kernel.slice(s![..self.taps, ..]).to_owned(),
+            residues: Array2::from_shape_fn((poles.len(), tail.nrows()), |(k, c)| rows[k][c]),
+            poles,
+            channel_decay: None,
+        })
+    }
+}
+
+/// Reduces `kernel` `[lags, channels]` (finite) to `taps` taps and at most `order` states.
+///
+/// # Errors
+/// [`ConvertError::NoConvergence`].
+pub fn reduce(kernel: ArrayView2<f64>, taps: usize, order: usize) -> Result<Modal, ConvertError> {
+    let window = Window::new(kernel)?;
+    let reduction = Reduction::new(&window, taps, order)?;
+    reduction.modal(reduction.truncate(order)?.0)
+}

@@ -1,0 +1,63 @@
+//! What a user should know about a conversion.
+
+use serde::Serialize;
+use std::fmt;
+
+/// Something about a conversion that is no error and yet matters.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Warning {
+    /// The closed form is wrong past its last lag.
+    WrongPastEnd {
+        /// First wrong lag.
+        from: usize,
+        /// End of the lags measured.
+        to: usize,
+        /// Relative l2 error over all lags up to `to`, root mean square over channels.
+        error: f64,
+    },
+    /// The closed form was taken of the decayed kernel: its modes do not die out.
+    DecayNotSeparable,
+    /// No reduction within the limits meets the tolerance.
+    ToleranceNotReached {
+        /// Tolerance asked for.
+        tolerance: f64,
+        /// Error reached, root mean square over channels.
+        reached: f64,
+        /// The worst channel's error.
+        worst: f64,
+    },
+    /// The kernel is alive past the lags that the fit could look at.
+    AliveAtEnd {
+        /// Lags of the fit.
+        lags: usize,
+        /// Largest coefficient at the last of them, relative to the kernel's largest.
+        level: f64,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongPastEnd { from, to, error } => write!(
+                f,
+                "the closed form is wrong from lag {from} on: up to lag {to} the kernel error is {error:.2e}; \
+                 use the reduced method for longer sequences"
+            ),
+            Self::DecayNotSeparable => f.write_str(
+                "the kernel's decay cannot be separated: the closed form's modes do not die out, so errors past its last lag stay for ever",
+            ),
+            Self::ToleranceNotReached { tolerance, reached, worst } => write!(
+                f,
+                "kernel error {reached:.2e} (worst channel {worst:.2e}) is above the tolerance {tolerance:.2e}; \
+                 allow more taps or states, or raise the tolerance"
+            ),
+            Self::AliveAtEnd { lags, level } => write!(
+                f,
+                "the kernel is still at {level:.1e} of its peak after the {lags} lags that the fit looks at; \
+                 longer lags are extrapolated"
+            ),
+        }
+    }
+}
+
