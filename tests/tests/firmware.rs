@@ -51,11 +51,12 @@ fn text_streams_like_on_the_host(board_name: &str, checkpoint: &str) {
         "functions that panic are linked"
     );
 
-    let prompt = "PROSPERO.  ";
-    let arguments = format!("generate tokens=24 temperature=0.8 top-k=40 seed=7 prompt={prompt}");
+    let prompt = b"100% PROSPERO.\n  ";
+    let arguments = "generate tokens=24 temperature=0.8 top-k=40 seed=7";
+    let arguments = format!("{arguments} {}", firmware::prompt(prompt));
     let report = run(&firmware, &arguments, LIMIT);
     let sampler = Sampler::new(7).with_temperature(0.8).with_top_k(40);
-    let expected = host::generate(&model.blob, prompt.as_bytes(), 24, sampler).unwrap();
+    let expected = host::generate(&model.blob, prompt, 24, sampler).unwrap();
     assert_eq!(
         report.text.escape_ascii().to_string(),
         expected.escape_ascii().to_string()
@@ -277,10 +278,10 @@ fn cargo_run_streams_text() {
         "--release",
         "--",
         "-append",
-        "tokens=8 prompt=MIRANDA.  ",
+        "tokens=8 prompt=MIRANDA. My",
     ]);
     let output = command.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
-    assert!(output.stdout.starts_with(b"MIRANDA.  "), "{errors}");
+    assert!(output.stdout.starts_with(b"MIRANDA. My"), "{errors}");
 }

@@ -22,9 +22,9 @@ pub fn run(
     let mut sampler = Sampler::new(settings.seed)
         .with_temperature(settings.temperature)
         .with_top_k(settings.top_k);
-    console.bytes(settings.prompt);
+    settings.prompt.for_each(|byte| console.bytes(&[byte]));
     let logits = session
-        .prefill(settings.prompt.iter().copied())
+        .prefill(settings.prompt)
         .map_err(|_| Failure::Step)?;
     let mut token = sampler.sample(logits);
     let mut instructions = Range::default();

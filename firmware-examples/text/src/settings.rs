@@ -1,4 +1,7 @@
 //! The command line: `[generate|hash|cost] [key=value ...] [prompt=text to the end of the line]`.
+//!
+//! QEMU takes several spaces for one and drops the last: in a prompt, `%20` is a space, `%0A` the end
+//! of a line, and so on for any byte.
 
 use crate::failure::Failure;
 use boards::Arguments;
@@ -20,7 +23,7 @@ pub struct Settings<'a> {
     /// `generate`, `hash` or `cost`.
     pub mode: Mode,
     /// `prompt=`: what the text starts with; takes the rest of the line, spaces included.
-    pub prompt: &'a [u8],
+    pub prompt: Prompt<'a>,
     /// `tokens=`: tokens to generate.
     pub tokens: u32,
     /// `steps=`: steps of mode `cost`.
@@ -37,7 +40,7 @@ impl Default for Settings<'_> {
     fn default() -> Self {
         Self {
             mode: Mode::Generate,
-            prompt: b" ",
+            prompt: Prompt(b"%0A"),
             tokens: 200,
             steps: 100_000,
             temperature: 1.0,
@@ -61,7 +64,7 @@ impl<'a> Settings<'a> {
                 .get(start..)
                 .and_then(|rest| rest.strip_prefix(b"prompt="))
             {
-                self.prompt = prompt;
+                self.prompt = Prompt(prompt);
                 return Ok(self);
             }
             let Some(word) = words.next() else {
@@ -90,6 +93,36 @@ impl<'a> Settings<'a> {
             }
         }
         Some(())
+    }
+}
+
+/// Bytes of text, `%` and two hexadecimal digits for any of them.
+#[derive(Clone, Copy)]
+pub struct Prompt<'a>(&'a [u8]);
+
+impl Iterator for Prompt<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let (byte, rest) = match *self.0 {
+            [b'%', high, low, ref rest @ ..] => match (nibble(high), nibble(low)) {
+                (Some(high), Some(low)) => (high << 4 | low, rest),
+                _ => (b'%', self.0.get(1..)?),
+            },
+            [byte, ref rest @ ..] => (byte, rest),
+            [] => return None,
+        };
+        self.0 = rest;
+        Some(byte)
+    }
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
     }
 }
 

@@ -124,12 +124,10 @@ impl Demo {
             tokens,
             temperature,
             seed,
-            prompt,
             ..
         } = self;
-        format!(
-            "generate tokens={tokens} temperature={temperature} top-k=40 seed={seed} prompt={prompt}"
-        )
+        let prompt = firmware::prompt(self.prompt.as_bytes());
+        format!("generate tokens={tokens} temperature={temperature} top-k=40 seed={seed} {prompt}")
     }
 
     fn check(&self, model: &Model, report: &Report) -> Result<()> {

@@ -68,6 +68,15 @@ pub fn board_check(board: &Board) -> Result<Firmware> {
     )
 }
 
+/// `prompt` as the firmware's command line takes it: QEMU would change spaces.
+pub fn prompt(prompt: &[u8]) -> String {
+    let byte = |&byte: &u8| match byte {
+        b'!'..=b'~' if byte != b'%' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    format!("prompt={}", prompt.iter().map(byte).collect::<String>())
+}
+
 /// Tells the build script which model to put into flash.
 pub fn with_model<'a>(command: &'a mut Command, model: &Model) -> &'a mut Command {
     command
