@@ -162,7 +162,7 @@ fn unstable_poles_are_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn random_bytes_are_no_model(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {

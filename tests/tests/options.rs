@@ -29,7 +29,7 @@ fn activations() -> impl Strategy<Value = Activation> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn streaming_is_the_reference_in_f64(
@@ -42,6 +42,9 @@ proptest! {
         seed: u64,
         tokens in prop::collection::vec(0u32..11, 1..40),
     ) {
+        // exponentials of exponentials, with no norm between: nothing to compare in f32
+        let exponential = [gtu_act, glu_act, glu_final_act].contains(&Activation::Exp);
+        prop_assume!(!(exponential && norm == Norm::None));
         let mut config = small_config();
         config.norm = norm;
         config.final_norm = final_norm;
@@ -55,9 +58,7 @@ proptest! {
         ];
         let network = Network::<f64>::from_checkpoint(&checkpoint).unwrap();
         let expected = network.forward(&tokens, &ModalMix::new(&layers).unwrap()).unwrap();
-        // without a norm some of these random networks blow up: nothing to compare in f32
         let largest = expected.iter().fold(0f64, |m, x| m.max(x.abs()));
-        prop_assume!(largest < 1e6);
         let blob = write(&checkpoint, &layers, WeightType::F32).unwrap();
         let streamed = stream::logits(&blob.model().unwrap(), &tokens).unwrap();
         let scale = largest.max(1.0);
