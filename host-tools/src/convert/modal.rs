@@ -135,7 +135,10 @@ impl Modal {
         let modes = self.poles.len();
         let mut powers = Array2::zeros((steps.len(), 2 * modes));
         for (k, pole) in self.poles.iter().enumerate() {
-            for (row, p) in Powers::new(*pole, steps.start).take(steps.len()).enumerate() {
+            for (row, p) in Powers::new(*pole, steps.start)
+                .take(steps.len())
+                .enumerate()
+            {
                 powers[[row, k]] = p.re;
                 powers[[row, modes + k]] = -p.im;
             }
@@ -264,7 +267,7 @@ impl Iterator for Powers {
     fn next(&mut self) -> Option<Complex64> {
         let now = self.current;
         self.next += 1;
-        self.current = if self.next % RESTART == 0 {
+        self.current = if self.next.is_multiple_of(RESTART) {
             power(self.base, self.next)
         } else {
             now * self.base
@@ -317,7 +320,11 @@ mod tests {
         }
         for start in [0, 1, 2, 255, 257] {
             let part = m.kernel(start..600);
-            assert!((&part - &all.slice(s![start.., ..])).iter().all(|d| d.abs() < 1e-12));
+            assert!(
+                (&part - &all.slice(s![start.., ..]))
+                    .iter()
+                    .all(|d| d.abs() < 1e-12)
+            );
         }
         assert_eq!(m.kernel(5..5).nrows(), 0);
     }
@@ -357,7 +364,10 @@ mod tests {
         assert_eq!(example().validate(), Ok(()));
         let mut m = example();
         m.poles[0].re = -1.01;
-        assert!(matches!(m.validate(), Err(ModalError::Unstable { mode: 0, .. })));
+        assert!(matches!(
+            m.validate(),
+            Err(ModalError::Unstable { mode: 0, .. })
+        ));
         m.channel_decay = Some(vec![0.9, 0.9]);
         assert_eq!(m.validate(), Ok(()));
         m.channel_decay = Some(vec![0.9]);
@@ -367,6 +377,9 @@ mod tests {
         assert_eq!(m.validate(), Err(ModalError::RealAfterComplex { mode: 1 }));
         let mut m = example();
         m.residues[[1, 1]].im = f64::NAN;
-        assert_eq!(m.validate(), Err(ModalError::NotFinite { what: "residues" }));
+        assert_eq!(
+            m.validate(),
+            Err(ModalError::NotFinite { what: "residues" })
+        );
     }
 }

@@ -111,7 +111,10 @@ mod tests {
         assert_eq!(measure_window(&Decaying(0.99), window.view()).nrows(), 1833);
         let window = fit_window(&Decaying(0.999));
         assert_eq!(window.nrows(), MAX_WINDOW);
-        assert_eq!(measure_window(&Decaying(0.999), window.view()).nrows(), 8192);
+        assert_eq!(
+            measure_window(&Decaying(0.999), window.view()).nrows(),
+            8192
+        );
     }
 
     #[test]
