@@ -1,7 +1,7 @@
 //! Residues of all channels by least squares on given poles, in a real basis: a real pole's powers,
 //! the real and imaginary parts of a complex pole's powers. What comes out is real by construction.
 
-use super::linalg::small_svd;
+use super::linalg::{SmallSvd, small_svd};
 use crate::convert::ConvertError;
 use nalgebra::{DMatrix, DMatrixView};
 use num_complex::Complex64;
@@ -40,7 +40,11 @@ impl Basis {
             norms.push(scale);
         }
         let (q, r) = columns.qr().unpack();
-        let (left, values, right) = small_svd(r)?;
+        let SmallSvd {
+            left,
+            values,
+            right,
+        } = small_svd(r)?;
         let strongest = values.first().copied().unwrap_or(0.0);
         let rank = values.iter().filter(|s| **s > strongest * CUTOFF).count();
         let coefficients = DMatrix::from_fn(norms.len(), rank, |i, j| {
@@ -139,7 +143,9 @@ mod tests {
         let poles = [Complex64::new(0.9, 0.0), Complex64::new(0.9, 0.0), near];
         for lags in [1, 2, 3, 50] {
             let kernel = pseudo_random(lags, 2, 5);
-            let fit = Basis::new(&poles, lags).unwrap().fit(&kernel.transpose().as_view());
+            let fit = Basis::new(&poles, lags)
+                .unwrap()
+                .fit(&kernel.transpose().as_view());
             assert_eq!(fit.shape(), (4, 2));
             assert!(fit.iter().all(|x| x.is_finite() && x.abs() < 1e9));
         }
