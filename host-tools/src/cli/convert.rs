@@ -109,10 +109,15 @@ impl Cmd {
                 ..Search::default()
             }),
             MethodName::Etsc => {
-                ensure!(self.fir.is_none(), "--fir belongs to --method reduced and --method fir");
+                ensure!(
+                    self.fir.is_none(),
+                    "--fir belongs to --method reduced and --method fir"
+                );
                 Method::Etsc { lags: train_len }
             }
-            MethodName::Fir => Method::Fir { taps: self.fir.unwrap_or(train_len) },
+            MethodName::Fir => Method::Fir {
+                taps: self.fir.unwrap_or(train_len),
+            },
         })
     }
 
@@ -128,8 +133,15 @@ impl Cmd {
                 format!("{:.1e}", l.kernel_error.max),
             ]
         });
-        let header =
-            ["layer", "method", "taps", "order", "kernel error: median", "rms", "worst channel"];
+        let header = [
+            "layer",
+            "method",
+            "taps",
+            "order",
+            "kernel error: median",
+            "rms",
+            "worst channel",
+        ];
         output::line(output::table(header, rows))?;
         let model = blob.model()?;
         output::line(format!(

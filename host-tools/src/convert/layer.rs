@@ -118,7 +118,10 @@ fn convert_reduced(
     let modal = search.run(window.view())?;
     let largest = largest_size(modal.residues.iter().map(|r| r.norm()));
     if largest > LARGEST {
-        return Err(ConvertError::TooLarge { what: "residues", largest });
+        return Err(ConvertError::TooLarge {
+            what: "residues",
+            largest,
+        });
     }
     let truth = measure_window(source, window.view());
     check(truth.view())?;
@@ -159,7 +162,9 @@ fn convert_etsc(
     let kernel = known(source, 0..lags)?;
     let mut warnings = Vec::new();
     let separable = |gamma: &Vec<f64>| {
-        gamma.iter().all(|g| *g > 0.0 && g.powf(lags as f64) > SEPARABLE)
+        gamma
+            .iter()
+            .all(|g| *g > 0.0 && g.powf(lags as f64) > SEPARABLE)
     };
     let gamma = source.decay().filter(separable).unwrap_or_else(|| {
         warnings.push(Warning::DecayNotSeparable);
@@ -213,7 +218,10 @@ fn known(
 ) -> Result<Array2<f64>, ConvertError> {
     let known = lags_up_to(source, lags.end);
     if known < lags.end {
-        return Err(ConvertError::TooFewLags { lags: lags.end, known });
+        return Err(ConvertError::TooFewLags {
+            lags: lags.end,
+            known,
+        });
     }
     let kernel = source.kernel(lags);
     check(kernel.view())?;
@@ -231,7 +239,10 @@ fn check(kernel: ArrayView2<f64>) -> Result<(), ConvertError> {
     }
     let largest = largest_size(kernel.iter().copied());
     if largest > LARGEST {
-        return Err(ConvertError::TooLarge { what: "kernel coefficients", largest });
+        return Err(ConvertError::TooLarge {
+            what: "kernel coefficients",
+            largest,
+        });
     }
     Ok(())
 }
@@ -262,26 +273,72 @@ mod tests {
 
     #[test]
     fn explore() {
-        let layers = match std::env::var("TOEP_DIR") { Ok(d) => layers_of(&d), Err(_) => bundled("shakespeare-128x4") };
+        let layers = match std::env::var("TOEP_DIR") {
+            Ok(d) => layers_of(&d),
+            Err(_) => bundled("shakespeare-128x4"),
+        };
         for tolerance in [2e-3] {
             let t = std::time::Instant::now();
-            let out = convert_layers(&layers, &Method::Reduced(Search { tolerance, ..Search::default() })).unwrap();
+            let out = convert_layers(
+                &layers,
+                &Method::Reduced(Search {
+                    tolerance,
+                    ..Search::default()
+                }),
+            )
+            .unwrap();
             eprintln!("tol {tolerance:.0e} {:?}", t.elapsed());
             for c in out {
-                let f64e = KernelError::between(c.modal.kernel(0..c.measured_lags).view(), layers[0].kernel(0..1).view().broadcast((c.measured_lags, c.modal.channels())).unwrap());
+                let f64e = KernelError::between(
+                    c.modal.kernel(0..c.measured_lags).view(),
+                    layers[0]
+                        .kernel(0..1)
+                        .view()
+                        .broadcast((c.measured_lags, c.modal.channels()))
+                        .unwrap(),
+                );
                 let _ = f64e;
-                eprintln!("   {} + {}: {:.1e} {:.1e} {:.1e}  maxR {:.1e} lags {} {:?}", c.modal.fir_len(), c.modal.order(), c.kernel_error.median, c.kernel_error.rms, c.kernel_error.max,
-                    largest_size(c.modal.residues.iter().map(|r| r.norm())), c.measured_lags, c.warnings);
+                eprintln!(
+                    "   {} + {}: {:.1e} {:.1e} {:.1e}  maxR {:.1e} lags {} {:?}",
+                    c.modal.fir_len(),
+                    c.modal.order(),
+                    c.kernel_error.median,
+                    c.kernel_error.rms,
+                    c.kernel_error.max,
+                    largest_size(c.modal.residues.iter().map(|r| r.norm())),
+                    c.measured_lags,
+                    c.warnings
+                );
             }
         }
         for order in [0usize; 0] {
             let t = std::time::Instant::now();
-            let out = convert_layers(&layers, &Method::Reduced(Search { order: Some(order), ..Search::default() })).unwrap();
+            let out = convert_layers(
+                &layers,
+                &Method::Reduced(Search {
+                    order: Some(order),
+                    ..Search::default()
+                }),
+            )
+            .unwrap();
             eprintln!("order {order} {:?}", t.elapsed());
             for (c, layer) in out.iter().zip(&layers) {
-                let e = KernelError::between(c.modal.kernel(0..c.measured_lags).view(), layer.kernel(0..c.measured_lags).view());
-                eprintln!("   {} + {}: f32 {:.1e} {:.1e} {:.1e} f64 {:.1e} {:.1e} {:.1e} maxR {:.1e}", c.modal.fir_len(), c.modal.order(), c.kernel_error.median, c.kernel_error.rms, c.kernel_error.max, e.median, e.rms, e.max,
-                    largest_size(c.modal.residues.iter().map(|r| r.norm())));
+                let e = KernelError::between(
+                    c.modal.kernel(0..c.measured_lags).view(),
+                    layer.kernel(0..c.measured_lags).view(),
+                );
+                eprintln!(
+                    "   {} + {}: f32 {:.1e} {:.1e} {:.1e} f64 {:.1e} {:.1e} {:.1e} maxR {:.1e}",
+                    c.modal.fir_len(),
+                    c.modal.order(),
+                    c.kernel_error.median,
+                    c.kernel_error.rms,
+                    c.kernel_error.max,
+                    e.median,
+                    e.rms,
+                    e.max,
+                    largest_size(c.modal.residues.iter().map(|r| r.norm()))
+                );
             }
         }
     }

@@ -19,7 +19,12 @@ pub struct TrainedKernels<'a> {
 /// `train_len`: a recurrence cannot know how long its sequence will be.
 pub fn trained_kernels(network: &Network<f64>, train_len: usize) -> Vec<TrainedKernels<'_>> {
     let operators = network.layers().iter().map(Layer::toeplitz);
-    operators.map(|operator| TrainedKernels { operator, train_len }).collect()
+    operators
+        .map(|operator| TrainedKernels {
+            operator,
+            train_len,
+        })
+        .collect()
 }
 
 impl KernelSource for TrainedKernels<'_> {
@@ -28,11 +33,15 @@ impl KernelSource for TrainedKernels<'_> {
     }
 
     fn kernel(&self, lags: Range<usize>) -> Array2<f64> {
-        self.operator.kernel(lags.start as i64..lags.end as i64, self.train_len)
+        self.operator
+            .kernel(lags.start as i64..lags.end as i64, self.train_len)
     }
 
     fn decay(&self) -> Option<Vec<f64>> {
         let separable = self.operator.activation() == Activation::None;
-        self.operator.gamma().filter(|_| separable).map(<[f64]>::to_vec)
+        self.operator
+            .gamma()
+            .filter(|_| separable)
+            .map(<[f64]>::to_vec)
     }
 }

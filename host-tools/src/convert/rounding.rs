@@ -210,7 +210,11 @@ mod tests {
         assert_eq!(r.residues[[0, 0]], Complex64::new(f64::from(0.1f32), 0.0));
         assert_eq!(r.residues[[0, 1]], Complex64::new(0.0, 0.0));
         assert_eq!(r.residues[[1, 1]], Complex64::new(1.0, 0.0));
-        assert!((r.kernel(0..50) - m.kernel(0..50)).iter().all(|d| d.abs() < 1e-6));
+        assert!(
+            (r.kernel(0..50) - m.kernel(0..50))
+                .iter()
+                .all(|d| d.abs() < 1e-6)
+        );
     }
 
     #[test]

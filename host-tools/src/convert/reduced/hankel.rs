@@ -97,7 +97,10 @@ impl Hankel {
     }
 
     fn spectrum(&self, signal: &[f64]) -> Vec<Complex64> {
-        let (mut input, mut output) = (self.forward.make_input_vec(), self.forward.make_output_vec());
+        let (mut input, mut output) = (
+            self.forward.make_input_vec(),
+            self.forward.make_output_vec(),
+        );
         input[..signal.len()].copy_from_slice(signal);
         self.forward
             .process(&mut input, &mut output)
@@ -134,9 +137,8 @@ mod tests {
             let operator = Hankel::new(&outputs);
             let (rows, columns) = (operator.rows, operator.columns);
             assert_eq!(rows + columns - 1, lags);
-            let dense = DMatrix::from_fn(3 * rows, columns, |i, j| {
-                outputs[(i % rows + j, i / rows)]
-            });
+            let dense =
+                DMatrix::from_fn(3 * rows, columns, |i, j| outputs[(i % rows + j, i / rows)]);
             let v = pseudo_random(columns, 2, 8);
             assert!((operator.product(&v) - &dense * &v).amax() < 1e-13);
             let normal = dense.tr_mul(&(&dense * &v));

@@ -135,14 +135,22 @@ mod tests {
     #[test]
     fn eigenvalues_of_a_cyclic_shift_are_the_roots_of_unity() {
         for size in [1, 2, 3, 4, 5, 8, 16] {
-            let shift = DMatrix::from_fn(size, size, |i, j| {
-                if (i + 1) % size == j { 1.0 } else { 0.0 }
-            });
+            let shift = DMatrix::from_fn(
+                size,
+                size,
+                |i, j| {
+                    if (i + 1) % size == j { 1.0 } else { 0.0 }
+                },
+            );
             let found = eigenvalues(&shift).unwrap();
             assert_eq!(found.len(), size);
             for k in 0..size {
-                let root = Complex64::from_polar(1.0, std::f64::consts::TAU * k as f64 / size as f64);
-                assert!(found.iter().any(|z| (z - root).norm() < 1e-12), "{size}: {k}");
+                let root =
+                    Complex64::from_polar(1.0, std::f64::consts::TAU * k as f64 / size as f64);
+                assert!(
+                    found.iter().any(|z| (z - root).norm() < 1e-12),
+                    "{size}: {k}"
+                );
             }
             for z in &found {
                 assert!(z.im == 0.0 || found.contains(&z.conj()));

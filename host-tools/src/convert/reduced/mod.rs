@@ -112,7 +112,10 @@ impl<'a> Reduction<'a> {
                 fitted.max(0.0) + compressed.lost[c]
             })
             .collect();
-        Ok((poles, KernelError::from_squares(&squares, &self.window.norms)))
+        Ok((
+            poles,
+            KernelError::from_squares(&squares, &self.window.norms),
+        ))
     }
 
     /// The modal form with `poles` and every channel's least squares residues.

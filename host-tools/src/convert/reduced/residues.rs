@@ -139,7 +139,9 @@ mod tests {
         let poles = [Complex64::new(0.9, 0.0), Complex64::new(0.9, 0.0), near];
         for lags in [1, 2, 3, 50] {
             let kernel = pseudo_random(lags, 2, 5);
-            let fit = Basis::new(&poles, lags).unwrap().fit(&kernel.transpose().as_view());
+            let fit = Basis::new(&poles, lags)
+                .unwrap()
+                .fit(&kernel.transpose().as_view());
             assert_eq!(fit.shape(), (4, 2));
             assert!(fit.iter().all(|x| x.is_finite() && x.abs() < 1e9));
         }
