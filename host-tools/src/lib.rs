@@ -2,6 +2,7 @@
 
 pub mod blob;
 pub mod checkpoint;
+pub mod cli;
 pub mod compare;
 pub mod convert;
 pub mod reference;

@@ -1,10 +1,9 @@
-//! The `toeplite` command: from a trained Toeplitz neural network to a model that streams on a
-//! microcontroller.
-
-mod cli;
+//! The `toeplite` command. All of it is in the library's module `cli`, so that generic code is
+//! compiled once.
 
 use clap::Parser;
 use std::process::ExitCode;
+use toeplite_tools::cli;
 
 fn main() -> ExitCode {
     match cli::App::parse().run() {

@@ -24,7 +24,7 @@ fn model(name: &str) -> &'static Model {
     static MODELS: [OnceLock<Model>; 2] = [const { OnceLock::new() }; 2];
     MODELS[usize::from(name == LARGE)].get_or_init(|| {
         let into = paths::output().join("tests").join(name);
-        convert(toeplite(false).unwrap(), &paths::checkpoint(name), &into).unwrap()
+        convert(&toeplite(false).unwrap(), &paths::checkpoint(name), &into).unwrap()
     })
 }
 

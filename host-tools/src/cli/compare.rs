@@ -1,15 +1,15 @@
 //! `toeplite compare`: what a conversion costs.
 
 use super::{input, output};
+use crate::blob::Blob;
+use crate::checkpoint::Checkpoint;
+use crate::compare::{LengthComparison, compare};
+use crate::reference::Network;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use toeplite_tools::blob::Blob;
-use toeplite_tools::checkpoint::Checkpoint;
-use toeplite_tools::compare::{LengthComparison, compare};
-use toeplite_tools::reference::Network;
 
 /// Compare a model with the checkpoint that it came from, on a text.
 ///

@@ -1,19 +1,19 @@
 //! `toeplite convert`: a checkpoint becomes a model that streams.
 
 use super::output::{self, bytes};
+use crate::blob::{self, Blob, WeightType, write_atomically};
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::config::RpeInput;
+use crate::convert::layer::{LayerConversion, Method, convert_layers};
+use crate::convert::network::trained_kernels;
+use crate::convert::search::{Search, TOLERANCE};
+use crate::reference::Network;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use toeplite_tools::blob::{self, Blob, WeightType, write_atomically};
-use toeplite_tools::checkpoint::Checkpoint;
-use toeplite_tools::checkpoint::config::RpeInput;
-use toeplite_tools::convert::layer::{LayerConversion, Method, convert_layers};
-use toeplite_tools::convert::network::trained_kernels;
-use toeplite_tools::convert::search::{Search, TOLERANCE};
-use toeplite_tools::reference::Network;
 
 /// Convert a checkpoint into a model (.toep) that streams on a microcontroller.
 ///

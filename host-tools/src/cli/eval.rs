@@ -2,6 +2,10 @@
 
 use super::input::{self, Subject};
 use super::output;
+use crate::blob::write_atomically;
+use crate::checkpoint::Checkpoint;
+use crate::reference::{Network, evaluate};
+use crate::stream;
 use anyhow::{Context, Result};
 use clap::Args;
 use ndarray::Array2;
@@ -10,10 +14,6 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toeplite::Model;
-use toeplite_tools::blob::write_atomically;
-use toeplite_tools::checkpoint::Checkpoint;
-use toeplite_tools::reference::{Network, evaluate};
-use toeplite_tools::stream;
 
 /// Evaluate a model or a checkpoint: logits of given tokens, or bits per byte of a text.
 #[derive(Args)]
@@ -62,10 +62,7 @@ impl Cmd {
         }
     }
 
-    fn checkpoint<T: toeplite_tools::reference::Real>(
-        &self,
-        checkpoint: &Checkpoint,
-    ) -> Result<ExitCode> {
+    fn checkpoint<T: crate::reference::Real>(&self, checkpoint: &Checkpoint) -> Result<ExitCode> {
         let network = Network::<T>::from_checkpoint(checkpoint)?;
         let mix = network.trained_mix();
         let score = network.scorer(&mix);

@@ -1,11 +1,11 @@
 //! Reading what subcommands are given: texts, token files, models and checkpoints.
 
+use crate::blob::Blob;
+use crate::checkpoint::Checkpoint;
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::{Dtype, SafeTensors};
 use std::io::Read;
 use std::path::Path;
-use toeplite_tools::blob::Blob;
-use toeplite_tools::checkpoint::Checkpoint;
 
 /// A converted model, or a checkpoint.
 pub enum Subject {

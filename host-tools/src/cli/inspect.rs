@@ -1,6 +1,9 @@
 //! `toeplite inspect`: what is in a model or a checkpoint.
 
 use super::output::{self, bytes};
+use crate::blob::Blob;
+use crate::checkpoint::{Checkpoint, Origin, SourceFormat};
+use crate::stream;
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
@@ -8,9 +11,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use toeplite::Model;
-use toeplite_tools::blob::Blob;
-use toeplite_tools::checkpoint::{Checkpoint, Origin, SourceFormat};
-use toeplite_tools::stream;
 
 /// Show what is in a model (.toep) or a checkpoint.
 #[derive(Args)]
@@ -51,7 +51,7 @@ struct LayerRow {
 
 fn layer_rows(model: &Model<'_>) -> Vec<LayerRow> {
     let recurrences = stream::recurrences(model);
-    let row = |(i, modal): (usize, &toeplite_tools::convert::modal::Modal)| {
+    let row = |(i, modal): (usize, &crate::convert::modal::Modal)| {
         let layer = model.layer(i);
         let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
         LayerRow {

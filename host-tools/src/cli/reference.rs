@@ -1,11 +1,11 @@
 //! `toeplite reference`: the reference modules against a case of known outputs.
 
+use crate::reference::case::{self, Case, Comparison, Module};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use toeplite_tools::reference::case::{self, Case, Comparison, Module};
 
 /// Run the reference Toeplitz operator, GTU or layer on a case file and compare every output.
 ///

@@ -1,13 +1,13 @@
 //! `toeplite run`: text from a model, as a device streams it.
 
 use super::input;
+use crate::blob::{Blob, SessionMemory};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toeplite::sample::Sampler;
-use toeplite_tools::blob::{Blob, SessionMemory};
 
 /// Stream text from a byte-level model through the runtime that devices run.
 #[derive(Args)]

@@ -5,6 +5,7 @@ use clap::Parser;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use xtask::boards::{Board, NAMES};
 use xtask::command::{complete, shown};
@@ -50,8 +51,11 @@ impl Demo {
         let start = Instant::now();
         heading("Set-up");
         setup::everything()?;
-        let model = self.convert()?;
-        self.compare(&model)?;
+        heading("The toeplite command");
+        let toeplite = toeplite(true)?;
+        println!("{}", toeplite.display());
+        let model = self.convert(&toeplite)?;
+        self.compare(&toeplite, &model)?;
         heading(&format!("Firmware for {}", self.board));
         let firmware = firmware::text(&Board::named(&self.board)?, &model, &[])?;
         println!("{}", firmware.elf.display());
@@ -82,11 +86,11 @@ impl Demo {
             .unwrap_or_else(|| paths::checkpoint(name))
     }
 
-    fn convert(&self) -> Result<Model> {
+    fn convert(&self, toeplite: &Path) -> Result<Model> {
         let checkpoint = self.checkpoint();
         heading(&format!("Convert {}", checkpoint.display()));
         let into = paths::firmware().join("text/model");
-        let model = convert(toeplite(true)?, &checkpoint, &into)?;
+        let model = convert(toeplite, &checkpoint, &into)?;
         let number = |key: &str| model.json[key].to_string();
         println!("{} ({} bytes)", model.blob.display(), number("blob_bytes"));
         println!(
@@ -97,7 +101,7 @@ impl Demo {
         Ok(model)
     }
 
-    fn compare(&self, model: &Model) -> Result<()> {
+    fn compare(&self, toeplite: &Path, model: &Model) -> Result<()> {
         let checkpoint = self.checkpoint();
         let text = self
             .text
@@ -108,7 +112,7 @@ impl Demo {
             text.display()
         ));
         let prefix = prefix(&text)?;
-        let mut compare = toeplite(true)?;
+        let mut compare = Command::new(toeplite);
         compare
             .arg("compare")
             .arg(checkpoint)

@@ -31,11 +31,11 @@ impl Model {
     }
 }
 
-/// The `toeplite` command, built in this profile if need be.
+/// Path of the `toeplite` command, built in this profile if need be.
 ///
 /// # Errors
 /// The build fails.
-pub fn toeplite(release: bool) -> Result<Command> {
+pub fn toeplite(release: bool) -> Result<PathBuf> {
     let mut build = cargo();
     build.args(["build", "--package", "toeplite-tools", "--bin", "toeplite"]);
     build.args(release.then_some("--release"));
@@ -45,22 +45,23 @@ pub fn toeplite(release: bool) -> Result<Command> {
         None => crate::paths::root().join("target"),
     };
     let profile = if release { "release" } else { "debug" };
-    Ok(Command::new(target.join(profile).join("toeplite")))
+    Ok(target.join(profile).join("toeplite"))
 }
 
 /// Converts `checkpoint` with int8 weights into the folder `into`: `model.toep`, `model_meta.rs`.
 ///
 /// # Errors
 /// The conversion fails, or what it prints is not JSON.
-pub fn convert(mut toeplite: Command, checkpoint: &Path, into: &Path) -> Result<Model> {
+pub fn convert(toeplite: &Path, checkpoint: &Path, into: &Path) -> Result<Model> {
     fs::create_dir_all(into).with_context(|| format!("making {}", into.display()))?;
     let (blob, meta) = (into.join("model.toep"), into.join("model_meta.rs"));
-    toeplite
+    let mut command = Command::new(toeplite);
+    command
         .arg("convert")
         .arg(checkpoint)
         .args(["--weights", "int8", "--json", "-o"]);
-    toeplite.arg(&blob).arg("--meta").arg(&meta);
-    let printed = capture(&mut toeplite)?;
+    command.arg(&blob).arg("--meta").arg(&meta);
+    let printed = capture(&mut command)?;
     let json = serde_json::from_slice(&printed).context("`toeplite convert --json` is not JSON")?;
     let name = checkpoint
         .file_name()

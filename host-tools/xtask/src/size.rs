@@ -32,7 +32,7 @@ pub fn run() -> Result<()> {
         ("shakespeare-128x4", &NAMES[..2]),
     ] {
         let into = paths::output().join(checkpoint);
-        let model = convert(toeplite(true)?, &paths::checkpoint(checkpoint), &into)?;
+        let model = convert(&toeplite(true)?, &paths::checkpoint(checkpoint), &into)?;
         let blob = fs::metadata(&model.blob)?.len();
         for board in boards {
             let built = firmware::text(&Board::named(board)?, &model, &[])?;

@@ -34,7 +34,7 @@ pub fn run() -> Result<()> {
     let model = step("convert a model for the firmware", || {
         let name = "shakespeare-32x2";
         convert(
-            toeplite(false)?,
+            &toeplite(false)?,
             &paths::checkpoint(name),
             &paths::output().join(name),
         )
