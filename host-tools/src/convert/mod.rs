@@ -7,7 +7,7 @@ pub mod layer;
 pub mod measure;
 pub mod modal;
 pub mod reduced;
-mod rounding;
+pub mod rounding;
 pub mod search;
 pub mod source;
 #[cfg(test)]
