@@ -26,7 +26,7 @@ const SEPARABLE: f64 = 1e-250;
 pub enum Method {
     /// A FIR head and poles that all channels share, see [`reduced`](super::reduced).
     Reduced(Search),
-    /// The closed form of the first `lags` lags, see [`etsc`](super::etsc).
+    /// The closed form of the first `lags` lags, see [`etsc`].
     Etsc {
         /// Lags that come out right; the network's training length.
         lags: usize,

@@ -8,7 +8,7 @@ pub mod measure;
 pub mod modal;
 pub mod network;
 pub mod reduced;
-mod rounding;
+pub mod rounding;
 pub mod search;
 pub mod source;
 #[cfg(test)]

@@ -2,10 +2,10 @@
 //!
 //! A layer is one system with a single input (the convolution is the same for any) and as many
 //! outputs as channels. The first `M` taps, which are spiky in trained networks, are kept as they
-//! are. The rest is smooth: its channels are compressed by SVD ([`compress`]), the block Hankel
-//! matrix of the compressed kernel is balanced and truncated to `r` states ([`balance`]), the
+//! are. The rest is smooth: its channels are compressed by SVD (`compress`), the block Hankel
+//! matrix of the compressed kernel is balanced and truncated to `r` states (`balance`), the
 //! truncated system's eigenvalues become the poles, and the residues of every channel follow by
-//! least squares ([`residues`]).
+//! least squares (`residues`).
 
 mod balance;
 mod compress;
