@@ -1,2 +1,128 @@
 //! End-to-end tests live in `tests/`: checkpoints are converted by the `toeplite` command, firmware
 //! is built and run in QEMU. `cargo xtask setup` installs what they need.
+//!
+//! This library makes small networks and recurrences for them, every number different.
+
+use ndarray::{Array2, ArrayD, IxDyn};
+use num_complex::Complex64;
+use toeplite_tools::blob::{Blob, WeightType, write};
+use toeplite_tools::checkpoint::config::{
+    Activation, FORMAT, Norm, NormPosition, RpeInput, Task, ToeplitzConfig, ToeplitzKind, VERSION,
+};
+use toeplite_tools::checkpoint::{Checkpoint, Config, expected_tensors};
+use toeplite_tools::convert::Modal;
+
+/// Numbers in -1..1, the same for the same seed.
+#[derive(Clone, Debug)]
+pub struct Noise(u64);
+
+impl Noise {
+    /// The numbers of `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number: Knuth's MMIX generator.
+    pub fn next(&mut self) -> f64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+}
+
+/// A causal language model of two layers with the usual options: 11 tokens, width 6, two heads of
+/// 5 channels.
+pub fn small_config() -> Config {
+    Config {
+        format: FORMAT.into(),
+        version: VERSION,
+        task: Task::CausalLm,
+        vocab_size: 11,
+        dim: 6,
+        layers: 2,
+        num_heads: 2,
+        expand_ratio: 1.7,
+        glu_dim: 9,
+        causal: true,
+        norm: Norm::SimpleRmsNorm,
+        prenorm: true,
+        norm_position: Some(NormPosition::Pre),
+        final_norm: Norm::LayerNorm,
+        embed_scale: 1.5,
+        tie_embeddings: false,
+        gtu_act: Activation::Silu,
+        glu_act: Activation::Silu,
+        glu_final_act: Activation::None,
+        gtu_norm: false,
+        bias: true,
+        toeplitz: ToeplitzConfig {
+            kind: ToeplitzKind::Tno,
+            rpe_dim: 4,
+            rpe_layers: 1,
+            rpe_act: Activation::Relu,
+            rpe_norm: Norm::SimpleRmsNorm,
+            rpe_input: RpeInput::Lag,
+            decay: true,
+            learned_decay: false,
+            decay_floor: 0.0,
+            act: Activation::None,
+            residual: false,
+            normalize: false,
+        },
+        train_len: 16,
+    }
+}
+
+/// A checkpoint of `config` with parameters of ordinary size.
+pub fn checkpoint(config: Config, seed: u64) -> Checkpoint {
+    let mut noise = Noise::new(seed);
+    let tensor = |(name, shape): (String, Vec<usize>)| {
+        let decay = name.ends_with("gamma");
+        let values = || {
+            if decay {
+                0.9
+            } else {
+                0.7 * noise.next() as f32
+            }
+        };
+        (name, ArrayD::from_shape_simple_fn(IxDyn(&shape), values))
+    };
+    let tensors = expected_tensors(&config).into_iter().map(tensor).collect();
+    Checkpoint { config, tensors }
+}
+
+/// A stable recurrence of `channels` with so many taps, real and complex modes.
+pub fn modal(channels: usize, [taps, real, complex]: [usize; 3], decay: bool, seed: u64) -> Modal {
+    let mut noise = Noise::new(seed);
+    let mut poles: Vec<Complex64> = (0..real)
+        .map(|_| Complex64::new(0.95 * noise.next(), 0.0))
+        .collect();
+    poles.extend((0..complex).map(|_| Complex64::from_polar(0.95, 0.1 + noise.next().abs())));
+    let residues = Array2::from_shape_fn((real + complex, channels), |(k, _)| {
+        let im = if k < real { 0.0 } else { noise.next() };
+        Complex64::new(noise.next(), im)
+    });
+    Modal {
+        taps: Array2::from_shape_simple_fn((taps, channels), || noise.next()),
+        poles,
+        residues,
+        channel_decay: decay.then(|| {
+            (0..channels)
+                .map(|_| 0.8 + 0.2 * noise.next().abs())
+                .collect()
+        }),
+    }
+}
+
+/// A blob of the [`small_config`] network: one layer with a bit of everything, one of taps alone.
+pub fn small_blob(weights: WeightType) -> Blob {
+    let checkpoint = checkpoint(small_config(), 1);
+    let channels = checkpoint.config.channels();
+    let layers = [
+        modal(channels, [3, 1, 2], true, 2),
+        modal(channels, [2, 0, 0], false, 3),
+    ];
+    write(&checkpoint, &layers, weights).expect("a network that can stream")
+}

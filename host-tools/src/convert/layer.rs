@@ -173,7 +173,7 @@ fn convert_etsc(
     let undecayed = Array2::from_shape_fn(kernel.dim(), |(lag, c)| {
         kernel[[lag, c]] / gamma[c].powf(lag as f64)
     });
-    let modal = etsc::etsc(undecayed.view(), &gamma);
+    let modal = etsc::etsc_f32(undecayed.view(), &gamma);
     let end = lags_up_to(source, 2 * lags);
     if end > lags {
         let tail = known(source, lags..end)?;
@@ -268,77 +268,254 @@ fn sampled_error_in_f32(modal: &Modal, truth: ArrayView2<f64>) -> KernelError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_kernels::{bundled, layers_of};
+    use super::super::fir::truncation_error;
+    use super::super::search::{MAX_ORDER, TOLERANCE, WORST};
+    use super::super::test_kernels::bundled;
     use super::*;
+    use proptest::prelude::*;
 
+    /// The bundled text model at the default settings: the order promised, the error promised, and
+    /// no smaller order with the same taps would do.
     #[test]
-    fn explore() {
-        let layers = match std::env::var("TOEP_DIR") {
-            Ok(d) => layers_of(&d),
-            Err(_) => bundled("shakespeare-128x4"),
-        };
-        for tolerance in [2e-3] {
-            let t = std::time::Instant::now();
-            let out = convert_layers(
-                &layers,
-                &Method::Reduced(Search {
-                    tolerance,
-                    ..Search::default()
-                }),
-            )
-            .unwrap();
-            eprintln!("tol {tolerance:.0e} {:?}", t.elapsed());
-            for c in out {
-                let f64e = KernelError::between(
-                    c.modal.kernel(0..c.measured_lags).view(),
-                    layers[0]
-                        .kernel(0..1)
-                        .view()
-                        .broadcast((c.measured_lags, c.modal.channels()))
-                        .unwrap(),
+    fn default_reduction_of_the_text_model_is_small_and_good_enough() {
+        let layers = bundled("shakespeare-128x4");
+        let converted = convert_layers(&layers, &Method::default()).unwrap();
+        for (conversion, layer) in converted.iter().zip(&layers) {
+            let (taps, order) = (conversion.modal.fir_len(), conversion.modal.order());
+            assert!(taps <= 4 && order <= 12, "{taps} taps + {order} states");
+            assert_eq!(conversion.warnings, []);
+            let truth = layer.kernel(0..conversion.measured_lags);
+            let exact = conversion.modal.kernel(0..conversion.measured_lags);
+            let in_f64 = KernelError::between(exact.view(), truth.view());
+            let in_f32 = conversion.kernel_error;
+            assert!(in_f32.rms <= TOLERANCE && in_f32.max <= WORST * TOLERANCE);
+            assert!(
+                (in_f32.rms - in_f64.rms).abs() < 1e-5,
+                "{in_f32:?} {in_f64:?}"
+            );
+            let smaller = Method::Reduced(Search {
+                taps: Some(taps),
+                order: Some(order - 1),
+                ..Search::default()
+            });
+            let smaller = convert_layer(layer, &smaller).unwrap();
+            assert_eq!(smaller.modal.order(), order - 1);
+            assert!(smaller.kernel_error.rms > TOLERANCE);
+        }
+    }
+
+    /// The lab prototype's errors (median, worst) at 4 taps, layer by layer.
+    #[test]
+    fn given_orders_reach_the_errors_of_the_prototype() {
+        let layers = bundled("shakespeare-128x4");
+        let expected = [
+            (
+                8,
+                [
+                    (1.6e-3, 7.8e-3),
+                    (1.5e-3, 8.7e-3),
+                    (1.1e-3, 7.2e-3),
+                    (3.1e-3, 1.2e-2),
+                ],
+            ),
+            (
+                16,
+                [
+                    (1.4e-4, 7.5e-4),
+                    (2.6e-4, 2.1e-3),
+                    (1.3e-4, 6.6e-4),
+                    (5.2e-4, 2.2e-3),
+                ],
+            ),
+        ];
+        for (order, errors) in expected {
+            let search = Search {
+                order: Some(order),
+                ..Search::default()
+            };
+            let converted = convert_layers(&layers, &Method::Reduced(search)).unwrap();
+            for (conversion, (median, max)) in converted.iter().zip(errors) {
+                assert_eq!(
+                    (conversion.modal.fir_len(), conversion.modal.order()),
+                    (4, order)
                 );
-                let _ = f64e;
-                eprintln!(
-                    "   {} + {}: {:.1e} {:.1e} {:.1e}  maxR {:.1e} lags {} {:?}",
-                    c.modal.fir_len(),
-                    c.modal.order(),
-                    c.kernel_error.median,
-                    c.kernel_error.rms,
-                    c.kernel_error.max,
-                    largest_size(c.modal.residues.iter().map(|r| r.norm())),
-                    c.measured_lags,
-                    c.warnings
+                let found = conversion.kernel_error;
+                assert!(
+                    found.median < 1.05 * median && found.max < 1.05 * max,
+                    "{order}: {found:?}"
                 );
             }
         }
-        for order in [0usize; 0] {
-            let t = std::time::Instant::now();
-            let out = convert_layers(
-                &layers,
-                &Method::Reduced(Search {
-                    order: Some(order),
-                    ..Search::default()
-                }),
-            )
-            .unwrap();
-            eprintln!("order {order} {:?}", t.elapsed());
-            for (c, layer) in out.iter().zip(&layers) {
-                let e = KernelError::between(
-                    c.modal.kernel(0..c.measured_lags).view(),
-                    layer.kernel(0..c.measured_lags).view(),
-                );
-                eprintln!(
-                    "   {} + {}: f32 {:.1e} {:.1e} {:.1e} f64 {:.1e} {:.1e} {:.1e} maxR {:.1e}",
-                    c.modal.fir_len(),
-                    c.modal.order(),
-                    c.kernel_error.median,
-                    c.kernel_error.rms,
-                    c.kernel_error.max,
-                    e.median,
-                    e.rms,
-                    e.max,
-                    largest_size(c.modal.residues.iter().map(|r| r.norm()))
-                );
+    }
+
+    #[test]
+    fn closed_form_is_exact_in_f32_before_the_end_and_warns_of_what_follows() {
+        for conversion in
+            convert_layers(&bundled("shakespeare-128x4"), &Method::Etsc { lags: 512 }).unwrap()
+        {
+            assert_eq!(conversion.modal.order(), 512);
+            assert!(
+                conversion.kernel_error.max < 1e-5,
+                "{:?}",
+                conversion.kernel_error
+            );
+            let [
+                Warning::WrongPastEnd {
+                    from: 512,
+                    to: 1024,
+                    error,
+                },
+            ] = conversion.warnings[..]
+            else {
+                panic!("{:?}", conversion.warnings)
+            };
+            assert!(error > 1e-3, "{error}");
+        }
+    }
+
+    #[test]
+    fn closed_form_of_a_kernel_with_an_inseparable_decay_transforms_it_as_it_is() {
+        let kernel = Array2::from_shape_fn((64, 2), |(i, c)| 0.8f64.powi(i as i32) + c as f64);
+        let conversion = convert_layer(&kernel, &Method::Etsc { lags: 64 }).unwrap();
+        assert_eq!(conversion.warnings, [Warning::DecayNotSeparable]);
+        assert!(conversion.kernel_error.max < 1e-5);
+        assert!((conversion.modal.radius() - 1.0).abs() < 1e-7);
+        assert_eq!(
+            convert_layer(&kernel, &Method::Etsc { lags: 65 }).unwrap_err(),
+            ConvertError::TooFewLags {
+                lags: 65,
+                known: 64
+            }
+        );
+    }
+
+    #[test]
+    fn truncation_says_what_it_loses() {
+        let layer = &bundled("shakespeare-32x2")[0];
+        for taps in [8, 512] {
+            let conversion = convert_layer(layer, &Method::Fir { taps }).unwrap();
+            assert_eq!(
+                (conversion.modal.fir_len(), conversion.modal.order()),
+                (taps, 0)
+            );
+            assert!(conversion.measured_lags > 512);
+            let lost = truncation_error(layer.kernel(0..conversion.measured_lags).view(), taps);
+            assert!(lost.rms > 1e-5);
+            assert!((conversion.kernel_error.rms / lost.rms - 1.0).abs() < 1e-3);
+        }
+    }
+
+    fn reduced(kernel: &Array2<f64>) -> LayerConversion {
+        convert_layer(kernel, &Method::default()).unwrap()
+    }
+
+    #[test]
+    fn degenerate_kernels_reduce_to_what_they_are() {
+        let zero = reduced(&Array2::zeros((100, 3)));
+        assert_eq!(zero.modal.states_per_channel(), 0);
+        assert_eq!(zero.kernel_error, KernelError::default());
+        let tiny = reduced(&Array2::from_elem((100, 3), 1e-20));
+        assert_eq!(tiny.modal.states_per_channel(), 0);
+        let constant = reduced(&Array2::from_elem((4096, 2), 3.0));
+        assert_eq!(constant.modal.states_per_channel(), 1);
+        assert!(matches!(
+            constant.warnings[..],
+            [Warning::AliveAtEnd { lags: 4096, .. }]
+        ));
+        let equal = Array2::from_shape_fn((500, 9), |(i, _)| 0.9f64.powi(i as i32));
+        assert_eq!(reduced(&equal).modal.states_per_channel(), 1);
+        // A double pole has no modal form; two close ones do.
+        let double = Array2::from_shape_fn((800, 1), |(i, _)| (i as f64) * 0.95f64.powi(i as i32));
+        let double = reduced(&double);
+        assert!(
+            double.modal.order() <= 3 && double.kernel_error.rms < TOLERANCE,
+            "{double:?}"
+        );
+        let impulse = reduced(&Array2::from_shape_fn((50, 2), |(i, _)| {
+            f64::from(u8::from(i == 2))
+        }));
+        assert!(impulse.modal.states_per_channel() <= 3 && impulse.kernel_error.rms < 1e-6);
+    }
+
+    #[test]
+    fn an_unreachable_tolerance_is_said_aloud() {
+        let noise = Array2::from_shape_fn((900, 4), |(i, c)| ((i * i * (c + 7)) as f64).sin());
+        let conversion = reduced(&noise);
+        assert!(conversion.modal.order() <= MAX_ORDER);
+        let [Warning::ToleranceNotReached { reached, .. }] = conversion.warnings[..] else {
+            panic!("{:?}", conversion.warnings)
+        };
+        assert_eq!(reached, conversion.kernel_error.rms);
+        assert!(reached > 0.1);
+    }
+
+    #[test]
+    fn unusable_sources_are_refused() {
+        let refused = |kernel: Array2<f64>| convert_layer(&kernel, &Method::default()).unwrap_err();
+        assert!(matches!(
+            refused(Array2::zeros((0, 2))),
+            ConvertError::Empty {
+                lags: 0,
+                channels: 2
+            }
+        ));
+        assert!(matches!(
+            refused(Array2::zeros((2, 0))),
+            ConvertError::Empty {
+                lags: _,
+                channels: 0
+            }
+        ));
+        let mut kernel = Array2::ones((4, 2));
+        kernel[[3, 1]] = f64::NAN;
+        assert_eq!(
+            refused(kernel),
+            ConvertError::NotFinite { lag: 3, channel: 1 }
+        );
+        assert!(matches!(
+            refused(Array2::from_elem((4, 2), 1e31)),
+            ConvertError::TooLarge { .. }
+        ));
+        let nonsense = Method::Reduced(Search {
+            tolerance: f64::NAN,
+            ..Search::default()
+        });
+        assert!(matches!(
+            convert_layer(&Array2::ones((4, 2)), &nonsense).unwrap_err(),
+            ConvertError::Tolerance(_)
+        ));
+    }
+
+    fn table() -> impl Strategy<Value = Array2<f64>> {
+        let scale = prop_oneof![Just(0.0), Just(1.0), Just(1e-320), Just(1e-12), Just(1e29)];
+        (1usize..40, 1usize..6, scale).prop_flat_map(|(lags, channels, scale)| {
+            prop::collection::vec(-1.0f64..1.0, lags * channels)
+                .prop_map(move |v| Array2::from_shape_vec((lags, channels), v).unwrap() * scale)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_table_gives_a_stable_finite_form(
+            kernel in table(),
+            taps in prop::option::of(0usize..50),
+            order in prop::option::of(0usize..50),
+        ) {
+            let search = Search { taps, order, ..Search::default() };
+            let conversion = match convert_layer(&kernel, &Method::Reduced(search)) {
+                // Residues of a few lags' noise can be far larger than the kernel itself.
+                Err(ConvertError::TooLarge { .. }) if kernel.sum().abs() > 1e20 => return Ok(()),
+                other => other.unwrap(),
+            };
+            prop_assert!(conversion.modal.radius() < 1.0);
+            prop_assert!(conversion.kernel_error.max.is_finite());
+            let rounded = conversion.modal.to_f32_safe();
+            prop_assert_eq!(rounded.validate(), Ok(()));
+            prop_assert!(rounded.kernel(0..200).iter().all(|x| x.is_finite()));
+            for (pole, residues) in conversion.modal.poles.iter().zip(conversion.modal.residues.outer_iter()) {
+                prop_assert!(pole.im >= 0.0);
+                prop_assert!(pole.im > 0.0 || residues.iter().all(|r| r.im == 0.0));
             }
         }
     }

@@ -267,7 +267,7 @@ impl Iterator for Powers {
     fn next(&mut self) -> Option<Complex64> {
         let now = self.current;
         self.next += 1;
-        self.current = if self.next % RESTART == 0 {
+        self.current = if self.next.is_multiple_of(RESTART) {
             power(self.base, self.next)
         } else {
             now * self.base

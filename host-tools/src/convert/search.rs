@@ -38,6 +38,7 @@ pub struct Search {
     /// Number of taps, where it is given and not searched.
     pub taps: Option<usize>,
     /// Number of states, where it is given and not searched; a kernel that has fewer gets fewer.
+    /// Goes with [`MAX_TAPS`] taps where `taps` is not given.
     pub order: Option<usize>,
     /// The most states that a search considers.
     pub max_order: usize,

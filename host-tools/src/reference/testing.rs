@@ -33,7 +33,6 @@ fn to_f32(view: &TensorView) -> ArrayD<f32> {
     let data = view.data();
     let values = match view.dtype() {
         Dtype::F32 => numbers(data, f32::from_le_bytes),
-        Dtype::F16 => numbers(data, |b| half::f16::from_le_bytes(b).to_f32()),
         Dtype::I32 => numbers(data, |b| i32::from_le_bytes(b) as f32),
         other => panic!("no fixture stores {other:?}"),
     };
@@ -48,10 +47,5 @@ fn numbers<const BYTES: usize>(data: &[u8], read: impl Fn([u8; BYTES]) -> f32) -
 
 /// A trained checkpoint.
 pub(super) fn checkpoint(name: &str) -> Checkpoint {
-    let folder = checkpoint_folder(name);
-    let config = std::fs::read(folder.join("config.json")).unwrap();
-    Checkpoint {
-        config: serde_json::from_slice(&config).unwrap(),
-        tensors: tensors(&folder.join("model.safetensors")),
-    }
+    Checkpoint::open(&checkpoint_folder(name)).unwrap()
 }

@@ -14,7 +14,7 @@ pub const MAX_RADIUS: f64 = 1.0 - 1.0 / (1u64 << 20) as f64;
 
 /// Columns of the subspace beyond the largest order asked for, and rounds of iteration.
 const OVERSAMPLING: usize = 8;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 4;
 
 /// Hankel singular values below this, relative to the largest, are rounding noise.
 const NOISE: f64 = 1e-12;
@@ -46,13 +46,14 @@ impl Balanced {
         for _ in 0..ROUNDS {
             basis = orthonormal(hankel.normal_product(&basis));
         }
-        let svd = right_svd(hankel.product(&basis))?;
-        let largest = svd.values.first().copied().unwrap_or(0.0);
+        let (mut values, vectors) = right_svd(hankel.product(&basis))?;
+        let largest = values.first().copied().unwrap_or(0.0);
         let alive = |s: &&f64| **s > largest * NOISE;
-        let order = svd.values.iter().take(max_order).filter(alive).count();
+        let order = values.iter().take(max_order).filter(alive).count();
+        values.truncate(order);
         Ok(Self {
-            vectors: basis * svd.vectors.columns(0, order),
-            values: svd.values[..order].to_vec(),
+            vectors: basis * vectors.columns(0, order),
+            values,
         })
     }
 
@@ -71,6 +72,9 @@ impl Balanced {
     /// # Panics
     /// If `order` exceeds [`max_order`](Self::max_order).
     pub fn poles(&self, order: usize) -> Result<Vec<Complex64>, ConvertError> {
+        if order == 0 {
+            return Ok(Vec::new());
+        }
         let mut poles: Vec<Complex64> = eigenvalues(&self.step(order))?
             .into_iter()
             .filter(|z| z.im >= 0.0)

@@ -39,11 +39,11 @@ pub fn compress(transposed: &DMatrix<f64>) -> Result<Compressed, ConvertError> {
     for _ in 0..ROUNDS {
         basis = orthonormal(transposed * (&kernel * &basis));
     }
-    let svd = right_svd(&kernel * &basis)?;
-    let largest = svd.values.first().copied().unwrap_or(0.0);
+    let (values, vectors) = right_svd(&kernel * &basis)?;
+    let largest = values.first().copied().unwrap_or(0.0);
     let alive = |s: &&f64| **s > largest * CUTOFF;
-    let rank = svd.values.iter().take(MAX_RANK).filter(alive).count();
-    let basis = basis * svd.vectors.columns(0, rank);
+    let rank = values.iter().take(MAX_RANK).filter(alive).count();
+    let basis = basis * vectors.columns(0, rank);
     let outputs = &kernel * &basis;
     let rest = kernel - &outputs * basis.transpose();
     Ok(Compressed {

@@ -7,7 +7,7 @@ use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 use std::sync::Arc;
 
 /// The most rows (per output) and columns of the operator.
-const MAX_SIDE: usize = 1024;
+const MAX_SIDE: usize = 512;
 
 /// `H[(c, i), j] = y_c[i + j]` for outputs `c`, `i < rows`, `j < columns`.
 pub struct Hankel {

@@ -10,50 +10,48 @@ const MAX_ITERATIONS: usize = 10_000;
 /// Random orthogonal bases tried for an eigenvalue problem.
 const TRIES: u64 = 4;
 
-/// The right half of a thin SVD: falling singular values, `[k]`, and their vectors, `[columns, k]`.
-pub struct RightSvd {
+/// A singular value decomposition, `left * diag(values) * right^T`.
+pub struct SmallSvd {
+    /// Left singular vectors as columns.
+    pub left: DMatrix<f64>,
     /// Singular values, largest first.
     pub values: Vec<f64>,
     /// Right singular vectors as columns.
-    pub vectors: DMatrix<f64>,
+    pub right: DMatrix<f64>,
 }
 
 /// Singular values and right singular vectors of a matrix with few columns: QR first, so that the
-/// iteration works on a small square.
-pub fn right_svd(matrix: DMatrix<f64>) -> Result<RightSvd, ConvertError> {
+/// iteration works on a small square. A zero matrix has no singular values.
+pub fn right_svd(matrix: DMatrix<f64>) -> Result<(Vec<f64>, DMatrix<f64>), ConvertError> {
     let columns = matrix.ncols();
-    let r = if matrix.is_empty() {
-        DMatrix::zeros(0, columns)
-    } else {
-        matrix.qr().unpack_r()
-    };
-    let size = r.amax();
-    if r.is_empty() || size == 0.0 {
-        return Ok(RightSvd {
-            values: Vec::new(),
-            vectors: DMatrix::zeros(columns, 0),
-        });
+    let nothing = (Vec::new(), DMatrix::zeros(columns, 0));
+    if matrix.is_empty() {
+        return Ok(nothing);
     }
-    let (_, values, vectors) = small_svd(r)?;
-    Ok(RightSvd { values, vectors })
+    let r = matrix.qr().unpack_r();
+    if r.amax() == 0.0 {
+        return Ok(nothing);
+    }
+    let svd = small_svd(r)?;
+    Ok((svd.values, svd.right))
 }
 
-/// SVD of a small matrix: left vectors, falling singular values, right vectors (as columns).
-pub fn small_svd(
-    matrix: DMatrix<f64>,
-) -> Result<(DMatrix<f64>, Vec<f64>, DMatrix<f64>), ConvertError> {
+/// SVD of a small matrix that has at least one entry.
+pub fn small_svd(matrix: DMatrix<f64>) -> Result<SmallSvd, ConvertError> {
     let size = matrix.ncols();
-    let failed = ConvertError::NoConvergence {
+    let epsilon = 5.0 * f64::EPSILON; // nalgebra's own choice
+    let svd = SVD::try_new(matrix, true, true, epsilon, MAX_ITERATIONS);
+    // Both sets of vectors are asked for, so they are there whenever it converges.
+    let parts = svd.and_then(|s| Some((s.u?, s.singular_values, s.v_t?)));
+    let (left, values, right) = parts.ok_or(ConvertError::NoConvergence {
         what: "the singular value decomposition",
         size,
-    };
-    let svd = SVD::try_new(matrix, true, true, f64::EPSILON, MAX_ITERATIONS).ok_or(failed)?;
-    let values = svd.singular_values.iter().copied().collect();
-    // Both sets of vectors were asked for.
-    let (Some(left), Some(right)) = (svd.u, svd.v_t) else {
-        unreachable!("nalgebra returns the vectors that it is asked for")
-    };
-    Ok((left, values, right.transpose()))
+    })?;
+    Ok(SmallSvd {
+        left,
+        values: values.iter().copied().collect(),
+        right: right.transpose(),
+    })
 }
 
 /// An orthonormal basis of (at least) the columns' span, as many columns as `matrix` has at most.
@@ -172,13 +170,13 @@ mod tests {
     #[test]
     fn right_vectors_diagonalise() {
         let m = pseudo_random(50, 7, 2);
-        let svd = right_svd(m.clone()).unwrap();
-        let image = &m * &svd.vectors;
+        let (values, vectors) = right_svd(m.clone()).unwrap();
+        let image = &m * &vectors;
         let gram = image.tr_mul(&image);
-        for (k, s) in svd.values.iter().enumerate() {
+        for (k, s) in values.iter().enumerate() {
             assert!((gram[(k, k)].sqrt() - s).abs() < 1e-12);
         }
-        assert!(svd.values.windows(2).all(|w| w[0] >= w[1]));
-        assert!(right_svd(DMatrix::zeros(5, 2)).unwrap().values.is_empty());
+        assert!(values.windows(2).all(|w| w[0] >= w[1]));
+        assert!(right_svd(DMatrix::zeros(5, 2)).unwrap().0.is_empty());
     }
 }

@@ -145,3 +145,93 @@ pub fn reduce(kernel: ArrayView2<f64>, taps: usize, order: usize) -> Result<Moda
     let reduction = Reduction::new(&window, taps, order)?;
     reduction.modal(reduction.truncate(order)?.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A system of one or two real poles and one or two pairs, well apart from each other.
+    fn system() -> impl Strategy<Value = Modal> {
+        let pole = |low: f64, high: f64| (0.6f64..0.95, low..high);
+        let poles = (
+            prop::option::of(-0.9f64..-0.5),
+            0.3f64..0.95,
+            pole(0.4, 0.8),
+            prop::option::of(pole(1.4, 2.4)),
+        );
+        (poles, 1usize..4, prop::collection::vec(0.3f64..1.0, 24)).prop_map(
+            |((left, right, first, second), channels, sizes)| {
+                let real = left
+                    .into_iter()
+                    .chain([right])
+                    .map(|x| Complex64::new(x, 0.0));
+                let pairs = [first].into_iter().chain(second);
+                let poles: Vec<Complex64> = real
+                    .chain(pairs.map(|(r, turn)| Complex64::from_polar(r, turn)))
+                    .collect();
+                let residues = Array2::from_shape_fn((poles.len(), channels), |(k, c)| {
+                    let im = if poles[k].im == 0.0 {
+                        0.0
+                    } else {
+                        sizes[4 * c + k + 8]
+                    };
+                    Complex64::new(sizes[4 * c + k], im)
+                });
+                Modal {
+                    taps: Array2::from_elem((2, channels), 5.0),
+                    poles,
+                    residues,
+                    channel_decay: None,
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn a_known_system_is_recovered(truth in system()) {
+            let kernel = truth.kernel(0..300);
+            let found = reduce(kernel.view(), 2, truth.order()).unwrap();
+            prop_assert_eq!(found.order(), truth.order());
+            for (k, pole) in truth.poles.iter().enumerate() {
+                let distance = |z: &Complex64| (z - pole).norm();
+                let nearest = (0..found.poles.len())
+                    .min_by(|a, b| distance(&found.poles[*a]).total_cmp(&distance(&found.poles[*b])))
+                    .unwrap();
+                prop_assert!(distance(&found.poles[nearest]) < 1e-8);
+                for c in 0..truth.channels() {
+                    let off = found.residues[[nearest, c]] - truth.residues[[k, c]];
+                    prop_assert!(off.norm() < 1e-7, "{off}");
+                }
+            }
+            let deviation = found.kernel(0..400) - truth.kernel(0..400);
+            prop_assert!(deviation.iter().all(|d| d.abs() < 1e-8));
+            // More states than the system has are not made up.
+            prop_assert!(reduce(kernel.view(), 2, 20).unwrap().radius() < 1.0);
+        }
+    }
+
+    #[test]
+    fn the_error_foretold_is_the_error_made() {
+        let kernel = Array2::from_shape_fn((900, 5), |(i, c)| {
+            let x = i as f64;
+            0.99f64.powf(x) / (1.0 + x / (3.0 + c as f64)) + 0.2 * (-x / 40.0).exp()
+        });
+        let window = Window::new(kernel.view()).unwrap();
+        for (taps, order) in [(0, 3), (2, 4), (4, 6)] {
+            let reduction = Reduction::new(&window, taps, order).unwrap();
+            let (poles, foretold) = reduction.truncate(order).unwrap();
+            let form = reduction.modal(poles).unwrap();
+            let made = KernelError::between(form.kernel(0..900).view(), kernel.view());
+            assert!(
+                (made.rms / foretold.rms - 1.0).abs() < 1e-3,
+                "{made:?} {foretold:?}"
+            );
+            assert!((made.max / foretold.max - 1.0).abs() < 1e-3);
+            assert_eq!((form.fir_len(), form.order()), (taps, order));
+            assert!(reduction.hankel_values().all(|s| s > 0.0));
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Residues of all channels by least squares on given poles, in a real basis: a real pole's powers,
 //! the real and imaginary parts of a complex pole's powers. What comes out is real by construction.
 
-use super::linalg::small_svd;
+use super::linalg::{SmallSvd, small_svd};
 use crate::convert::ConvertError;
 use nalgebra::{DMatrix, DMatrixView};
 use num_complex::Complex64;
@@ -40,7 +40,11 @@ impl Basis {
             norms.push(scale);
         }
         let (q, r) = columns.qr().unpack();
-        let (left, values, right) = small_svd(r)?;
+        let SmallSvd {
+            left,
+            values,
+            right,
+        } = small_svd(r)?;
         let strongest = values.first().copied().unwrap_or(0.0);
         let rank = values.iter().filter(|s| **s > strongest * CUTOFF).count();
         let coefficients = DMatrix::from_fn(norms.len(), rank, |i, j| {

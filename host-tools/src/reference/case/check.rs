@@ -68,7 +68,7 @@ fn compare(output: &'static str, pairs: &[(f64, f64)]) -> Comparison {
 }
 
 enum Built<T> {
-    Tno(Toeplitz<T>),
+    Tno(Box<Toeplitz<T>>),
     Gtu(Box<Gtu<T>>),
     TnnLayer(Box<Layer<T>>),
 }
@@ -82,7 +82,7 @@ impl<T: Real> Built<T> {
                 let (heads, dim) = (args.h, args.dim);
                 let built =
                     Toeplitz::from_params(&config, heads, dim, args.causal, args.bias, &params);
-                Self::Tno(built?)
+                Self::Tno(built?.into())
             }
             ModuleArgs::Gtu(config) => Self::Gtu(Gtu::from_params(config, &params)?.into()),
             ModuleArgs::TnnLayer(config) => {

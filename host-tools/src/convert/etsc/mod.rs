@@ -11,10 +11,14 @@
 //!
 //! Where the decay cannot be taken out of the kernel (a kernel activation comes after it), transform
 //! the kernel as it is with gamma 1. The modes then never die out, and neither does the error past
-//! the end, nor the rounding error of a recurrence in f32.
+//! the end, nor the rounding error of a recurrence in f32. [`etsc_f32`] is the form for devices.
 
-use super::measure::squared_norms;
-use super::modal::Modal;
+mod corrected;
+
+pub use corrected::etsc_f32;
+
+use crate::convert::measure::{KernelError, squared_norms};
+use crate::convert::modal::Modal;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use num_complex::Complex64;
 use realfft::RealFftPlanner;
@@ -53,10 +57,16 @@ fn root_of_unity(k: usize, m: usize) -> Complex64 {
     Complex64::new(cos, -sin)
 }
 
-/// The frequencies kept of each conjugate pair, the real one (`m / 2`) first.
+/// The frequencies kept of each conjugate pair: the real one (`m / 2`) first, then in bit-reversed
+/// order. A recurrence adds the modes up in this order. The pad puts nearly equal amplitudes into
+/// all of them, with phases that turn evenly; in rising order the partial sums would grow to the
+/// pad's own size before they cancel, in bit-reversed order they cancel at once (four times less
+/// rounding error in f32 on trained kernels).
 fn mode_order(m: usize) -> Vec<usize> {
+    let mut pairs: Vec<usize> = (1..m.div_ceil(2)).collect();
+    pairs.sort_by_key(|k| k.reverse_bits());
     let real = m.is_multiple_of(2).then_some(m / 2);
-    real.into_iter().chain(1..m.div_ceil(2)).collect()
+    real.into_iter().chain(pairs).collect()
 }
 
 /// `b[k] = (1/m) sum_i t[i] exp(+2 pi i k / m)` with the pad `t[n] = -sum t`, at `modes`, doubled
@@ -115,7 +125,7 @@ pub fn error_past_end(t: ArrayView2<f64>, gamma: &[f64], tail: ArrayView2<f64>) 
         .zip(squared_norms(tail))
         .map(|(a, b)| a + b)
         .collect();
-    super::measure::KernelError::from_squares(&squared_norms(deviation.view()), &whole).rms
+    KernelError::from_squares(&squared_norms(deviation.view()), &whole).rms
 }
 
 #[cfg(test)]
@@ -247,15 +257,9 @@ mod tests {
         for name in CASES {
             let case = load(name);
             let n = case.t.nrows();
-            let stepped = etsc(case.t.view(), &case.gamma)
-                .impulse_f32(n)
-                .mapv(f64::from);
+            let stepped = etsc_f32(case.t.view(), &case.gamma).impulse_f32(n);
             let truth = realised(case.t.view(), &case.gamma, 0, n);
-            let error = super::super::measure::KernelError::between(stepped.view(), truth.view());
-            eprintln!(
-                "{name} {error:?} max/max {:.1e}",
-                relative(&stepped, &truth)
-            );
+            let error = KernelError::between(stepped.mapv(f64::from).view(), truth.view());
             assert!(error.max < 1e-5, "{name}: {error:?}");
         }
     }

@@ -1,0 +1,30 @@
+//! Bytes as a model blob, with length and checksum made right so that the fuzzer gets past them:
+//! an error, or a session that runs.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use toeplite::Model;
+use toeplite::format::{HEADER_BYTES, crc32, offset};
+
+/// More than this a session is not given.
+const MEMORY: usize = 1 << 20;
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut words = vec![0u128; bytes.len().div_ceil(16)];
+    let blob = &mut bytemuck::cast_slice_mut::<u128, u8>(&mut words)[..bytes.len()];
+    blob.copy_from_slice(bytes);
+    if blob.len() >= HEADER_BYTES {
+        let length = (blob.len() as u32).to_le_bytes();
+        blob[offset::LENGTH..][..4].copy_from_slice(&length);
+        let crc = crc32(&blob[offset::TASK..]).to_le_bytes();
+        blob[offset::CRC..][..4].copy_from_slice(&crc);
+    }
+    let Ok(model) = Model::from_bytes(blob) else { return };
+    let mut memory = vec![0u128; MEMORY / 16];
+    let memory = bytemuck::cast_slice_mut::<u128, u8>(&mut memory);
+    let Ok(mut session) = model.session(memory) else { return };
+    let _ = session.self_test();
+    for token in 0..4 {
+        session.step(token % model.vocab_size() as u32).unwrap();
+    }
+});

@@ -1,0 +1,144 @@
+//! What conversions of the bundled checkpoints must reach, and what imports must reproduce.
+#![allow(missing_docs)]
+
+use ndarray::Array2;
+use safetensors::SafeTensors;
+use std::path::{Path, PathBuf};
+use toeplite_tools::blob::{Blob, WeightType, write};
+use toeplite_tools::checkpoint::Checkpoint;
+use toeplite_tools::compare::{LengthComparison, compare};
+use toeplite_tools::convert::network::trained_kernels;
+use toeplite_tools::convert::{LayerConversion, Method, Warning, convert_layers};
+use toeplite_tools::reference::Network;
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+fn bundled(name: &str) -> Checkpoint {
+    Checkpoint::open(&repository("firmware-examples/checkpoints").join(name)).unwrap()
+}
+
+fn converted(checkpoint: &Checkpoint, method: &Method) -> Vec<LayerConversion> {
+    let network = Network::<f64>::from_checkpoint(checkpoint).unwrap();
+    convert_layers(
+        &trained_kernels(&network, checkpoint.config.train_len),
+        method,
+    )
+    .unwrap()
+}
+
+fn blob(checkpoint: &Checkpoint, layers: &[LayerConversion], weights: WeightType) -> Blob {
+    let recurrences: Vec<_> = layers.iter().map(|l| l.modal.clone()).collect();
+    write(checkpoint, &recurrences, weights).unwrap()
+}
+
+/// Compares on the first `bytes` bytes of the validation text.
+fn compared(checkpoint: &Checkpoint, blob: &Blob, bytes: usize, length: usize) -> LengthComparison {
+    let text = repository("firmware-examples/checkpoints/shakespeare-128x4/val.txt");
+    let tokens: Vec<u32> = std::fs::read(text).unwrap()[..bytes]
+        .iter()
+        .map(|b| u32::from(*b))
+        .collect();
+    let network = Network::<f32>::from_checkpoint(checkpoint).unwrap();
+    compare(&network, &blob.model().unwrap(), &tokens, length, |_| ()).unwrap()
+}
+
+/// The bars: .05% bits per byte unquantized, .3% with int8, at most 4 taps and 12 states.
+#[test]
+fn default_conversion_keeps_the_bits_per_byte() {
+    for name in ["shakespeare-128x4", "shakespeare-32x2"] {
+        let checkpoint = bundled(name);
+        let layers = converted(&checkpoint, &Method::default());
+        for layer in &layers {
+            assert!(
+                layer.modal.fir_len() <= 4 && layer.modal.order() <= 12,
+                "{name}: {layer:?}"
+            );
+        }
+        let int8 = blob(&checkpoint, &layers, WeightType::Int8);
+        // length, then bytes of text: short windows need fewer to be told apart
+        for (length, bytes) in [(512, 4097), (2048, 4097), (8192, 8193)] {
+            let c = compared(&checkpoint, &int8, bytes, length);
+            let bits = c.bits_per_byte;
+            assert!(
+                (bits.recurrence / bits.fft - 1.0).abs() < 5e-4,
+                "{name}: {c:?}"
+            );
+            assert!((bits.blob / bits.fft - 1.0).abs() < 3e-3, "{name}: {c:?}");
+            assert!(c.argmax_agreement.recurrence > 0.99, "{name}: {c:?}");
+        }
+    }
+}
+
+#[test]
+fn f32_blobs_stream_what_the_recurrence_computes() {
+    let checkpoint = bundled("shakespeare-32x2");
+    let layers = converted(&checkpoint, &Method::default());
+    let c = compared(
+        &checkpoint,
+        &blob(&checkpoint, &layers, WeightType::F32),
+        2049,
+        2048,
+    );
+    let bits = c.bits_per_byte;
+    assert!((bits.blob / bits.recurrence - 1.0).abs() < 1e-6, "{c:?}");
+}
+
+/// The closed form: exact below the training length, and a warning with the size of the error past it.
+#[test]
+fn closed_form_is_exact_up_to_the_training_length_and_warns_past_it() {
+    let checkpoint = bundled("shakespeare-128x4");
+    let train_len = checkpoint.config.train_len;
+    for layer in converted(&checkpoint, &Method::Etsc { lags: train_len }) {
+        assert!(layer.kernel_error.max < 1e-5, "{:?}", layer.kernel_error);
+        assert_eq!((layer.modal.fir_len(), layer.modal.order()), (0, train_len));
+        let past = |w: &Warning| matches!(w, Warning::WrongPastEnd { error, .. } if *error > 1e-4);
+        assert!(layer.warnings.iter().any(past), "{:?}", layer.warnings);
+    }
+}
+
+/// Logits of the official fairseq code, from its own checkpoint file.
+#[test]
+fn fairseq_checkpoint_gives_fairseqs_logits() {
+    let folder = repository("tests/fixtures/fairseq-small");
+    let checkpoint = Checkpoint::open(&folder.join("checkpoint.pt")).unwrap();
+    let file = std::fs::read(folder.join("golden.safetensors")).unwrap();
+    let golden = SafeTensors::deserialize(&file).unwrap();
+    let words = |name| {
+        golden
+            .tensor(name)
+            .unwrap()
+            .data()
+            .as_chunks::<4>()
+            .0
+            .to_vec()
+    };
+    let tokens: Vec<u32> = words("tokens")
+        .into_iter()
+        .map(u32::from_le_bytes)
+        .collect();
+    let logits: Vec<f32> = words("logits")
+        .into_iter()
+        .map(f32::from_le_bytes)
+        .collect();
+    let expected = Array2::from_shape_vec((tokens.len(), 992), logits).unwrap();
+    let network = Network::<f32>::from_checkpoint(&checkpoint).unwrap();
+    let found = network.forward(&tokens, &network.trained_mix()).unwrap();
+    let worst = found
+        .iter()
+        .zip(&expected)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
+    assert!(worst < 5e-6, "{worst:e}");
+    // and it streams
+    let layers = converted(&checkpoint, &Method::default());
+    let streamed = blob(&checkpoint, &layers, WeightType::F32);
+    let streamed = toeplite_tools::stream::logits(&streamed.model().unwrap(), &tokens).unwrap();
+    let worst = streamed
+        .iter()
+        .zip(&expected)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
+    assert!(worst < 0.05, "{worst:e}");
+}

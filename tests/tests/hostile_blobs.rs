@@ -1,0 +1,196 @@
+//! Blobs that were cut off, damaged or made up: a typed error or a model that runs, never a panic.
+#![allow(missing_docs)]
+
+use proptest::prelude::*;
+use toeplite::format::{ENTRY_BYTES, GLOBALS, HEADER_BYTES, PER_LAYER, crc32, offset};
+use toeplite::{Model, ModelError};
+use toeplite_tests::small_blob;
+use toeplite_tools::blob::{Blob, SessionMemory, WeightType};
+
+/// Header and section table of the two-layer network.
+const TABLE_END: usize = HEADER_BYTES + ENTRY_BYTES * (GLOBALS + 2 * PER_LAYER);
+
+/// Makes length and checksum right again, so that the damage gets past them.
+fn repair(bytes: &mut [u8]) {
+    if bytes.len() >= HEADER_BYTES {
+        let length = (bytes.len() as u32).to_le_bytes();
+        bytes[offset::LENGTH..][..4].copy_from_slice(&length);
+        let crc = crc32(&bytes[offset::TASK..]).to_le_bytes();
+        bytes[offset::CRC..][..4].copy_from_slice(&crc);
+    }
+}
+
+/// Reads the bytes as a model and, if they are one, uses all of it.
+fn use_all(bytes: &[u8]) -> Result<(), ModelError> {
+    let blob = Blob::from_bytes(bytes);
+    let model = blob.model()?;
+    // a hostile model may ask for much memory, but not for more than a few times its own size
+    assert!(model.memory_needed() <= 8 * bytes.len() + 4096);
+    let mut memory = SessionMemory::for_model(&model);
+    let mut session = model.session(memory.as_mut_slice()).unwrap();
+    let _ = session.self_test();
+    let vocabulary = model.vocab_size() as u32;
+    for token in 0..8 {
+        session.step(token % vocabulary).unwrap();
+    }
+    assert!(session.step(vocabulary).is_err());
+    let mut snapshot = vec![0; session.snapshot_bytes()];
+    session.save(&mut snapshot).unwrap();
+    // finite states: the numbers of a checked model cannot overflow in eight steps... or they can,
+    // and then the snapshot is refused; neither may panic
+    let _ = session.restore(&snapshot);
+    Ok(())
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    for weights in [WeightType::F32, WeightType::Int8] {
+        let blob = small_blob(weights);
+        for len in 0..blob.bytes().len() {
+            let cut = &blob.bytes()[..len];
+            assert!(use_all(cut).is_err(), "{len}");
+            let mut repaired = cut.to_vec();
+            repair(&mut repaired);
+            assert!(use_all(&repaired).is_err(), "{len}, repaired");
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_an_error() {
+    let blob = small_blob(WeightType::Int8);
+    for bit in 0..8 * blob.bytes().len() {
+        let mut bytes = blob.bytes().to_vec();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let error = use_all(&bytes).unwrap_err();
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+#[test]
+fn every_flipped_bit_behind_a_right_checksum_is_an_error_or_runs() {
+    for weights in [WeightType::F32, WeightType::Int8] {
+        let blob = small_blob(weights);
+        let mut refused = 0;
+        for bit in 8 * offset::TASK..8 * TABLE_END {
+            let mut bytes = blob.bytes().to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            repair(&mut bytes);
+            refused += usize::from(use_all(&bytes).is_err());
+        }
+        // what is left: other options of the same size, the embedding's factor, the training length
+        assert!(
+            refused > 7 * 8 * (TABLE_END - offset::TASK) / 8 - 200,
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn errors_name_what_is_wrong() {
+    let good = small_blob(WeightType::Int8);
+    let change = |at: usize, byte: u8, repaired: bool| {
+        let mut bytes = good.bytes().to_vec();
+        bytes[at] = byte;
+        if repaired {
+            repair(&mut bytes);
+        }
+        Blob::from_bytes(&bytes).model().map(|_| ()).unwrap_err()
+    };
+    assert!(matches!(
+        change(0, b'X', false),
+        ModelError::BadMagic { .. }
+    ));
+    assert_eq!(
+        change(offset::VERSION, 9, false),
+        ModelError::UnsupportedVersion { found: 9 }
+    );
+    assert_eq!(
+        change(offset::CONTRACT, 7, false),
+        ModelError::UnsupportedContract { found: 7 }
+    );
+    assert_eq!(
+        change(offset::TASK, 5, true),
+        ModelError::UnsupportedTask { found: 5 }
+    );
+    assert_eq!(
+        change(offset::ORDER, 3, true),
+        ModelError::UnsupportedOrder { found: 3 }
+    );
+    assert_eq!(
+        change(offset::NORM, 77, true),
+        ModelError::BadField {
+            offset: offset::NORM
+        }
+    );
+    assert_eq!(
+        change(HEADER_BYTES + 8, 1, true),
+        ModelError::BadSection { index: 0 }
+    );
+    assert!(matches!(
+        change(TABLE_END, 1, false),
+        ModelError::Corrupt { .. }
+    ));
+    let mut shifted = vec![0; good.bytes().len() + 8];
+    shifted[8..].copy_from_slice(good.bytes());
+    let shifted = Blob::from_bytes(&shifted);
+    let error = Model::from_bytes(&shifted.bytes()[8..])
+        .map(|_| ())
+        .unwrap_err();
+    assert_eq!(error, ModelError::Misaligned { remainder: 8 });
+}
+
+/// A pole outside the unit circle would let the state grow for ever.
+#[test]
+fn unstable_poles_are_refused() {
+    let good = small_blob(WeightType::F32);
+    let model = good.model().unwrap();
+    let pole = model.layer(0).recurrence.real_poles[0].to_le_bytes();
+    let at = good.bytes().windows(4).position(|w| w == pole).unwrap();
+    for bad in [1.000_001f32, -1.5, f32::NAN, f32::INFINITY] {
+        let mut bytes = good.bytes().to_vec();
+        bytes[at..at + 4].copy_from_slice(&bad.to_le_bytes());
+        repair(&mut bytes);
+        assert!(
+            matches!(
+                use_all(&bytes),
+                Err(ModelError::BadNumber { element: 0, .. })
+            ),
+            "{bad}"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn random_bytes_are_no_model(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+        prop_assert!(use_all(&bytes).is_err());
+    }
+
+    #[test]
+    fn random_bytes_after_a_good_header_never_panic(tail in prop::collection::vec(any::<u8>(), 0..2000), keep in 0..TABLE_END) {
+        let mut bytes = small_blob(WeightType::Int8).bytes()[..keep.max(HEADER_BYTES)].to_vec();
+        bytes.extend(tail);
+        repair(&mut bytes);
+        prop_assert!(use_all(&bytes).is_err());
+    }
+
+    #[test]
+    fn several_changes_behind_a_right_checksum_never_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        in_table: bool,
+        quantized: bool,
+    ) {
+        let weights = if quantized { WeightType::Int8 } else { WeightType::F32 };
+        let mut bytes = small_blob(weights).bytes().to_vec();
+        let end = if in_table { TABLE_END } else { bytes.len() };
+        for (at, byte) in changes {
+            bytes[at.index(end)] = byte;
+        }
+        bytes[..8].copy_from_slice(&small_blob(weights).bytes()[..8]);
+        repair(&mut bytes);
+        let _ = use_all(&bytes);
+    }
+}
