@@ -23,7 +23,7 @@ impl Noise {
     }
 
     /// The next number: Knuth's MMIX generator.
-    pub fn next(&mut self) -> f64 {
+    pub fn draw(&mut self) -> f64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -84,7 +84,7 @@ pub fn checkpoint(config: Config, seed: u64) -> Checkpoint {
             if decay {
                 0.9
             } else {
-                0.7 * noise.next() as f32
+                0.7 * noise.draw() as f32
             }
         };
         (name, ArrayD::from_shape_simple_fn(IxDyn(&shape), values))
@@ -97,20 +97,20 @@ pub fn checkpoint(config: Config, seed: u64) -> Checkpoint {
 pub fn modal(channels: usize, [taps, real, complex]: [usize; 3], decay: bool, seed: u64) -> Modal {
     let mut noise = Noise::new(seed);
     let mut poles: Vec<Complex64> = (0..real)
-        .map(|_| Complex64::new(0.95 * noise.next(), 0.0))
+        .map(|_| Complex64::new(0.95 * noise.draw(), 0.0))
         .collect();
-    poles.extend((0..complex).map(|_| Complex64::from_polar(0.95, 0.1 + noise.next().abs())));
+    poles.extend((0..complex).map(|_| Complex64::from_polar(0.95, 0.1 + noise.draw().abs())));
     let residues = Array2::from_shape_fn((real + complex, channels), |(k, _)| {
-        let im = if k < real { 0.0 } else { noise.next() };
-        Complex64::new(noise.next(), im)
+        let im = if k < real { 0.0 } else { noise.draw() };
+        Complex64::new(noise.draw(), im)
     });
     Modal {
-        taps: Array2::from_shape_simple_fn((taps, channels), || noise.next()),
+        taps: Array2::from_shape_simple_fn((taps, channels), || noise.draw()),
         poles,
         residues,
         channel_decay: decay.then(|| {
             (0..channels)
-                .map(|_| 0.8 + 0.2 * noise.next().abs())
+                .map(|_| 0.8 + 0.2 * noise.draw().abs())
                 .collect()
         }),
     }
