@@ -72,7 +72,8 @@ by_rustup() {
 unpack() { # package...: downloads and unpacks below $DIR/deb, installs nothing
     local folder deb
     folder=$(mktemp -d)
-    chmod 777 "$folder" # apt downloads as the user _apt
+    # as root, apt downloads as the user _apt
+    [ "$(id -u)" != 0 ] || ! id _apt >/dev/null 2>&1 || chown _apt "$folder"
     if ! (cd "$folder" && apt-get download -qq "$@" >/dev/null 2>errors); then
         cat "$folder/errors" >&2
         rm -rf "$folder"

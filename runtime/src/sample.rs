@@ -58,7 +58,9 @@ impl Sampler {
     pub fn sample(&mut self, logits: &[f32]) -> Token {
         let best = greedy(logits);
         let largest = logits.get(best.0 as usize).copied().unwrap_or(0.0);
-        let hot = self.temperature > 0.0; // false too of a temperature that is not a number
+        let inverse = 1.0 / self.temperature;
+        // false too of a temperature that is not a number, or so small that its inverse is infinite
+        let hot = self.temperature > 0.0 && inverse.is_finite();
         if !hot || self.top_k == 1 {
             return best;
         }
@@ -67,7 +69,6 @@ impl Sampler {
         } else {
             0
         };
-        let inverse = 1.0 / self.temperature;
         let weight = |x: f32| {
             if ordered(x) < least {
                 0.0
@@ -144,12 +145,12 @@ mod tests {
         assert_eq!(greedy(&[]), Token(0));
         assert_eq!(Sampler::new(0).sample(&[]), Token(0));
         assert!(Sampler::new(0).sample(&[f32::NAN; 3]).0 < 3);
-        assert_eq!(
-            Sampler::new(0)
-                .with_temperature(f32::NAN)
-                .sample(&[0.0, 1.0]),
-            Token(1)
-        );
+        for cold in [f32::NAN, 0.0, -1.0, f32::from_bits(1), f32::MIN_POSITIVE] {
+            for seed in 0..20 {
+                let mut sampler = Sampler::new(seed).with_temperature(cold);
+                assert_eq!(sampler.sample(&[0.0, 1.0, 0.5]), Token(1));
+            }
+        }
     }
 
     proptest! {

@@ -112,14 +112,19 @@ impl<'a, 'm> Session<'a, 'm> {
     ) -> Result<&[f32], StepError> {
         let mut any = Err(StepError::NoTokens);
         for token in tokens {
-            self.advance(token.into())?;
+            if let Err(error) = self.advance(token.into()) {
+                // what the layers left there are no logits
+                self.scratch.work.fill(0.0);
+                return Err(error);
+            }
             any = Ok(());
         }
         any?;
         Ok(self.head())
     }
 
-    /// The logits that the last step or prefill returned; zeros before the first.
+    /// The logits that the last step or prefill returned; zeros before the first, after a failed
+    /// prefill, [`reset`](Self::reset) and [`restore`](Self::restore).
     pub fn logits(&self) -> &[f32] {
         self.scratch
             .work

@@ -227,6 +227,16 @@ fn arguments_that_are_not_understood_are_refused() {
     }
 }
 
+/// A prompt that is cut would be another prompt.
+#[test]
+fn a_command_line_that_is_too_long_is_refused() {
+    let firmware = firmware::text(&board("mps2-an386"), model(SMALL), &[]).unwrap();
+    let arguments = format!("generate tokens=1 prompt={}", "O".repeat(600));
+    let output = qemu::run(&firmware, &arguments, LIMIT, |_| ()).unwrap();
+    assert_eq!(output.status, 9, "{}", output.text());
+    assert!(output.text().contains("shorten the prompt"));
+}
+
 /// A blob that does not fit the constants beside it, and one that is damaged.
 #[test]
 fn a_model_that_cannot_run_is_refused() {

@@ -135,6 +135,14 @@ fn unknown_tokens_leave_the_session_as_it_was() {
         Err(StepError::NoTokens)
     );
     assert_eq!(hash(&mut session, &[1, 2]), hash(&mut twin, &[1, 2]));
+    assert_eq!(
+        session.prefill([1u8, 2, 77]).map(|_| ()),
+        Err(StepError::UnknownToken {
+            token: 77,
+            vocabulary: 11
+        })
+    );
+    assert!(session.logits().iter().all(|x| *x == 0.0));
     session.reset();
     assert_eq!(session.self_test(), Ok(()));
 }

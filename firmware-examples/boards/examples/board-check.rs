@@ -15,7 +15,7 @@ fn main() -> ! {
     console.line("board", BOARD.name);
     console.line("core", BOARD.core);
     let mut buffer = [0; 128];
-    for word in command_line(&mut buffer) {
+    for word in command_line(&mut buffer).into_iter().flatten() {
         console.text("argument: ");
         console.bytes(word);
         console.text("\n");

@@ -2,10 +2,10 @@
 
 use crate::semihosting;
 
-/// What follows the name of the binary on the command line, read into `buffer`; empty if there is no
-/// command line or if it does not fit.
-pub fn command_line(buffer: &mut [u8]) -> Arguments<'_> {
-    let length = semihosting::command_line(buffer);
+/// What follows the name of the binary on the command line, read into `buffer`; nothing if it does
+/// not fit.
+pub fn command_line(buffer: &mut [u8]) -> Option<Arguments<'_>> {
+    let length = semihosting::command_line(buffer)?;
     let line = buffer.get(..length).unwrap_or_default();
     let end = line
         .iter()
@@ -13,7 +13,7 @@ pub fn command_line(buffer: &mut [u8]) -> Arguments<'_> {
         .unwrap_or(line.len());
     let mut arguments = Arguments(line.get(..end).unwrap_or_default());
     arguments.next(); // the binary's own path
-    arguments
+    Some(arguments)
 }
 
 /// Words of a command line, separated by spaces.

@@ -40,13 +40,13 @@ pub fn write(handle: usize, bytes: &[u8]) -> usize {
     unsafe { call(SYS_WRITE, block.as_mut_ptr()) }
 }
 
-/// Reads the command line into `buffer` and returns its length; 0 if it does not fit.
-pub fn command_line(buffer: &mut [u8]) -> usize {
+/// Reads the command line into `buffer` and returns its length; nothing if it does not fit.
+pub fn command_line(buffer: &mut [u8]) -> Option<usize> {
     let mut block = [buffer.as_mut_ptr().expose_provenance(), buffer.len()];
     // SAFETY: the block holds address and length of a buffer that is ours for the call.
     let status = unsafe { call(SYS_GET_CMDLINE, block.as_mut_ptr()) };
     let [_, length] = block;
-    if status == 0 { length } else { 0 }
+    (status == 0).then_some(length)
 }
 
 /// Ends the emulation with an exit status.

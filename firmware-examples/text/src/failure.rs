@@ -17,6 +17,8 @@ pub enum Failure {
     Step = 7,
     /// Instructions are to be counted on a machine that does not count them.
     Counting = 8,
+    /// The command line does not fit its buffer.
+    LongLine = 9,
 }
 
 impl Failure {
@@ -41,6 +43,9 @@ impl Failure {
             }
             Self::Step => {
                 "the model refused a token: it is not in the vocabulary, or there is no prompt"
+            }
+            Self::LongLine => {
+                "the command line, the binary's path included, is longer than 512 bytes; shorten the prompt"
             }
             Self::Counting => {
                 "this machine does not count instructions exactly; run QEMU with the -icount of the \

@@ -38,7 +38,7 @@ const DEFAULT_ARGUMENTS: &str = match option_env!("TOEPLITE_ARGS") {
 };
 
 /// Longest command line, bytes.
-const LONGEST_LINE: usize = 256;
+const LONGEST_LINE: usize = 512;
 
 #[entry]
 fn main() -> ! {
@@ -59,7 +59,7 @@ fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
     let mut line = [0; LONGEST_LINE];
     let settings = Settings::default()
         .with(Arguments::new(DEFAULT_ARGUMENTS.as_bytes()))?
-        .with(command_line(&mut line))?;
+        .with(command_line(&mut line).ok_or(Failure::LongLine)?)?;
 
     let model = Model::from_bytes(MODEL).map_err(|_| Failure::Model)?;
     if model.memory_needed() != model_meta::MEMORY_BYTES {

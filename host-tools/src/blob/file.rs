@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 use toeplite::Model;
 use toeplite::format::ALIGNMENT;
 
@@ -120,36 +121,60 @@ impl SessionMemory {
 /// # Errors
 /// [`BlobFileError::Write`].
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), BlobFileError> {
-    let error = |source| BlobFileError::Write {
-        path: path.into(),
-        source,
-    };
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".toeplite-")
-        .tempfile_in(folder)
-        .map_err(error)?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(error)?;
-    set_usual_mode(file.path()).map_err(error)?;
-    file.persist(path).map_err(|e| error(e.error))?;
-    Ok(())
+    Staged::new(path, bytes)?.commit()
 }
 
-/// Temporary files are private to their owner; the result should be an ordinary file.
-#[cfg(unix)]
-fn set_usual_mode(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
+/// A file that is on disk in full, under a temporary name until [`commit`](Self::commit). Dropped
+/// without, it is removed.
+#[derive(Debug)]
+pub struct Staged {
+    file: NamedTempFile,
+    path: PathBuf,
 }
 
-#[cfg(not(unix))]
-fn set_usual_mode(_: &Path) -> std::io::Result<()> {
-    Ok(())
+impl Staged {
+    /// Writes `bytes` to a temporary file in `path`'s folder and flushes it to disk.
+    ///
+    /// # Errors
+    /// [`BlobFileError::Write`].
+    pub fn new(path: &Path, bytes: &[u8]) -> Result<Self, BlobFileError> {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".toeplite-");
+        // Temporary files are private by default; the result is an ordinary file.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let write = || {
+            let mut file = builder.tempfile_in(folder)?;
+            file.write_all(bytes)?;
+            file.as_file().sync_all()?;
+            Ok(file)
+        };
+        let error = |source| BlobFileError::Write {
+            path: path.into(),
+            source,
+        };
+        Ok(Self {
+            file: write().map_err(error)?,
+            path: path.into(),
+        })
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// [`BlobFileError::Write`].
+    pub fn commit(self) -> Result<(), BlobFileError> {
+        let path = self.path;
+        match self.file.persist(&path) {
+            Ok(_) => Ok(()),
+            Err(refused) => Err(BlobFileError::Write {
+                path,
+                source: refused.error,
+            }),
+        }
+    }
 }
 
 #[cfg(test)]

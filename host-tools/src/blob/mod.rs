@@ -5,6 +5,6 @@ mod file;
 mod quantize;
 mod writer;
 
-pub use file::{Blob, BlobFileError, SessionMemory, write_atomically};
+pub use file::{Blob, BlobFileError, SessionMemory, Staged, write_atomically};
 pub use quantize::{QuantizedRows, WeightType, quantize_rows};
 pub use writer::{WriteError, can_stream, write};

@@ -1,11 +1,9 @@
 //! `toeplite compare`: what a conversion costs.
 
 use super::{input, output};
-use crate::blob::Blob;
-use crate::checkpoint::Checkpoint;
 use crate::compare::{LengthComparison, compare};
 use crate::reference::Network;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -37,7 +35,7 @@ pub struct Cmd {
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
     /// Window lengths.
-    #[arg(long, value_delimiter = ',', default_value = "512", value_name = "N")]
+    #[arg(long, value_delimiter = ',', default_value = "512", value_name = "N", value_parser = input::positive)]
     length: Vec<usize>,
     /// Print JSON.
     #[arg(long)]
@@ -47,8 +45,8 @@ pub struct Cmd {
 impl Cmd {
     /// Runs the subcommand.
     pub fn run(self) -> Result<ExitCode> {
-        let network = Network::<f32>::from_checkpoint(&Checkpoint::open(&self.checkpoint)?)?;
-        let blob = Blob::read(&self.model)?;
+        let network = Network::<f32>::from_checkpoint(&input::checkpoint(&self.checkpoint)?)?;
+        let blob = input::model(&self.model)?;
         let model = blob.model()?;
         let tokens = match (&self.tokens, &self.text) {
             (Some(path), _) => input::token_file(path)?,
@@ -62,18 +60,38 @@ impl Cmd {
                 "tokens",
                 tokens.len().saturating_sub(1),
             );
-            lengths.push(compare(&network, &model, &tokens, length, |done| {
+            let compared = compare(&network, &model, &tokens, length, |done| {
                 bar.set_position(done as u64)
-            })?);
+            })?;
             bar.finish_and_clear();
+            check_finite(&compared)?;
+            lengths.push(compared);
         }
+        let unit = input::bits_unit(network.vocab());
         if self.json {
             print_json(&lengths)?
         } else {
-            print_table(&lengths)?
+            print_table(&lengths, unit)?
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Logits that are no numbers would vanish in maxima and print as nulls.
+fn check_finite(compared: &LengthComparison) -> Result<()> {
+    let bits = compared.bits_per_byte;
+    for (form, bits) in [
+        ("fft", bits.fft),
+        ("recurrence", bits.recurrence),
+        ("blob", bits.blob),
+    ] {
+        let length = compared.length;
+        ensure!(
+            bits.is_finite(),
+            "the logits of form \"{form}\" are not finite in windows of {length}"
+        );
+    }
+    Ok(())
 }
 
 fn largest(lengths: &[LengthComparison], error: impl Fn(&LengthComparison) -> f64) -> f64 {
@@ -90,7 +108,7 @@ fn print_json(lengths: &[LengthComparison]) -> Result<()> {
     }))
 }
 
-fn print_table(lengths: &[LengthComparison]) -> Result<()> {
+fn print_table(lengths: &[LengthComparison], unit: &str) -> Result<()> {
     let rows = lengths.iter().flat_map(|l| {
         let bits = l.bits_per_byte;
         let change = |x: f64| format!("{:+.3}%", (x / bits.fft - 1.0) * 100.0);
@@ -127,7 +145,7 @@ fn print_table(lengths: &[LengthComparison]) -> Result<()> {
     let header = [
         "form",
         "window",
-        "bits/byte",
+        unit,
         "change",
         "argmax agrees",
         "largest logit error",

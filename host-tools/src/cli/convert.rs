@@ -1,7 +1,8 @@
 //! `toeplite convert`: a checkpoint becomes a model that streams.
 
+use super::input;
 use super::output::{self, bytes};
-use crate::blob::{self, Blob, WeightType, write_atomically};
+use crate::blob::{self, Blob, Staged, WeightType};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::RpeInput;
 use crate::convert::layer::{LayerConversion, Method, convert_layers};
@@ -46,7 +47,7 @@ pub struct Cmd {
     #[arg(long, value_name = "M")]
     fir: Option<usize>,
     /// Largest relative l2 error of a layer's kernels, root mean square over channels (reduced).
-    #[arg(long, value_name = "T", default_value_t = TOLERANCE)]
+    #[arg(long, value_name = "T", default_value_t = TOLERANCE, value_parser = tolerance, conflicts_with = "order")]
     tolerance: f64,
     /// Weights in the model. With int8, activations are quantized too.
     #[arg(long, value_enum, default_value_t = WeightType::Int8)]
@@ -57,6 +58,14 @@ pub struct Cmd {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// A relative error that says something.
+fn tolerance(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(tolerance) if 0.0 < tolerance && tolerance < 1.0 => Ok(tolerance),
+        _ => Err("a number between 0 and 1 is expected".into()),
+    }
 }
 
 /// Names of the methods.
@@ -72,7 +81,7 @@ impl Cmd {
     pub fn run(self) -> Result<ExitCode> {
         let start = Instant::now();
         let spinner = output::spinner("converting");
-        let checkpoint = Checkpoint::open(&self.checkpoint)?;
+        let checkpoint = input::checkpoint(&self.checkpoint)?;
         let train_len = checkpoint.config.train_len;
         let method = self.method(train_len)?;
         blob::can_stream(&checkpoint.config)?;
@@ -80,10 +89,12 @@ impl Cmd {
         let layers = convert_layers(&trained_kernels(&network, train_len), &method)?;
         let recurrences: Vec<_> = layers.iter().map(|l| l.modal.clone()).collect();
         let blob = blob::write(&checkpoint, &recurrences, self.weights)?;
-        blob.write(&self.output)?;
+        // both are on disk before either takes its name: constants and model belong together
+        let staged = Staged::new(&self.output, blob.bytes())?;
         if let Some(path) = &self.meta {
-            write_atomically(path, meta(&blob)?.as_bytes())?;
+            Staged::new(path, meta(&blob)?.as_bytes())?.commit()?;
         }
+        staged.commit()?;
         spinner.finish_and_clear();
         let warnings = warnings(&checkpoint, &layers);
         for warning in &warnings {

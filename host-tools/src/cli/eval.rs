@@ -2,6 +2,7 @@
 
 use super::input::{self, Subject};
 use super::output;
+use super::reference::Precision;
 use crate::blob::write_atomically;
 use crate::checkpoint::Checkpoint;
 use crate::reference::{Network, evaluate};
@@ -39,11 +40,11 @@ pub struct Cmd {
     #[arg(long, value_name = "OUT")]
     logits: Option<PathBuf>,
     /// Window lengths for the bits per byte; the state is reset at each window's start.
-    #[arg(long, value_delimiter = ',', default_value = "512", value_name = "N")]
+    #[arg(long, value_delimiter = ',', default_value = "512", value_name = "N", value_parser = input::positive, conflicts_with = "logits")]
     length: Vec<usize>,
-    /// Compute a checkpoint in f64 instead of f32.
-    #[arg(long)]
-    f64: bool,
+    /// Floating-point type that a checkpoint is computed in; models have their own.
+    #[arg(long, value_enum, default_value_t = Precision::F64)]
+    precision: Precision,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -57,8 +58,10 @@ impl Cmd {
                 let model = blob.model()?;
                 self.evaluate(model.vocab_size(), |tokens| scored(&model, tokens))
             }
-            Subject::Checkpoint(checkpoint) if self.f64 => self.checkpoint::<f64>(&checkpoint),
-            Subject::Checkpoint(checkpoint) => self.checkpoint::<f32>(&checkpoint),
+            Subject::Checkpoint(checkpoint) => match self.precision {
+                Precision::F64 => self.checkpoint::<f64>(&checkpoint),
+                Precision::F32 => self.checkpoint::<f32>(&checkpoint),
+            },
         }
     }
 
@@ -117,11 +120,7 @@ impl Cmd {
                     format!("{:.5}", e.bits_per_token),
                 ]
             });
-            let unit = if vocab == 256 {
-                "bits/byte"
-            } else {
-                "bits/token"
-            };
+            let unit = input::bits_unit(vocab);
             output::line(output::table(["window", "targets", unit], rows))?;
         }
         Ok(ExitCode::SUCCESS)

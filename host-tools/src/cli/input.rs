@@ -41,7 +41,8 @@ pub fn text_tokens(path: &Path, vocab: usize) -> Result<Vec<u32>> {
 pub fn byte_tokens(text: &[u8], vocab: usize) -> Result<Vec<u32>> {
     ensure!(
         vocab == 256,
-        "the model has a vocabulary of {vocab} tokens, not the 256 of a byte-level model: give tokens with --tokens FILE.safetensors"
+        "the model has a vocabulary of {vocab} tokens, not the 256 of a byte-level model: text cannot be turned into its tokens here; \
+         eval and compare take them by --tokens FILE.safetensors"
     );
     Ok(text.iter().map(|b| u32::from(*b)).collect())
 }
@@ -86,4 +87,41 @@ pub fn token_file(path: &Path) -> Result<Vec<u32>> {
 
 fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> {
     data.as_chunks().0.iter().copied()
+}
+
+/// A number of at least 1.
+pub fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("a whole number of at least 1 is expected".into()),
+        Ok(number) => Ok(number),
+    }
+}
+
+/// What cross entropies of a model with such a vocabulary are called.
+pub fn bits_unit(vocab: usize) -> &'static str {
+    if vocab == 256 {
+        "bits/byte"
+    } else {
+        "bits/token"
+    }
+}
+
+/// Opens a checkpoint, and says so if it is a converted model.
+pub fn checkpoint(path: &Path) -> Result<Checkpoint> {
+    ensure!(
+        !is_blob(path),
+        "{} is a converted model (.toep); a checkpoint is expected here",
+        path.display()
+    );
+    Ok(Checkpoint::open(path)?)
+}
+
+/// Opens a converted model, and says so if it is something else.
+pub fn model(path: &Path) -> Result<Blob> {
+    ensure!(
+        !path.is_dir(),
+        "{} is a folder; a converted model (.toep) is expected here: toeplite convert writes one",
+        path.display()
+    );
+    Ok(Blob::read(path)?)
 }

@@ -1,8 +1,8 @@
 //! `toeplite reference`: the reference modules against a case of known outputs.
 
+use super::output;
 use crate::reference::case::{self, Case, Comparison, Module};
 use clap::ValueEnum;
-use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,6 +13,9 @@ use std::process::ExitCode;
 /// coefficients `a`, and of the output `y` with the Toeplitz product taken by FFT and term by
 /// term. Exits 1 where an error is above the tolerance.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  toeplite reference --case case.safetensors --index index.json --precision f32")]
 pub struct Cmd {
     /// The case: a safetensors file with `param.*`, `x`, `y`, `a` and `lags`
     #[arg(long, value_name = "FILE")]
@@ -60,9 +63,9 @@ impl Cmd {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let report = self.compare()?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            output::json(&report)?;
         } else {
-            print_table(&report);
+            print_table(&report)?;
         }
         Ok(ExitCode::from(u8::from(!report.passed)))
     }
@@ -93,19 +96,16 @@ fn tolerance(text: &str) -> Result<f64, String> {
     }
 }
 
-fn print_table(report: &Report) {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["output", "relative error", ""]);
-    for output in &report.outputs {
+fn print_table(report: &Report) -> anyhow::Result<()> {
+    let rows = report.outputs.iter().map(|output| {
         let passed = output.relative_error <= report.tolerance;
         let verdict = if passed { "ok" } else { "ABOVE TOLERANCE" };
-        let error = format!("{:.2e}", output.relative_error);
-        table.add_row([output.output, &error, verdict]);
-    }
-    if let Some(column) = table.column_mut(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+        [
+            output.output.to_string(),
+            format!("{:.2e}", output.relative_error),
+            verdict.into(),
+        ]
+    });
     let Report {
         case,
         module,
@@ -113,8 +113,11 @@ fn print_table(report: &Report) {
         precision,
         ..
     } = report;
-    println!("{case} ({module:?}, {precision:?}, tolerance {tolerance:.1e})");
-    println!("{table}");
+    output::line(format!(
+        "{case} ({module:?}, {precision:?}, tolerance {tolerance:.1e})"
+    ))?;
+    output::line(output::table(["output", "relative error", ""], rows))?;
+    Ok(())
 }
 
 #[cfg(test)]

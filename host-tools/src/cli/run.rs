@@ -1,7 +1,7 @@
 //! `toeplite run`: text from a model, as a device streams it.
 
 use super::input;
-use crate::blob::{Blob, SessionMemory};
+use crate::blob::SessionMemory;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::io::{self, Write};
@@ -26,7 +26,7 @@ pub struct Cmd {
     #[arg(long, default_value_t = 200, value_name = "N")]
     tokens: usize,
     /// Divides the logits; 0 takes the likeliest byte every time.
-    #[arg(long, default_value_t = 0.8, value_name = "T")]
+    #[arg(long, default_value_t = 0.8, value_name = "T", value_parser = temperature, allow_negative_numbers = true)]
     temperature: f32,
     /// Draw from the K likeliest bytes only; 0 draws from all.
     #[arg(long, default_value_t = 0, value_name = "K")]
@@ -43,11 +43,7 @@ impl Cmd {
             !self.prompt.is_empty(),
             "the prompt is empty: give at least one character"
         );
-        ensure!(
-            self.temperature.is_finite() && self.temperature >= 0.0,
-            "--temperature must be 0 or more"
-        );
-        let blob = Blob::read(&self.model)?;
+        let blob = input::model(&self.model)?;
         let model = blob.model()?;
         let prompt = input::byte_tokens(self.prompt.as_bytes(), model.vocab_size())
             .context("run streams text")?;
@@ -69,5 +65,12 @@ impl Cmd {
         }
         out.write_all(b"\n")?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn temperature(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(temperature) if temperature.is_finite() && temperature >= 0.0 => Ok(temperature),
+        _ => Err("a number of 0 or more is expected".into()),
     }
 }

@@ -16,7 +16,7 @@ use std::ops::Range;
 const LARGEST: f64 = 1e30;
 
 /// Multiplications that a simulation of the closed form may cost; beyond, channels are sampled.
-const SIMULATION: usize = 1 << 27;
+const SIMULATION: usize = 1 << 31;
 
 /// Decays below this are not divided out of a kernel: what is left of it there is no number.
 const SEPARABLE: f64 = 1e-250;
@@ -115,7 +115,9 @@ fn convert_reduced(
 ) -> Result<LayerConversion, ConvertError> {
     let window = fit_window(source);
     check(window.view())?;
-    let modal = search.run(window.view())?;
+    let truth = measure_window(source, window.view());
+    check(truth.view())?;
+    let modal = search.run(window.view(), truth.view())?;
     let largest = largest_size(modal.residues.iter().map(|r| r.norm()));
     if largest > LARGEST {
         return Err(ConvertError::TooLarge {
@@ -123,11 +125,9 @@ fn convert_reduced(
             largest,
         });
     }
-    let truth = measure_window(source, window.view());
-    check(truth.view())?;
     let kernel_error = error_in_f32(&modal, truth.view());
     let mut warnings = Vec::new();
-    if search.order.is_none() && !search.accepts(&kernel_error) {
+    if !search.accepts(&kernel_error) {
         warnings.push(Warning::ToleranceNotReached {
             tolerance: search.tolerance,
             reached: kernel_error.rms,

@@ -31,6 +31,8 @@ use super::measure::KernelError;
 use super::modal::Modal;
 use super::reduced::{Reduction, Window};
 use ndarray::{Array2, ArrayView2};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 
 /// Default bound of the kernel error's root mean square over channels.
@@ -82,12 +84,18 @@ impl Search {
     }
 
     /// The smallest reduction of `kernel` `[lags, channels]` (finite) within the bounds; where none
-    /// is, the nearest one with the most taps. A given number of taps or states is used as it is,
-    /// whatever the error.
+    /// is, the nearest one. A given number of taps or states is used as it is, whatever the error.
+    ///
+    /// `truth` is what the f32 kernel is judged by: `kernel` itself, or more lags of it, so that
+    /// extrapolation counts.
     ///
     /// # Errors
     /// [`ConvertError::Tolerance`]; [`ConvertError::NoConvergence`] for a given order.
-    pub fn run(&self, kernel: ArrayView2<f64>) -> Result<Modal, ConvertError> {
+    pub fn run(
+        &self,
+        kernel: ArrayView2<f64>,
+        truth: ArrayView2<f64>,
+    ) -> Result<Modal, ConvertError> {
         if !(self.tolerance > 0.0 && self.tolerance.is_finite()) {
             return Err(ConvertError::Tolerance(self.tolerance));
         }
@@ -102,10 +110,10 @@ impl Search {
         }
         let mut found = Found {
             search: self,
-            kernel,
+            truth,
             window: &window,
             best: None,
-            nearest: None,
+            rejected: Vec::new(),
         };
         let most = self.taps.unwrap_or(MAX_TAPS).min(kernel.nrows());
         let least = self.taps.map_or(0, |_| most);
@@ -125,12 +133,12 @@ impl Search {
 /// The state of one search.
 struct Found<'a> {
     search: &'a Search,
-    kernel: ArrayView2<'a, f64>,
+    truth: ArrayView2<'a, f64>,
     window: &'a Window,
     /// The smallest reduction within the bounds.
     best: Option<Modal>,
-    /// Where there is none: the nearest to them, and its excess.
-    nearest: Option<(f64, Modal)>,
+    /// Excess in f64, taps and states of those that are not.
+    rejected: Vec<(f64, usize, usize)>,
 }
 
 impl Found<'_> {
@@ -146,11 +154,11 @@ impl Found<'_> {
         };
         let reduction = Reduction::new(self.window, taps, limit)?;
         let highest = limit.min(reduction.max_order());
-        if self.best.is_some() && self.try_order(&reduction, highest)?.is_continue() {
+        if self.best.is_some() && self.try_order(&reduction, taps, highest)?.is_continue() {
             return Ok(()); // The largest order allowed fails, so will the smaller ones.
         }
         for order in 0..=highest {
-            if self.try_order(&reduction, order)?.is_break() {
+            if self.try_order(&reduction, taps, order)?.is_break() {
                 break;
             }
         }
@@ -161,6 +169,7 @@ impl Found<'_> {
     fn try_order(
         &mut self,
         reduction: &Reduction,
+        taps: usize,
         order: usize,
     ) -> Result<ControlFlow<()>, ConvertError> {
         let (poles, error) = match reduction.truncate(order) {
@@ -170,34 +179,54 @@ impl Found<'_> {
             Err(other) => return Err(other),
         };
         let excess = self.search.excess(&error);
-        if excess > 1.0 {
-            if self.is_nearer(excess) {
-                self.nearest = Some((excess, reduction.modal(poles)?));
+        if excess <= 1.0 {
+            // Good enough in f64; f32 decides.
+            let modal = reduction.modal(poles)?;
+            if self.search.accepts(&self.error_in_f32(&modal)) {
+                self.best = Some(modal);
+                return Ok(ControlFlow::Break(()));
             }
-            return Ok(ControlFlow::Continue(()));
         }
-        // Good enough in f64; f32 decides.
-        let modal = reduction.modal(poles)?;
-        let stepped = modal.impulse_f32(self.kernel.nrows()).mapv(f64::from);
-        let error = KernelError::between(stepped.view(), self.kernel);
-        if self.search.accepts(&error) {
-            self.best = Some(modal);
-            return Ok(ControlFlow::Break(()));
-        }
-        let excess = self.search.excess(&error);
-        if self.is_nearer(excess) {
-            self.nearest = Some((excess, modal));
-        }
+        self.rejected.push((excess, taps, order));
         Ok(ControlFlow::Continue(()))
     }
 
-    fn is_nearer(&self, excess: f64) -> bool {
-        self.best.is_none() && self.nearest.as_ref().is_none_or(|(e, _)| excess < *e)
+    fn error_in_f32(&self, modal: &Modal) -> KernelError {
+        let stepped = modal.impulse_f32(self.truth.nrows()).mapv(f64::from);
+        KernelError::between(stepped.view(), self.truth)
     }
 
-    fn into_modal(self) -> Result<Modal, ConvertError> {
-        self.best
-            .or(self.nearest.map(|(_, modal)| modal))
+    fn into_modal(mut self) -> Result<Modal, ConvertError> {
+        match self.best.take() {
+            Some(best) => Ok(best),
+            None => self.nearest(),
+        }
+    }
+
+    /// The rejected reduction whose kernel is nearest in f32. The error in f64 is a lower bound of
+    /// that in f32, so the search ends at the first that cannot be nearer than the nearest so far.
+    fn nearest(mut self) -> Result<Modal, ConvertError> {
+        self.rejected.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut reductions: BTreeMap<usize, Reduction> = BTreeMap::new();
+        let mut nearest: Option<(f64, Modal)> = None;
+        for &(lower_bound, taps, order) in &self.rejected {
+            if nearest.as_ref().is_some_and(|(e, _)| lower_bound >= *e) {
+                break;
+            }
+            let reduction = match reductions.entry(taps) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    entry.insert(Reduction::new(self.window, taps, self.search.max_order)?)
+                }
+            };
+            let modal = reduction.modal(reduction.truncate(order)?.0)?;
+            let excess = self.search.excess(&self.error_in_f32(&modal));
+            if nearest.as_ref().is_none_or(|(e, _)| excess < *e) {
+                nearest = Some((excess, modal));
+            }
+        }
+        nearest
+            .map(|(_, modal)| modal)
             .ok_or(ConvertError::NoConvergence {
                 what: "the eigenvalue iteration at any order",
                 size: self.search.max_order,

@@ -18,7 +18,7 @@ pub enum Warning {
     },
     /// The closed form was taken of the decayed kernel: its modes do not die out.
     DecayNotSeparable,
-    /// No reduction within the limits meets the tolerance.
+    /// No reduction within the limits, or not the one asked for, meets the tolerance.
     ToleranceNotReached {
         /// Tolerance asked for.
         tolerance: f64,
@@ -50,7 +50,7 @@ impl fmt::Display for Warning {
             Self::ToleranceNotReached { tolerance, reached, worst } => write!(
                 f,
                 "kernel error {reached:.2e} (worst channel {worst:.2e}) is above the tolerance {tolerance:.2e}; \
-                 allow more taps or states, or raise the tolerance"
+                 more taps or states (--fir, --order) may help, or a higher --tolerance"
             ),
             Self::AliveAtEnd { lags, level } => write!(
                 f,

@@ -137,6 +137,10 @@ impl Demo {
     fn check(&self, model: &Model, report: &Report) -> Result<()> {
         let fresh = report.text.len().saturating_sub(self.prompt.len());
         ensure!(fresh > 0, "no text came out of the device");
+        ensure!(
+            report.text.starts_with(self.prompt.as_bytes()),
+            "the device's text does not begin with the prompt"
+        );
         println!("text: {fresh} bytes");
         let (device, host) = (report.get("logits_hash")?, host::logits_hash(&model.blob)?);
         println!("logits of 256 steps: {device} on the device, {host} on the host");

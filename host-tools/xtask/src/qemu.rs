@@ -3,6 +3,7 @@
 use crate::firmware::Firmware;
 use anyhow::{Context, Result, bail};
 use std::io::Read;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -112,7 +113,13 @@ pub fn run(
 fn start(firmware: &Firmware, arguments: &str) -> Result<Child> {
     let runner = &firmware.board.runner;
     let mut command = Command::new(&runner[0]);
-    command.args(&runner[1..]).arg(&firmware.elf);
+    // The path is the command line's first word, so it must have no spaces: a bare file name has none.
+    let name = firmware
+        .elf
+        .file_name()
+        .context("firmware has a file name")?;
+    command.args(&runner[1..]).arg(name);
+    command.current_dir(firmware.elf.parent().unwrap_or(Path::new(".")));
     if !arguments.is_empty() {
         command.args(["-append", arguments]);
     }

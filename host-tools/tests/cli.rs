@@ -1,0 +1,245 @@
+//! The `toeplite` command as other programs see it: JSON keys, exit codes, streams.
+#![allow(missing_docs)]
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+fn small() -> PathBuf {
+    repository("firmware-examples/checkpoints/shakespeare-32x2")
+}
+
+fn toeplite(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_toeplite"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Converts the small checkpoint into `folder`; the model's path and what was printed.
+fn convert(folder: &Path) -> (String, Value) {
+    let model = folder.join("model.toep").to_str().unwrap().to_string();
+    let meta = folder.join("meta.rs");
+    let out = toeplite(&[
+        "convert",
+        small().to_str().unwrap(),
+        "-o",
+        &model,
+        "--meta",
+        meta.to_str().unwrap(),
+        "--json",
+    ]);
+    let printed = json(&out);
+    let constants = std::fs::read_to_string(meta).unwrap();
+    let memory = format!("MEMORY_BYTES: usize = {};", printed["memory_bytes"]);
+    assert!(constants.contains(&memory), "{constants}");
+    (model, printed)
+}
+
+#[test]
+fn interfaces_that_other_programs_rely_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, converted) = convert(folder.path());
+    assert_eq!(
+        converted["blob_bytes"],
+        std::fs::metadata(&model).unwrap().len()
+    );
+    assert!(converted["seconds"].is_number());
+    let layers = converted["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 2);
+    for layer in layers {
+        assert_eq!(layer["method"], "reduced");
+        assert!(layer["taps"].as_u64().unwrap() <= 4 && layer["order"].as_u64().unwrap() <= 12);
+        let error = &layer["kernel_error"];
+        assert!(error["median"].as_f64().unwrap() <= error["max"].as_f64().unwrap());
+    }
+
+    let text = folder.path().join("text.txt");
+    let validation = std::fs::read(small().join("val.txt")).unwrap();
+    std::fs::write(&text, &validation[..1025]).unwrap();
+    let (checkpoint, text) = (small(), text.to_str().unwrap().to_string());
+    let checkpoint = checkpoint.to_str().unwrap();
+    let compared = json(&toeplite(&[
+        "compare", checkpoint, &model, "--text", &text, "--length", "256,1024", "--json",
+    ]));
+    for (row, length) in compared["lengths"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip([256, 1024])
+    {
+        assert_eq!(row["length"], length);
+        for form in ["fft", "recurrence", "blob"] {
+            assert!(row["bits_per_byte"][form].as_f64().unwrap() > 1.0);
+        }
+        for form in ["recurrence", "blob"] {
+            assert!(row["argmax_agreement"][form].as_f64().unwrap() > 0.9);
+        }
+    }
+    assert!(compared["max_logit_error"].as_f64().unwrap() > 0.0);
+
+    // eval's figure of the checkpoint is compare's
+    let evaluated = json(&toeplite(&[
+        "eval", checkpoint, "--text", &text, "--length", "256", "--json",
+    ]));
+    let bits = evaluated["lengths"][0]["bits_per_byte"].as_f64().unwrap();
+    let fft = compared["lengths"][0]["bits_per_byte"]["fft"]
+        .as_f64()
+        .unwrap();
+    assert!((bits - fft).abs() < 1e-5);
+
+    let logits = folder.path().join("logits.safetensors");
+    let golden = small().join("golden.safetensors");
+    let arguments = [
+        "--tokens",
+        golden.to_str().unwrap(),
+        "--logits",
+        logits.to_str().unwrap(),
+    ];
+    assert!(
+        toeplite(&[&["eval", checkpoint], &arguments[..]].concat())
+            .status
+            .success()
+    );
+    assert_eq!(difference(&logits, &golden), (700 * 256, true));
+
+    let run = [
+        "run", &model, "--prompt", "To be", "--tokens", "30", "--seed", "5",
+    ];
+    let streamed = toeplite(&run);
+    assert_eq!(streamed.stdout.len(), "To be".len() + 30 + 1);
+    assert_eq!(streamed.stdout, toeplite(&run).stdout);
+}
+
+/// How many logits two files have in common, and whether they agree within 2e-4.
+fn difference(a: &Path, b: &Path) -> (usize, bool) {
+    let read = |path: &Path| -> Vec<f32> {
+        let bytes = std::fs::read(path).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let data = file.tensor("logits").unwrap().data().to_vec();
+        data.as_chunks::<4>()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b))
+            .collect()
+    };
+    let (a, b) = (read(a), read(b));
+    assert_eq!(a.len(), b.len());
+    (a.len(), a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 2e-4))
+}
+
+#[test]
+fn faults_have_an_exit_code_and_name_what_is_wrong_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, _) = convert(folder.path());
+    let fairseq = repository("tests/fixtures/fairseq-small/checkpoint.pt");
+    let (fairseq, small) = (fairseq.to_str().unwrap().to_string(), small());
+    let small = small.to_str().unwrap();
+    let unwritable = folder
+        .path()
+        .join("absent/model.toep")
+        .to_str()
+        .unwrap()
+        .to_string();
+    let cases: [(&[&str], i32, &str); 9] = [
+        (&["run", "absent.toep"], 1, "absent.toep"),
+        (&["run", small], 1, "is a folder"),
+        (
+            &["convert", &model, "-o", "x.toep"],
+            1,
+            "is a converted model",
+        ),
+        (
+            &["convert", small, "-o", &unwritable],
+            1,
+            "absent/model.toep",
+        ),
+        (&["eval", &fairseq, "--text", &model], 1, "992"),
+        (
+            &[
+                "compare",
+                &fairseq,
+                &model,
+                "--tokens",
+                "absent.safetensors",
+            ],
+            1,
+            "absent.safetensors",
+        ),
+        (
+            &["convert", small, "-o", "x.toep", "--tolerance", "0"],
+            2,
+            "between 0 and 1",
+        ),
+        (
+            &["eval", &model, "--text", "x", "--length", "0"],
+            2,
+            "at least 1",
+        ),
+        (&["run", &model, "--temperature", "-1"], 2, "0 or more"),
+    ];
+    for (arguments, code, says) in cases {
+        let output = toeplite(arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
+        assert_eq!(error.matches(says).count(), 1, "{arguments:?}: {error}");
+        assert!(output.stdout.is_empty());
+    }
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        2,
+        "nothing is left behind"
+    );
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, _) = convert(folder.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toeplite"));
+    command.args(["run", &model, "--tokens", "100000"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn reference_cases_pass_or_exit_1() {
+    let folder = repository("tests/fixtures/tno");
+    let case = folder.join("tno_causal_n7_h1_decay_l1_relu.safetensors");
+    let index = folder.join("index.json");
+    let arguments = [
+        "reference",
+        "--case",
+        case.to_str().unwrap(),
+        "--index",
+        index.to_str().unwrap(),
+        "--json",
+    ];
+    assert_eq!(json(&toeplite(&arguments))["passed"], true);
+    let strict = toeplite(&[&arguments[..], &["--tolerance", "0"]].concat());
+    assert_eq!(strict.status.code(), Some(1));
+}
