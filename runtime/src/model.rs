@@ -171,8 +171,8 @@ impl<'a> Model<'a> {
     /// Checks `bytes` and makes a view of them. Nothing is copied.
     ///
     /// `bytes` must lie at a multiple of 16: embed them with
-    /// [`include_aligned!`](crate::include_aligned). Every byte is read once for the CRC, about
-    /// 12 instructions a byte. After this nothing can fail, whatever the bytes are.
+    /// [`include_aligned!`](crate::include_aligned). Every byte is read, for the checksum and to
+    /// check every number. After this nothing can fail, whatever the bytes are.
     ///
     /// # Errors
     /// [`ModelError`] says what is wrong and where.

@@ -4,13 +4,13 @@ use super::modal::Modal;
 use ndarray::{Array2, Zip};
 use num_complex::Complex64;
 
-/// Numbers smaller than this become zero: a device's f32 arithmetic has no denormals, and a
-/// coefficient of 2^-50 is far below what f32 resolves beside coefficients of ordinary size.
-pub const FLUSH: f64 = 1.0 / (1u64 << 50) as f64;
+/// Numbers smaller than this become zero, as the runtime's blobs have them
+/// ([`toeplite::format::SMALLEST`]): 2^-50 is far below what f32 resolves beside coefficients of
+/// ordinary size.
+pub const FLUSH: f64 = toeplite::format::SMALLEST as f64;
 
-/// Parts of a simulated state below this become zero: times the smallest residue, [`FLUSH`], they
-/// are still no denormals, and far below anything that shows in an output.
-const STATE_FLUSH: f32 = 1.0 / (1u128 << 75) as f32;
+/// States below this become zero, as in the runtime.
+const STATE_FLUSH: f32 = toeplite::format::SMALLEST;
 
 impl Modal {
     /// The nearest form whose numbers are all f32 values, safe to run as a recurrence:

@@ -1,7 +1,7 @@
 //! The inner loops: everything whose instructions are counted.
 //!
 //! One interface, one implementation a file, chosen at compile time from the target. Every
-//! implementation gives the bits of [`portable`], which runs everywhere and is what the others
+//! implementation gives the bits of the portable one, which runs everywhere and is what the others
 //! are tested against.
 
 mod portable;
