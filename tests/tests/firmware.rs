@@ -2,6 +2,7 @@
 //! without.
 #![allow(missing_docs)]
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use toeplite::sample::Sampler;
 use xtask::boards::Board;
 use xtask::command::cargo_embedded;
 use xtask::firmware::{self, Firmware};
-use xtask::model::{Model, convert, toeplite};
+use xtask::model::{Model, convert};
 use xtask::report::Report;
 use xtask::{elf, host, paths, qemu};
 
@@ -24,7 +25,12 @@ fn model(name: &str) -> &'static Model {
     static MODELS: [OnceLock<Model>; 2] = [const { OnceLock::new() }; 2];
     MODELS[usize::from(name == LARGE)].get_or_init(|| {
         let into = paths::output().join("tests").join(name);
-        convert(&toeplite(false).unwrap(), &paths::checkpoint(name), &into).unwrap()
+        convert(
+            Path::new(env!("CARGO_BIN_EXE_toeplite-tests-cli")),
+            &paths::checkpoint(name),
+            &into,
+        )
+        .unwrap()
     })
 }
 
@@ -56,14 +62,14 @@ fn text_streams_like_on_the_host(board_name: &str, checkpoint: &str) {
     let arguments = format!("{arguments} {}", firmware::prompt(prompt));
     let report = run(&firmware, &arguments, LIMIT);
     let sampler = Sampler::new(7).with_temperature(0.8).with_top_k(40);
-    let expected = host::generate(&model.blob, prompt, 24, sampler).unwrap();
+    let expected = host::generate(&model.files.blob, prompt, 24, sampler).unwrap();
     assert_eq!(
         report.text.escape_ascii().to_string(),
         expected.escape_ascii().to_string()
     );
     assert_eq!(
         report.get("logits_hash").unwrap(),
-        host::logits_hash(&model.blob).unwrap()
+        host::logits_hash(&model.files.blob).unwrap()
     );
     assert_eq!(report.get("self_test").unwrap(), "passed");
     assert_eq!(report.get("board").unwrap(), board_name);
@@ -73,7 +79,10 @@ fn text_streams_like_on_the_host(board_name: &str, checkpoint: &str) {
         number("session_memory_bytes"),
         model.memory_bytes().unwrap()
     );
-    assert_eq!(number("model_bytes"), model.blob.metadata().unwrap().len());
+    assert_eq!(
+        number("model_bytes"),
+        model.files.blob.metadata().unwrap().len()
+    );
     let sizes = elf::sizes(&firmware.elf).unwrap();
     assert_eq!(number("static_ram_bytes"), sizes.ram);
     // Between sections there may be a few bytes of padding.
@@ -203,7 +212,7 @@ fn logging_by_defmt_works() {
     let text = Report::parse(&output.stderr);
     assert_eq!(
         text.get("logits_hash").unwrap(),
-        host::logits_hash(&model(SMALL).blob).unwrap()
+        host::logits_hash(&model(SMALL).files.blob).unwrap()
     );
 }
 
@@ -244,29 +253,22 @@ fn a_model_that_cannot_run_is_refused() {
     std::fs::create_dir_all(&folder).unwrap();
     let good = model(SMALL);
 
-    let mut wrong = Model {
-        name: "wrong-memory".into(),
-        meta: folder.join("meta.rs"),
-        ..good.clone()
-    };
+    let mut wrong = good.clone();
+    wrong.name = "wrong-memory".into();
+    wrong.files.meta = folder.join("meta.rs");
     let less = good.memory_bytes().unwrap() - 16;
-    std::fs::write(
-        &wrong.meta,
-        format!("pub const MEMORY_BYTES: usize = {less};\n"),
-    )
-    .unwrap();
+    let meta = format!("pub const MEMORY_BYTES: usize = {less};\n");
+    std::fs::write(&wrong.files.meta, meta).unwrap();
     assert_eq!(status("mps2-an386", &wrong), 4);
 
-    wrong = Model {
-        name: "damaged".into(),
-        blob: folder.join("damaged.toep"),
-        ..good.clone()
-    };
-    let mut bytes = std::fs::read(&good.blob).unwrap();
+    let mut damaged = good.clone();
+    damaged.name = "damaged".into();
+    damaged.files.blob = folder.join("damaged.toep");
+    let mut bytes = std::fs::read(&good.files.blob).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    std::fs::write(&wrong.blob, bytes).unwrap();
-    assert_eq!(status("mps2-an386", &wrong), 3);
+    std::fs::write(&damaged.files.blob, bytes).unwrap();
+    assert_eq!(status("mps2-an386", &damaged), 3);
 }
 
 fn status(board_name: &str, model: &Model) -> i32 {
@@ -281,7 +283,7 @@ fn status(board_name: &str, model: &Model) -> i32 {
 fn cargo_run_streams_text() {
     let mut command: Command = cargo_embedded();
     command.current_dir(paths::firmware().join("text"));
-    firmware::with_model(&mut command, model(SMALL));
+    firmware::with_model(&mut command, &model(SMALL).files);
     command.args([
         "run",
         "--quiet",

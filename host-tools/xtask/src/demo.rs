@@ -52,7 +52,7 @@ impl Demo {
         heading("Set-up");
         setup::everything()?;
         heading("The toeplite command");
-        let toeplite = toeplite(true)?;
+        let toeplite = toeplite()?;
         println!("{}", toeplite.display());
         let model = self.convert(&toeplite)?;
         self.compare(&toeplite, &model)?;
@@ -92,7 +92,11 @@ impl Demo {
         let into = paths::firmware().join("text/model");
         let model = convert(toeplite, &checkpoint, &into)?;
         let number = |key: &str| model.json[key].to_string();
-        println!("{} ({} bytes)", model.blob.display(), number("blob_bytes"));
+        println!(
+            "{} ({} bytes)",
+            model.files.blob.display(),
+            number("blob_bytes")
+        );
         println!(
             "session memory: {} bytes; {} s",
             number("memory_bytes"),
@@ -116,7 +120,7 @@ impl Demo {
         compare
             .arg("compare")
             .arg(checkpoint)
-            .arg(&model.blob)
+            .arg(&model.files.blob)
             .arg("--text")
             .arg(&prefix);
         complete(compare.args(["--length", "512"]))
@@ -142,7 +146,10 @@ impl Demo {
             "the device's text does not begin with the prompt"
         );
         println!("text: {fresh} bytes");
-        let (device, host) = (report.get("logits_hash")?, host::logits_hash(&model.blob)?);
+        let (device, host) = (
+            report.get("logits_hash")?,
+            host::logits_hash(&model.files.blob)?,
+        );
         println!("logits of 256 steps: {device} on the device, {host} on the host");
         if device != host {
             bail!("the device's logits are not the host's");

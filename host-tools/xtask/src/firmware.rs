@@ -2,7 +2,7 @@
 
 use crate::boards::Board;
 use crate::command::{cargo_embedded, complete};
-use crate::model::Model;
+use crate::model::{Files, Model};
 use crate::paths;
 use anyhow::{Context, Result};
 use std::fs;
@@ -35,7 +35,7 @@ pub fn text(board: &Board, model: &Model, features: &[&str]) -> Result<Firmware>
         .args(["build", "--quiet", "--release"]);
     command.args(["--package", "text", "--no-default-features", "--features"]);
     command.arg([&[board.name.as_str()], features].concat().join(","));
-    with_model(&mut command, model);
+    with_model(&mut command, &model.files);
     let name = [&[board.name.as_str(), &model.name], features]
         .concat()
         .join("-");
@@ -78,10 +78,10 @@ pub fn prompt(prompt: &[u8]) -> String {
 }
 
 /// Tells the build script which model to put into flash.
-pub fn with_model<'a>(command: &'a mut Command, model: &Model) -> &'a mut Command {
+pub fn with_model<'a>(command: &'a mut Command, files: &Files) -> &'a mut Command {
     command
-        .env("TOEPLITE_MODEL", &model.blob)
-        .env("TOEPLITE_META", &model.meta)
+        .env("TOEPLITE_MODEL", &files.blob)
+        .env("TOEPLITE_META", &files.meta)
 }
 
 fn build(command: &mut Command, board: &Board, binary: &str, name: &str) -> Result<Firmware> {

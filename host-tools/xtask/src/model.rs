@@ -1,20 +1,38 @@
 //! Converting checkpoints by the `toeplite` command.
 
 use crate::command::{capture, cargo, complete};
+use crate::paths;
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A converted model: what goes into flash and what the firmware has to know of it.
+/// What goes into flash, and what the firmware has to know of it.
 #[derive(Clone, Debug)]
-pub struct Model {
-    /// Name of the checkpoint.
-    pub name: String,
+pub struct Files {
     /// The blob, `.toep`.
     pub blob: PathBuf,
     /// Constants for the firmware, in Rust.
     pub meta: PathBuf,
+}
+
+impl Files {
+    /// As [`convert`] names them.
+    pub fn in_folder(folder: &Path) -> Self {
+        Self {
+            blob: folder.join("model.toep"),
+            meta: folder.join("model_meta.rs"),
+        }
+    }
+}
+
+/// A converted model.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Name of the checkpoint.
+    pub name: String,
+    /// What was written.
+    pub files: Files,
     /// What `convert --json` said.
     pub json: serde_json::Value,
 }
@@ -31,36 +49,41 @@ impl Model {
     }
 }
 
-/// Path of the `toeplite` command, built in this profile if need be.
+/// Path of the `toeplite` command, a release build, built if need be.
 ///
 /// # Errors
 /// The build fails.
-pub fn toeplite(release: bool) -> Result<PathBuf> {
+pub fn toeplite() -> Result<PathBuf> {
     let mut build = cargo();
-    build.args(["build", "--package", "toeplite-tools", "--bin", "toeplite"]);
-    build.args(release.then_some("--release"));
+    build.args([
+        "build",
+        "--release",
+        "--package",
+        "toeplite-tools",
+        "--bin",
+        "toeplite",
+    ]);
     complete(&mut build).context("building the toeplite command")?;
     let target = match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(target) => crate::paths::root().join(target),
-        None => crate::paths::root().join("target"),
+        Some(target) => paths::root().join(target),
+        None => paths::root().join("target"),
     };
-    let profile = if release { "release" } else { "debug" };
-    Ok(target.join(profile).join("toeplite"))
+    Ok(target.join("release/toeplite"))
 }
 
-/// Converts `checkpoint` with int8 weights into the folder `into`: `model.toep`, `model_meta.rs`.
+/// Converts `checkpoint` with int8 weights by the `toeplite` command into the folder `into`.
 ///
 /// # Errors
 /// The conversion fails, or what it prints is not JSON.
 pub fn convert(toeplite: &Path, checkpoint: &Path, into: &Path) -> Result<Model> {
     fs::create_dir_all(into).with_context(|| format!("making {}", into.display()))?;
-    let (blob, meta) = (into.join("model.toep"), into.join("model_meta.rs"));
+    let files = Files::in_folder(into);
     let mut command = Command::new(toeplite);
     command
         .arg("convert")
         .arg(checkpoint)
         .args(["--weights", "int8", "--json", "-o"]);
-    command.arg(&blob).arg("--meta").arg(&meta);
+    command.arg(&files.blob).arg("--meta").arg(&files.meta);
     let printed = capture(&mut command)?;
     let json = serde_json::from_slice(&printed).context("`toeplite convert --json` is not JSON")?;
     let name = checkpoint
@@ -68,8 +91,7 @@ pub fn convert(toeplite: &Path, checkpoint: &Path, into: &Path) -> Result<Model>
         .context("a checkpoint is a folder or a file")?;
     Ok(Model {
         name: name.to_string_lossy().into_owned(),
-        blob,
-        meta,
+        files,
         json,
     })
 }

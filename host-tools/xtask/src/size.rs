@@ -32,8 +32,8 @@ pub fn run() -> Result<()> {
         ("shakespeare-128x4", &NAMES[..2]),
     ] {
         let into = paths::output().join(checkpoint);
-        let model = convert(&toeplite(true)?, &paths::checkpoint(checkpoint), &into)?;
-        let blob = fs::metadata(&model.blob)?.len();
+        let model = convert(&toeplite()?, &paths::checkpoint(checkpoint), &into)?;
+        let blob = fs::metadata(&model.files.blob)?.len();
         for board in boards {
             let built = firmware::text(&Board::named(board)?, &model, &[])?;
             let sizes = elf::sizes(&built.elf)?;
