@@ -46,7 +46,8 @@ fn elu(x: f32) -> f32 {
 
 #[cfg(feature = "gelu")]
 fn gelu(x: f32) -> f32 {
-    0.5 * x * (1.0 + libm::erff(x * core::f32::consts::FRAC_1_SQRT_2))
+    // erfc, not 1 + erf: that loses every digit of the negative tail
+    0.5 * x * libm::erfcf(-x * core::f32::consts::FRAC_1_SQRT_2)
 }
 
 /// Unreachable: [`Model::from_bytes`](crate::Model::from_bytes) refuses such a blob.

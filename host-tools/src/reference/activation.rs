@@ -29,7 +29,7 @@ pub(super) fn sigmoid<T: Real>(x: T) -> T {
 
 /// `x * Phi(x)` with the exact normal distribution function, PyTorch's default.
 fn gelu<T: Real>(x: T) -> T {
-    T::of(0.5) * x * (T::one() + (x * T::of(std::f64::consts::FRAC_1_SQRT_2)).erf())
+    T::of(0.5) * x * (-x * T::of(std::f64::consts::FRAC_1_SQRT_2)).erfc()
 }
 
 fn elu<T: Real>(x: T) -> T {

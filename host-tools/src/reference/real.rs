@@ -21,8 +21,8 @@ pub trait Real:
     /// This value, exactly.
     fn wide(self) -> f64;
 
-    /// The error function.
-    fn erf(self) -> Self;
+    /// The complementary error function, with all its digits where it is small.
+    fn erfc(self) -> Self;
 }
 
 impl Real for f32 {
@@ -34,8 +34,8 @@ impl Real for f32 {
         self.into()
     }
 
-    fn erf(self) -> Self {
-        libm::erff(self)
+    fn erfc(self) -> Self {
+        libm::erfcf(self)
     }
 }
 
@@ -48,7 +48,7 @@ impl Real for f64 {
         self
     }
 
-    fn erf(self) -> Self {
-        libm::erf(self)
+    fn erfc(self) -> Self {
+        libm::erfc(self)
     }
 }
