@@ -1,7 +1,7 @@
 //! From a trained Toeplitz neural network to a model that streams on a microcontroller.
 
 pub mod blob;
-pub mod checkpoint;
+pub use toeplite_checkpoint as checkpoint;
 pub mod cli;
 pub mod compare;
 pub mod convert;

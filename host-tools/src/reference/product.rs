@@ -4,8 +4,7 @@ use super::Real;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use num_complex::Complex;
 use num_traits::Zero;
-use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
-use std::sync::Arc;
+use toeplite_fft::{Plan, RealToComplex};
 
 /// Coefficients at consecutive lags; all others are zero.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,8 +68,7 @@ pub struct Spectrum<T> {
     n: usize,
     /// `[channels, size / 2 + 1]`, divided by the transform's size.
     bins: Array2<Complex<T>>,
-    forward: Arc<dyn RealToComplex<T>>,
-    inverse: Arc<dyn ComplexToReal<T>>,
+    fft: Plan<T>,
 }
 
 impl<T: Real> Spectrum<T> {
@@ -78,9 +76,7 @@ impl<T: Real> Spectrum<T> {
     /// holds every lag between `1 - n` and `n - 1` apart.
     pub fn new(kernel: &Kernel<T>, n: usize) -> Self {
         let size = fast_size((2 * n).saturating_sub(1));
-        let mut planner = RealFftPlanner::new();
-        let forward = planner.plan_fft_forward(size);
-        let inverse = planner.plan_fft_inverse(size);
+        let fft = toeplite_fft::plan(size);
         let (coefficients, first_lag) = kernel.used(n);
         let mut bins = Array2::zeros((coefficients.ncols(), size / 2 + 1));
         let mut circulant = Array2::zeros((BLOCK, size));
@@ -93,16 +89,11 @@ impl<T: Real> Spectrum<T> {
                 let at = lag.rem_euclid(size as i64) as usize;
                 circulant.slice_mut(s![..row.len(), at]).assign(&row);
             }
-            transform(&*forward, &mut circulant, &mut bins);
+            transform(&*fft.forward, &mut circulant, &mut bins);
         }
         let scale = T::one() / T::of(size as f64);
         bins.mapv_inplace(|bin| bin.scale(scale));
-        Self {
-            n,
-            bins,
-            forward,
-            inverse,
-        }
+        Self { n, bins, fft }
     }
 
     /// The product with `v` `[n, channels]`.
@@ -112,7 +103,7 @@ impl<T: Real> Spectrum<T> {
     pub fn multiply(&self, v: ArrayView2<T>) -> Array2<T> {
         assert_eq!(v.dim(), (self.n, self.bins.nrows()), "[n, channels]");
         let mut y = Array2::zeros(v.dim());
-        let mut padded = Array2::zeros((BLOCK, self.forward.len()));
+        let mut padded = Array2::zeros((BLOCK, self.fft.forward.len()));
         let mut product = Array2::zeros((BLOCK, self.bins.ncols()));
         for ((y, v), bins) in y
             .axis_chunks_iter_mut(Axis(1), BLOCK)
@@ -123,7 +114,7 @@ impl<T: Real> Spectrum<T> {
             let signal = s![..v.ncols(), ..self.n];
             transpose(v, padded.slice_mut(signal));
             let mut product = product.slice_mut(s![..v.ncols(), ..]);
-            transform(&*self.forward, &mut padded, &mut product);
+            transform(&*self.fft.forward, &mut padded, &mut product);
             product *= &bins;
             self.transform_back(&mut product, &mut padded);
             transpose(padded.slice(signal), y);
@@ -132,14 +123,15 @@ impl<T: Real> Spectrum<T> {
     }
 
     fn transform_back(&self, bins: &mut ArrayViewMut2<Complex<T>>, out: &mut Array2<T>) {
-        let mut scratch = self.inverse.make_scratch_vec();
+        let mut scratch = self.fft.inverse.make_scratch_vec();
         for (mut bins, mut out) in bins.rows_mut().into_iter().zip(out.rows_mut()) {
             let bins = bins.as_slice_mut().expect(CONTIGUOUS);
             // Both are products of real numbers; an infinite factor would make them NaN.
             bins[0].im = T::zero();
             bins[bins.len() - 1].im = T::zero();
             let out = out.as_slice_mut().expect(CONTIGUOUS);
-            self.inverse
+            self.fft
+                .inverse
                 .process_with_scratch(bins, out, &mut scratch)
                 .expect(LENGTHS);
         }

@@ -5,10 +5,10 @@ use std::iter::Sum;
 
 /// `f32` or `f64`.
 ///
-/// `Float` and `FftNum` both bring an `abs` and a `signum`: call those as `Float::abs(x)`.
+/// `Float` and `FftNum` (of `Scalar`) both bring an `abs` and a `signum`: call those as `Float::abs(x)`.
 pub trait Real:
     num_traits::Float
-    + realfft::FftNum
+    + toeplite_fft::Scalar
     + ndarray::LinalgScalar
     + ndarray::ScalarOperand
     + NumAssign

@@ -21,7 +21,6 @@ use crate::convert::measure::{KernelError, squared_norms};
 use crate::convert::modal::Modal;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use num_complex::Complex64;
-use realfft::RealFftPlanner;
 use std::f64::consts::TAU;
 
 /// The modes of the undecayed kernel `t` `[n, channels]` whose channel `c` decays by `gamma[c]`.
@@ -74,7 +73,7 @@ fn mode_order(m: usize) -> Vec<usize> {
 fn inverse_dft(t: ArrayView2<f64>, modes: &[usize]) -> Array2<Complex64> {
     let (n, channels) = t.dim();
     let m = n + 1;
-    let fft = RealFftPlanner::<f64>::new().plan_fft_forward(m);
+    let fft = toeplite_fft::plan::<f64>(m).forward;
     let (mut padded, mut spectrum) = (fft.make_input_vec(), fft.make_output_vec());
     let mut out = Array2::zeros((modes.len(), channels));
     for (c, kernel) in t.axis_iter(Axis(1)).enumerate() {

@@ -3,8 +3,7 @@
 
 use nalgebra::DMatrix;
 use num_complex::Complex64;
-use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
-use std::sync::Arc;
+use toeplite_fft::Plan;
 
 /// The most rows (per output) and columns of the operator.
 const MAX_SIDE: usize = 512;
@@ -15,8 +14,7 @@ pub struct Hankel {
     columns: usize,
     /// Of each output's first `rows + columns - 1` lags, scaled by the FFT's length.
     spectra: Vec<Vec<Complex64>>,
-    forward: Arc<dyn RealToComplex<f64>>,
-    inverse: Arc<dyn ComplexToReal<f64>>,
+    fft: Plan<f64>,
 }
 
 impl Hankel {
@@ -30,17 +28,11 @@ impl Hankel {
         let columns = lags.div_ceil(2).min(MAX_SIDE);
         let rows = (lags + 1 - columns).min(MAX_SIDE);
         let length = (rows + columns - 1).next_power_of_two().max(2);
-        let mut planner = RealFftPlanner::new();
-        let (forward, inverse) = (
-            planner.plan_fft_forward(length),
-            planner.plan_fft_inverse(length),
-        );
         let mut operator = Self {
             rows,
             columns,
             spectra: Vec::new(),
-            forward,
-            inverse,
+            fft: toeplite_fft::plan(length),
         };
         let used = rows + columns - 1;
         operator.spectra = outputs
@@ -98,11 +90,12 @@ impl Hankel {
 
     fn spectrum(&self, signal: &[f64]) -> Vec<Complex64> {
         let (mut input, mut output) = (
-            self.forward.make_input_vec(),
-            self.forward.make_output_vec(),
+            self.fft.forward.make_input_vec(),
+            self.fft.forward.make_output_vec(),
         );
         input[..signal.len()].copy_from_slice(signal);
-        self.forward
+        self.fft
+            .forward
             .process(&mut input, &mut output)
             .expect("buffers of the plan's own lengths");
         output
@@ -116,8 +109,9 @@ impl Hankel {
         if let Some(last) = spectrum.last_mut() {
             last.im = 0.0;
         }
-        let mut output = self.inverse.make_output_vec();
-        self.inverse
+        let mut output = self.fft.inverse.make_output_vec();
+        self.fft
+            .inverse
             .process(&mut spectrum, &mut output)
             .expect("buffers of the plan's own lengths");
         output.truncate(count);

@@ -1,7 +1,7 @@
 //! Writes `.pt` files as torch and fairseq do, and as they do not: for tests.
 
 use super::pickle::opcode as op;
-use crate::checkpoint::{Checkpoint, StoredType};
+use crate::{Checkpoint, StoredType};
 use half::{bf16, f16};
 use std::io::{Cursor, Write};
 use zip::write::{SimpleFileOptions, ZipWriter};

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 const FIXTURE: &[u8] = include_bytes!(concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../tests/fixtures/fairseq-small/checkpoint.pt"
+    "/../../tests/fixtures/fairseq-small/checkpoint.pt"
 ));
 
 fn open(bytes: &[u8]) -> Result<(Checkpoint, Origin), CheckpointError> {
