@@ -1,3 +1,4 @@
 //! Training and evaluation of Toeplitz neural networks by FFT, on CUDA devices and CPUs.
 
 pub mod device;
+pub mod network;

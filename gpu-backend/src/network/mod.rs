@@ -1,0 +1,256 @@
+//! Causal and bidirectional Toeplitz neural networks over any [`Device`].
+//!
+//! The network of Qin et al. 2023 (<https://arxiv.org/abs/2305.04749>): pre-norm layers
+//! `x += GTU(norm(x)); x += GLU(norm(x))` between an embedding and a head. Inside GTU and GLU values
+//! are channel-major, see [`crate::device`]. The backward pass is written by hand; all buffers of a
+//! batch shape are allocated once, so that a device may record a step and replay it.
+
+mod error;
+mod initial;
+mod layer;
+mod layout;
+mod pass;
+mod step;
+mod support;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod workspace;
+
+pub use error::NetworkError;
+pub use layout::{Layout, Tensor};
+pub use step::{Batch, StepSums};
+
+use crate::device::{Device, Optimiser};
+use ndarray::{ArrayD, IxDyn};
+use support::Options;
+use toeplite_checkpoint::{Checkpoint, Config};
+use workspace::Workspace;
+
+/// Parameters, their copy in the type of activations, and their gradients.
+pub(crate) struct Parameters<D: Device> {
+    pub values: D::F32,
+    pub copy: D::Act,
+    pub gradients: D::F32,
+}
+
+/// The optimiser's running means, made at the first step.
+struct Moments<D: Device> {
+    first: D::F32,
+    second: D::F32,
+}
+
+/// A network on a device.
+pub struct Network<D: Device> {
+    device: D,
+    config: Config,
+    options: Options,
+    layout: Layout,
+    /// Largest decay rate of all channels; 1 without decay.
+    gamma: f32,
+    parameters: Parameters<D>,
+    moments: Option<Moments<D>>,
+    /// Laid out as [`Optimiser`] says.
+    hyper: D::F32,
+    /// Loss, targets, right answers: see [`Device::head_loss`].
+    sums: D::F32,
+    dropout: f32,
+    workspaces: Vec<Workspace<D>>,
+    /// The recorded step of a batch shape, where the device can record.
+    recorded: Option<((usize, usize), D::Graph)>,
+    /// Whether one training step has run without being recorded, which sizes the scratch memory.
+    warm: Option<(usize, usize)>,
+}
+
+impl<D: Device> Network<D> {
+    /// A new network whose decay rates are `gamma` and whose parameters depend on `seed` alone.
+    ///
+    /// # Errors
+    /// The configuration is not valid or has options that cannot be trained; the device fails.
+    pub fn new(device: D, config: Config, gamma: f32, seed: u64) -> Result<Self, NetworkError> {
+        config.validate()?;
+        let layout = Layout::new(&config);
+        let values = initial::parameters(&config, &layout, gamma, seed);
+        Self::with_values(device, config, layout, &values)
+    }
+
+    /// The network of a checkpoint.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn from_checkpoint(device: D, checkpoint: &Checkpoint) -> Result<Self, NetworkError> {
+        checkpoint.config.validate()?;
+        let layout = Layout::new(&checkpoint.config);
+        let mut values = vec![0.0; layout.len()];
+        for (name, tensor) in layout.tensors() {
+            let stored = checkpoint.tensors.get(name);
+            let stored = stored.filter(|stored| stored.shape() == tensor.shape);
+            let stored = stored.ok_or_else(|| NetworkError::Tensor { name: name.clone() })?;
+            values[tensor.range()]
+                .iter_mut()
+                .zip(stored)
+                .for_each(|(to, from)| *to = *from);
+        }
+        Self::with_values(device, checkpoint.config.clone(), layout, &values)
+    }
+
+    fn with_values(
+        device: D,
+        config: Config,
+        layout: Layout,
+        values: &[f32],
+    ) -> Result<Self, NetworkError> {
+        let options = support::options(&config)?;
+        let rates = layout.tensors().iter();
+        let rates = rates.filter(|(name, _)| name.ends_with(".gamma"));
+        let rates = rates.flat_map(|(_, tensor)| &values[tensor.range()]);
+        let gamma = rates.copied().reduce(f32::max).unwrap_or(1.0);
+        let mut parameters = Parameters::<D> {
+            values: device.new_f32(layout.len())?,
+            copy: device.new_act(layout.len())?,
+            gradients: device.new_f32(layout.len())?,
+        };
+        device.write_f32(&mut parameters.values, 0, values)?;
+        device.cast(&parameters.values, &mut parameters.copy, 0..layout.len())?;
+        Ok(Self {
+            hyper: device.new_f32(Optimiser::LEN)?,
+            sums: device.new_f32(3)?,
+            device,
+            config,
+            options,
+            layout,
+            gamma,
+            parameters,
+            moments: None,
+            dropout: 0.0,
+            workspaces: Vec::new(),
+            recorded: None,
+            warm: None,
+        })
+    }
+
+    /// Probability with which training zeroes values: of the embedding, and of what enters the last
+    /// map of each GTU and GLU.
+    pub fn set_dropout(&mut self, p: f32) {
+        self.dropout = p;
+        self.recorded = None;
+    }
+
+    /// The device that the network lies on.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    /// What the network is.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where its parameters lie.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Numbers that are trained.
+    pub fn trained_parameters(&self) -> usize {
+        let tensors = self.layout.tensors().values();
+        let trained = tensors.filter(|tensor| self.layout.trained().contains(&tensor.at));
+        trained.map(|tensor| tensor.range().len()).sum()
+    }
+
+    /// The parameters, as `toeplite convert` reads them.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn checkpoint(&self) -> Result<Checkpoint, NetworkError> {
+        let values = self
+            .device
+            .read_f32(&self.parameters.values, 0..self.layout.len())?;
+        let tensors = self.layout.tensors().iter().map(|(name, tensor)| {
+            let data = values[tensor.range()].to_vec();
+            let array = ArrayD::from_shape_vec(IxDyn(&tensor.shape), data);
+            (name.clone(), array.expect("as many elements as the shape"))
+        });
+        Ok(Checkpoint {
+            config: self.config.clone(),
+            tensors: tensors.collect(),
+        })
+    }
+
+    /// All parameters, laid out as [`Network::layout`].
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn parameters(&self) -> Result<Vec<f32>, NetworkError> {
+        let all = 0..self.layout.len();
+        Ok(self.device.read_f32(&self.parameters.values, all)?)
+    }
+
+    /// Replaces all parameters.
+    ///
+    /// # Errors
+    /// The length is not this network's; the device fails.
+    pub fn set_parameters(&mut self, values: &[f32]) -> Result<(), NetworkError> {
+        let (found, expected) = (values.len(), self.layout.len());
+        if found != expected {
+            return Err(NetworkError::State { found, expected });
+        }
+        let Parameters {
+            values: to, copy, ..
+        } = &mut self.parameters;
+        self.device.write_f32(to, 0, values)?;
+        Ok(self.device.cast(to, copy, 0..expected)?)
+    }
+
+    /// The optimiser's running means of gradients and of their squares, laid out as
+    /// [`Network::layout`]; empty before the first step.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn moments(&self) -> Result<[Vec<f32>; 2], NetworkError> {
+        let Some(moments) = &self.moments else {
+            return Ok([Vec::new(), Vec::new()]);
+        };
+        let read = |buffer| self.device.read_f32(buffer, 0..self.layout.len());
+        Ok([read(&moments.first)?, read(&moments.second)?])
+    }
+
+    /// Puts back what [`Network::moments`] gave.
+    ///
+    /// # Errors
+    /// The lengths are not this network's; the device fails.
+    pub fn set_moments(&mut self, moments: &[Vec<f32>; 2]) -> Result<(), NetworkError> {
+        if moments.iter().all(Vec::is_empty) {
+            self.moments = None;
+            return Ok(());
+        }
+        let expected = self.layout.len();
+        if let Some(found) = moments.iter().map(Vec::len).find(|&len| len != expected) {
+            return Err(NetworkError::State { found, expected });
+        }
+        let mut new = self.new_moments()?;
+        self.device.write_f32(&mut new.first, 0, &moments[0])?;
+        self.device.write_f32(&mut new.second, 0, &moments[1])?;
+        (self.moments, self.recorded) = (Some(new), None);
+        Ok(())
+    }
+
+    fn new_moments(&self) -> Result<Moments<D>, NetworkError> {
+        Ok(Moments {
+            first: self.device.new_f32(self.layout.len())?,
+            second: self.device.new_f32(self.layout.len())?,
+        })
+    }
+
+    /// The workspace of a batch shape, removed from the list so that it can be worked on.
+    fn take_workspace(&mut self, shape: (usize, usize)) -> Result<Workspace<D>, NetworkError> {
+        let same = |w: &Workspace<D>| (w.batch, w.length) == shape;
+        if let Some(index) = self.workspaces.iter().position(same) {
+            return Ok(self.workspaces.swap_remove(index));
+        }
+        let (config, options, layout) = (&self.config, &self.options, &self.layout);
+        let new = Workspace::new(&self.device, config, options, layout, self.gamma, shape)?;
+        Ok(new)
+    }
+}

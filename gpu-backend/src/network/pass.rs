@@ -1,0 +1,362 @@
+//! The forward and the backward pass.
+
+use super::layer::{Layer, products};
+use super::workspace::{Gradients, Kept, Workspace};
+use super::{Network, Parameters};
+use crate::device::{Device, HeadGradient, NormShape, Result};
+
+/// What dropout needs in one step; its masks differ by layer and place.
+struct Dropout<'a, D: Device> {
+    p: f32,
+    seed: &'a D::F32,
+}
+
+// Not derived: that would ask for a device that is Copy.
+impl<D: Device> Clone for Dropout<'_, D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D: Device> Copy for Dropout<'_, D> {}
+
+/// Places of a network that dropout applies to, as streams of random numbers.
+#[derive(Clone, Copy)]
+enum Place {
+    Embedding,
+    Gtu(usize),
+    Glu(usize),
+}
+
+impl<D: Device> Dropout<'_, D> {
+    fn apply(&self, device: &D, place: Place, x: &mut D::Act) -> Result<()> {
+        if self.p == 0.0 {
+            return Ok(());
+        }
+        let stream = match place {
+            Place::Embedding => 0,
+            Place::Gtu(layer) => 1 + 2 * layer as u32,
+            Place::Glu(layer) => 2 + 2 * layer as u32,
+        };
+        device.dropout(x, self.p, self.seed, stream)
+    }
+}
+
+/// Sizes that every product of a pass needs.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    tokens: usize,
+    dim: usize,
+    channels: usize,
+    glu: usize,
+}
+
+impl<D: Device> Network<D> {
+    pub(super) fn sizes(&self, workspace: &Workspace<D>) -> Sizes {
+        Sizes {
+            tokens: workspace.positions(),
+            dim: self.config.dim,
+            channels: self.config.channels(),
+            glu: self.config.glu_dim,
+        }
+    }
+
+    /// The norm before the head.
+    pub(super) fn final_norm(&self) -> NormShape {
+        NormShape {
+            norm: self.options.final_norm,
+            width: self.config.dim,
+            weight_at: self.layout.find("final_norm.weight").unwrap_or_default(),
+        }
+    }
+
+    /// Offset of the head's weight: the embedding's, if they are tied.
+    pub(super) fn head_at(&self) -> usize {
+        self.layout
+            .find("head.weight")
+            .unwrap_or_else(|| self.layout.at("embed.weight"))
+    }
+
+    /// Computes the kernels of all layers: they depend on the parameters and the length alone.
+    pub(super) fn kernels(&self, workspace: &mut Workspace<D>) -> Result<()> {
+        for (layer, kept) in workspace.layers.iter().zip(&mut workspace.kept) {
+            self.device.rpe(
+                &layer.rpe,
+                &self.parameters.values,
+                &mut kept.hidden,
+                &mut kept.kernel,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// From `workspace.tokens` to `workspace.last_norm`, by the kernels already computed; `p` is the
+    /// probability of dropout.
+    pub(super) fn forward(&self, workspace: &mut Workspace<D>, p: f32) -> Result<()> {
+        let sizes = self.sizes(workspace);
+        let Workspace {
+            layers,
+            kept,
+            mix,
+            tokens,
+            last,
+            last_norm,
+            seed,
+            ..
+        } = workspace;
+        let dropout = Dropout { p, seed: &*seed };
+        let (embed_at, scale) = (
+            self.layout.at("embed.weight"),
+            self.config.embed_scale as f32,
+        );
+        let copy = &self.parameters.copy;
+        let first = kept.first_mut().map_or(&mut *last, |kept| &mut kept.x);
+        self.device.embed(tokens, copy, embed_at, scale, first)?;
+        dropout.apply(&self.device, Place::Embedding, first)?;
+        for index in 0..layers.len() {
+            let (now, next) = kept[index..].split_at_mut(1);
+            let (kept, layer) = (&mut now[0], &layers[index]);
+            let out = next.first_mut().map_or(&mut *last, |next| &mut next.x);
+            self.mix_tokens(layer, index, sizes, kept, mix, dropout)?;
+            self.mix_features(layer, index, sizes, kept, out, dropout)?;
+        }
+        let values = &self.parameters.values;
+        self.device.norm(self.final_norm(), values, last, last_norm)
+    }
+
+    /// `z = x + GTU(norm(x))`.
+    fn mix_tokens(
+        &self,
+        layer: &Layer,
+        index: usize,
+        sizes: Sizes,
+        kept: &mut Kept<D>,
+        mix: &mut D::Mix,
+        dropout: Dropout<'_, D>,
+    ) -> Result<()> {
+        let (device, Parameters { values, copy, .. }) = (&self.device, &self.parameters);
+        let Sizes {
+            tokens: t,
+            dim: d,
+            channels: e,
+            ..
+        } = sizes;
+        device.norm(layer.token_norm, values, &kept.x, &mut kept.x_norm)?;
+        let enter = products::enter(2 * e, t, d);
+        device.gemm(
+            enter,
+            (copy, layer.uv_at),
+            (&kept.x_norm, 0),
+            None,
+            &mut kept.uv,
+        )?;
+        let (bias, kernel) = (layer.uv_bias_at, &kept.kernel);
+        device.mix(
+            mix,
+            kernel,
+            values,
+            bias,
+            &kept.uv,
+            &mut kept.y,
+            &mut kept.g,
+        )?;
+        dropout.apply(device, Place::Gtu(index), &mut kept.g)?;
+        device.copy(&kept.x, &mut kept.z)?;
+        let bias = layer.o_bias_at.map(|at| (copy, at));
+        let leave = products::leave(d, t, e);
+        device.gemm(leave, (&kept.g, 0), (copy, layer.o_at), bias, &mut kept.z)
+    }
+
+    /// `out = z + GLU(norm(z))`.
+    fn mix_features(
+        &self,
+        layer: &Layer,
+        index: usize,
+        sizes: Sizes,
+        kept: &mut Kept<D>,
+        out: &mut D::Act,
+        dropout: Dropout<'_, D>,
+    ) -> Result<()> {
+        let (device, Parameters { values, copy, .. }) = (&self.device, &self.parameters);
+        let Sizes {
+            tokens: t,
+            dim: d,
+            glu: g,
+            ..
+        } = sizes;
+        device.norm(layer.feature_norm, values, &kept.z, &mut kept.z_norm)?;
+        let enter = products::enter(2 * g, t, d);
+        device.gemm(
+            enter,
+            (copy, layer.l12_at),
+            (&kept.z_norm, 0),
+            None,
+            &mut kept.h,
+        )?;
+        let act = self.options.glu_act;
+        device.gate(act, values, layer.l12_bias_at, &kept.h, &mut kept.a)?;
+        dropout.apply(device, Place::Glu(index), &mut kept.a)?;
+        device.copy(&kept.z, out)?;
+        let bias = layer.l3_bias_at.map(|at| (copy, at));
+        let leave = products::leave(d, t, g);
+        device.gemm(leave, (&kept.a, 0), (copy, layer.l3_at), bias, out)
+    }
+
+    /// Loss of `workspace.targets`, not divided by their number, and all its gradients, after
+    /// [`Network::forward`].
+    pub(super) fn backward(&mut self, workspace: &mut Workspace<D>, p: f32) -> Result<()> {
+        let dropout = Dropout {
+            p,
+            seed: &workspace.seed,
+        };
+        let sizes = self.sizes(workspace);
+        let (head_at, norm) = (self.head_at(), self.final_norm());
+        let (embed_at, embed_scale) = (
+            self.layout.at("embed.weight"),
+            self.config.embed_scale as f32,
+        );
+        let Some(gradients) = &mut workspace.gradients else {
+            unreachable!("prepared before every training step");
+        };
+        let Self {
+            device,
+            parameters,
+            sums,
+            ..
+        } = self;
+        let head = HeadGradient {
+            scale: 1.0,
+            dx: &mut gradients.norm,
+            gradients: &mut parameters.gradients,
+            weight_at: head_at,
+        };
+        device.head_loss(
+            &parameters.copy,
+            head_at,
+            self.config.vocab_size,
+            &workspace.last_norm,
+            &workspace.targets,
+            sums,
+            Some(head),
+        )?;
+        device.copy(&gradients.zero, &mut gradients.x)?;
+        let Gradients { x, norm: dy, .. } = gradients;
+        let (values, all) = (&parameters.values, &mut parameters.gradients);
+        device.norm_backward(norm, values, &workspace.last, dy, x, all)?;
+        let layers = workspace.layers.iter().zip(&mut workspace.kept);
+        for (index, (layer, kept)) in layers.enumerate().rev() {
+            let mut pass = Backward {
+                device,
+                parameters,
+                layer,
+                index,
+                sizes,
+                dropout,
+            };
+            pass.features(self.options.glu_act, kept, gradients)?;
+            pass.tokens(&mut workspace.mix, kept, gradients)?;
+        }
+        dropout.apply(device, Place::Embedding, &mut gradients.x)?;
+        let all = &mut parameters.gradients;
+        device.embed_backward(&workspace.tokens, &gradients.x, embed_scale, all, embed_at)
+    }
+}
+
+/// The backward pass of one layer: `gradients.x` holds the gradient of its output before, of its
+/// input after.
+struct Backward<'a, D: Device> {
+    device: &'a D,
+    parameters: &'a mut Parameters<D>,
+    layer: &'a Layer,
+    index: usize,
+    sizes: Sizes,
+    dropout: Dropout<'a, D>,
+}
+
+impl<D: Device> Backward<'_, D> {
+    fn features(
+        &mut self,
+        act: crate::device::Activation,
+        kept: &Kept<D>,
+        by: &mut Gradients<D>,
+    ) -> Result<()> {
+        let Sizes {
+            tokens: t,
+            dim: d,
+            glu: g,
+            ..
+        } = self.sizes;
+        let (device, layer) = (self.device, self.layer);
+        let Parameters {
+            values,
+            copy,
+            gradients: all,
+        } = &mut *self.parameters;
+        if let Some(at) = layer.l3_bias_at {
+            device.column_sums(&by.x, d, all, at)?;
+        }
+        let back = products::leave_backward(d, t, g);
+        device.gemm(back, (copy, layer.l3_at), (&by.x, 0), None, &mut by.a)?;
+        let weight = products::leave_gradient(d, t, g);
+        device.gemm_gradient(weight, (&by.x, 0), (&kept.a, 0), all, layer.l3_at)?;
+        self.dropout
+            .apply(device, Place::Glu(self.index), &mut by.a)?;
+        let bias = layer.l12_bias_at;
+        device.gate_backward(act, values, bias, t, &kept.h, &by.a, &mut by.h, all)?;
+        let weight = products::enter_gradient(2 * g, t, d);
+        device.gemm_gradient(weight, (&by.h, 0), (&kept.z_norm, 0), all, layer.l12_at)?;
+        let back = products::enter_backward(2 * g, t, d);
+        device.gemm(back, (&by.h, 0), (copy, layer.l12_at), None, &mut by.norm)?;
+        let norm = layer.feature_norm;
+        device.norm_backward(norm, values, &kept.z, &by.norm, &mut by.x, all)
+    }
+
+    fn tokens(
+        &mut self,
+        mix: &mut D::Mix,
+        kept: &mut Kept<D>,
+        by: &mut Gradients<D>,
+    ) -> Result<()> {
+        let Sizes {
+            tokens: t,
+            dim: d,
+            channels: e,
+            ..
+        } = self.sizes;
+        let (device, layer) = (self.device, self.layer);
+        let Parameters {
+            values,
+            copy,
+            gradients: all,
+        } = &mut *self.parameters;
+        if let Some(at) = layer.o_bias_at {
+            device.column_sums(&by.x, d, all, at)?;
+        }
+        let back = products::leave_backward(d, t, e);
+        device.gemm(back, (copy, layer.o_at), (&by.x, 0), None, &mut by.g)?;
+        let weight = products::leave_gradient(d, t, e);
+        device.gemm_gradient(weight, (&by.x, 0), (&kept.g, 0), all, layer.o_at)?;
+        self.dropout
+            .apply(device, Place::Gtu(self.index), &mut by.g)?;
+        device.mix_backward(
+            mix,
+            &kept.kernel,
+            values,
+            layer.uv_bias_at,
+            &kept.uv,
+            &kept.y,
+            &by.g,
+            &mut by.uv,
+            &mut by.kernel,
+            all,
+        )?;
+        let (hidden, kernel) = (&mut kept.hidden, &mut by.kernel);
+        device.rpe_backward(&layer.rpe, values, hidden, kernel, all)?;
+        let weight = products::enter_gradient(2 * e, t, d);
+        device.gemm_gradient(weight, (&by.uv, 0), (&kept.x_norm, 0), all, layer.uv_at)?;
+        let back = products::enter_backward(2 * e, t, d);
+        device.gemm(back, (&by.uv, 0), (copy, layer.uv_at), None, &mut by.norm)?;
+        let norm = layer.token_norm;
+        device.norm_backward(norm, values, &kept.x, &by.norm, &mut by.x, all)
+    }
+}

@@ -1,0 +1,259 @@
+//! Training steps and evaluation.
+
+use super::workspace::Workspace;
+use super::{Network, NetworkError};
+use crate::device::{AdamW, Device, DeviceError, Gemm, Optimiser};
+
+/// Sequences of one length: `tokens[b * length + i]` and what follows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Positions of each sequence.
+    pub length: usize,
+    /// Input tokens.
+    pub tokens: Vec<u32>,
+    /// Target of each position; [`IGNORE`](crate::device::IGNORE) where there is none.
+    pub targets: Vec<u32>,
+}
+
+impl Batch {
+    /// Sequences and positions of each.
+    ///
+    /// # Errors
+    /// The tokens are no whole number of sequences, or the targets another number.
+    pub fn shape(&self) -> Result<(usize, usize), NetworkError> {
+        let batch = self.tokens.len() / self.length.max(1);
+        let whole = batch * self.length == self.tokens.len() && batch > 0;
+        if whole && self.targets.len() == self.tokens.len() {
+            return Ok((batch, self.length));
+        }
+        Err(NetworkError::Batch {
+            found: self.tokens.len().min(self.targets.len()),
+            batch,
+            length: self.length,
+        })
+    }
+}
+
+/// What was summed since the sums were last taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepSums {
+    /// Cross entropy in nats.
+    pub loss: f64,
+    /// Targets that it is summed over.
+    pub targets: f64,
+    /// Targets that were the largest logit.
+    pub correct: f64,
+    /// Norm of the last step's gradients before clipping.
+    pub gradient_norm: f64,
+}
+
+impl<D: Device> Network<D> {
+    /// One step of the optimiser on the gradients of all `batches` (micro-batches of one shape)
+    /// together. `values.gradient_scale` should be one over the number of targets; `seed` chooses
+    /// dropout's masks. The loss is added to the sums: see [`Network::take_sums`].
+    ///
+    /// # Errors
+    /// The batches differ in shape or do not fit the network; the device fails.
+    pub fn step(
+        &mut self,
+        batches: &[Batch],
+        values: Optimiser,
+        seed: u64,
+    ) -> Result<(), NetworkError> {
+        if self.moments.is_none() {
+            self.moments = Some(self.new_moments()?);
+        }
+        self.accumulate(batches, seed)?;
+        self.device
+            .write_f32(&mut self.hyper, 0, &values.to_array())?;
+        self.update()
+    }
+
+    /// The gradients of the summed loss of all `batches`, laid out as [`Network::layout`].
+    ///
+    /// # Errors
+    /// As [`Network::step`].
+    pub fn gradients(&mut self, batches: &[Batch], seed: u64) -> Result<Vec<f32>, NetworkError> {
+        self.accumulate(batches, seed)?;
+        let all = 0..self.layout.len();
+        Ok(self.device.read_f32(&self.parameters.gradients, all)?)
+    }
+
+    fn accumulate(&mut self, batches: &[Batch], seed: u64) -> Result<(), NetworkError> {
+        let trained = self.layout.trained();
+        self.device.zero(&mut self.parameters.gradients, trained)?;
+        for (index, batch) in batches.iter().enumerate() {
+            let seed = seed.wrapping_mul(0x9e37_79b9).wrapping_add(index as u64);
+            let halves = [(seed & 0xff_ffff) as f32, (seed >> 24 & 0xff_ffff) as f32];
+            let mut workspace = self.load(batch)?;
+            let seeded = self.device.write_f32(&mut workspace.seed, 0, &halves);
+            let done = seeded.and_then(|()| self.train_pass(&mut workspace));
+            self.workspaces.push(workspace);
+            done?;
+        }
+        Ok(())
+    }
+
+    /// The workspace of a batch with its tokens in place.
+    fn load(&mut self, batch: &Batch) -> Result<Workspace<D>, NetworkError> {
+        let shape = batch.shape()?;
+        let mut workspace = self.take_workspace(shape)?;
+        let written = self
+            .device
+            .write_ids(&mut workspace.tokens, &batch.tokens)
+            .and_then(|()| {
+                self.device
+                    .write_ids(&mut workspace.targets, &batch.targets)
+            });
+        match written {
+            Ok(()) => Ok(workspace),
+            Err(error) => {
+                self.workspaces.push(workspace);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Adds a micro-batch's gradients: by the recorded pass where there is one.
+    fn train_pass(&mut self, workspace: &mut Workspace<D>) -> Result<(), DeviceError> {
+        let shape = (workspace.batch, workspace.length);
+        if let Some((recorded, graph)) = &self.recorded {
+            if *recorded == shape {
+                return self.device.replay(graph);
+            }
+        }
+        workspace.prepare_gradients(&self.device, &self.config)?;
+        if self.warm != Some(shape) {
+            self.warm = Some(shape);
+            return self.pass(workspace);
+        }
+        if !self.device.begin_record()? {
+            return self.pass(workspace);
+        }
+        let passed = self.pass(workspace);
+        let graph = self.device.end_record()?;
+        passed?;
+        self.device.replay(&graph)?;
+        self.recorded = Some((shape, graph));
+        Ok(())
+    }
+
+    fn pass(&mut self, workspace: &mut Workspace<D>) -> Result<(), DeviceError> {
+        self.kernels(workspace)?;
+        self.forward(workspace, self.dropout)?;
+        self.backward(workspace, self.dropout)
+    }
+
+    fn update(&mut self) -> Result<(), NetworkError> {
+        let (trained, decayed, plain) = (
+            self.layout.trained(),
+            self.layout.decayed(),
+            self.layout.plain(),
+        );
+        let Some(moments) = &mut self.moments else {
+            return Ok(());
+        };
+        let (device, parameters) = (&self.device, &mut self.parameters);
+        let squares = Optimiser::SQUARES;
+        device.sum_squares(&parameters.gradients, trained, &mut self.hyper, squares)?;
+        for (range, decay) in [(decayed, true), (plain, false)] {
+            let state = AdamW {
+                parameters: &mut parameters.values,
+                copy: &mut parameters.copy,
+                gradients: &parameters.gradients,
+                first: &mut moments.first,
+                second: &mut moments.second,
+                hyper: &self.hyper,
+            };
+            device.adamw(state, range, decay)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a batch's loss to the sums, without training.
+    ///
+    /// # Errors
+    /// The batch does not fit the network; the device fails.
+    pub fn evaluate(&mut self, batch: &Batch) -> Result<(), NetworkError> {
+        let mut workspace = self.load(batch)?;
+        let done = self.forward_only(&mut workspace).and_then(|()| {
+            let (weight_at, classes) = (self.head_at(), self.config.vocab_size);
+            self.device.head_loss(
+                &self.parameters.copy,
+                weight_at,
+                classes,
+                &workspace.last_norm,
+                &workspace.targets,
+                &mut self.sums,
+                None,
+            )
+        });
+        self.workspaces.push(workspace);
+        Ok(done?)
+    }
+
+    fn forward_only(&self, workspace: &mut Workspace<D>) -> Result<(), DeviceError> {
+        self.kernels(workspace)?;
+        self.forward(workspace, 0.0)
+    }
+
+    /// The logits `[positions.len(), vocabulary]` at some positions of one sequence.
+    ///
+    /// # Errors
+    /// The sequence does not fit the network; the device fails.
+    pub fn logits(
+        &mut self,
+        tokens: &[u32],
+        positions: std::ops::Range<usize>,
+    ) -> Result<Vec<f32>, NetworkError> {
+        let batch = Batch {
+            length: tokens.len(),
+            tokens: tokens.to_vec(),
+            targets: vec![crate::device::IGNORE; tokens.len()],
+        };
+        let mut workspace = self.load(&batch)?;
+        let done = self
+            .forward_only(&mut workspace)
+            .and_then(|()| self.head(&workspace, positions));
+        self.workspaces.push(workspace);
+        Ok(done?)
+    }
+
+    fn head(
+        &self,
+        workspace: &Workspace<D>,
+        positions: std::ops::Range<usize>,
+    ) -> Result<Vec<f32>, DeviceError> {
+        let (rows, classes, dim) = (positions.len(), self.config.vocab_size, self.config.dim);
+        let mut logits = self.device.new_act(rows * classes)?;
+        let shape = Gemm {
+            m: rows,
+            n: classes,
+            k: dim,
+            transpose_a: false,
+            transpose_b: true,
+            accumulate: false,
+        };
+        let x = (&workspace.last_norm, positions.start * dim);
+        let head = (&self.parameters.copy, self.head_at());
+        self.device.gemm(shape, x, head, None, &mut logits)?;
+        self.device.read_act(&logits, 0..rows * classes)
+    }
+
+    /// What training and evaluation have summed since the last call; waits for the device.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn take_sums(&mut self) -> Result<StepSums, NetworkError> {
+        let sums = self.device.read_f32(&self.sums, 0..3)?;
+        let hyper = self.device.read_f32(&self.hyper, 0..Optimiser::LEN)?;
+        self.device.zero(&mut self.sums, 0..3)?;
+        let scale = f64::from(hyper[Optimiser::LEN - 2]);
+        Ok(StepSums {
+            loss: sums[0].into(),
+            targets: sums[1].into(),
+            correct: sums[2].into(),
+            gradient_norm: scale * f64::from(hyper[Optimiser::SQUARES]).sqrt(),
+        })
+    }
+}

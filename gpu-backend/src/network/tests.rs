@@ -1,0 +1,172 @@
+//! The whole network on the CPU.
+
+use super::testing::config;
+use super::{Batch, Network};
+use crate::device::cpu::Cpu;
+use crate::device::{IGNORE, Optimiser};
+use toeplite_checkpoint::config::{Activation, Config, Norm, RpeInput, Task};
+
+fn network(config: Config) -> Network<Cpu> {
+    Network::new(Cpu::new(), config, 0.9, 7).unwrap()
+}
+
+/// `batch` sequences of 10 tokens out of 11; two positions have no target.
+fn batch(batch: usize) -> Batch {
+    let tokens: Vec<u32> = (0..batch as u32 * 10).map(|i| i * i * 7 % 11).collect();
+    let mut targets: Vec<u32> = (0..batch as u32 * 10).map(|i| (i * 5 + 3) % 11).collect();
+    (targets[3], targets[9]) = (IGNORE, IGNORE);
+    Batch {
+        length: 10,
+        tokens,
+        targets,
+    }
+}
+
+fn values(rate: f32, step: i32) -> Optimiser {
+    Optimiser {
+        rate,
+        beta1: 0.9,
+        beta2: 0.98,
+        epsilon: 1e-8,
+        weight_decay: 0.0,
+        correction1: 1.0 - 0.9f32.powi(step),
+        correction2: 1.0 - 0.98f32.powi(step),
+        max_norm: 1.0,
+        gradient_scale: 1.0 / 28.0,
+    }
+}
+
+fn loss(network: &mut Network<Cpu>, batch: &Batch) -> f64 {
+    network.evaluate(batch).unwrap();
+    network.take_sums().unwrap().loss
+}
+
+/// Every tensor's gradient is that of central differences along it.
+fn check_gradients(config: Config) {
+    let mut network = network(config);
+    let batch = batch(3);
+    let gradients = network.gradients(std::slice::from_ref(&batch), 1).unwrap();
+    network.take_sums().unwrap();
+    let start = network.parameters().unwrap();
+    for (name, tensor) in network.layout().tensors().clone() {
+        if name.ends_with(".gamma") {
+            continue;
+        }
+        let along = &gradients[tensor.range()];
+        let norm = along
+            .iter()
+            .map(|g| f64::from(*g).powi(2))
+            .sum::<f64>()
+            .sqrt();
+        // A step that moves the loss by about 0.04 nats of 70: far above f32's rounding of it.
+        let step = (0.02 / norm).min(0.05);
+        let mut shifted = |sign: f64| {
+            let mut values = start.clone();
+            for (value, g) in values[tensor.range()].iter_mut().zip(along) {
+                *value += (sign * step * f64::from(*g) / norm) as f32;
+            }
+            network.set_parameters(&values).unwrap();
+            loss(&mut network, &batch)
+        };
+        let measured = (shifted(1.0) - shifted(-1.0)) / (2.0 * step);
+        let error = (measured - norm).abs() / norm.max(0.01);
+        assert!(
+            error < 0.02,
+            "{name}: {measured} by differences, {norm} by the backward pass"
+        );
+    }
+}
+
+#[test]
+fn gradients_of_every_parameter_are_those_of_differences() {
+    check_gradients(config());
+}
+
+#[test]
+fn gradients_of_a_bidirectional_network_with_other_options_are_those_of_differences() {
+    let mut config = config();
+    (config.causal, config.task) = (false, Task::MaskedLm);
+    (config.tie_embeddings, config.norm) = (true, Norm::LayerNorm);
+    (config.gtu_act, config.glu_act) = (Activation::Gelu, Activation::None);
+    let toeplitz = &mut config.toeplitz;
+    (toeplitz.rpe_act, toeplitz.rpe_norm) = (Activation::Silu, Norm::LayerNorm);
+    (toeplitz.rpe_input, toeplitz.residual) = (RpeInput::Scaled, true);
+    toeplitz.act = Activation::Silu;
+    check_gradients(config);
+}
+
+#[test]
+fn one_batch_can_be_learned_by_heart() {
+    let mut network = network(config());
+    let batch = batch(3);
+    let before = loss(&mut network, &batch) / 28.0;
+    for step in 1..=300 {
+        let batches = std::slice::from_ref(&batch);
+        network.step(batches, values(1e-2, step), 1).unwrap();
+    }
+    network.take_sums().unwrap();
+    let after = loss(&mut network, &batch) / 28.0;
+    assert!(before > 2.0 && after < 0.1, "{before} to {after} nats");
+}
+
+#[test]
+fn micro_batches_give_the_gradients_of_the_whole() {
+    let whole = batch(4);
+    let halves: Vec<Batch> = [0..20, 20..40]
+        .map(|range| Batch {
+            length: 10,
+            tokens: whole.tokens[range.clone()].to_vec(),
+            targets: whole.targets[range].to_vec(),
+        })
+        .into();
+    let mut network = network(config());
+    let together = network.gradients(&[whole], 1).unwrap();
+    let apart = network.gradients(&halves, 1).unwrap();
+    let largest = together.iter().fold(0f32, |m, g| m.max(g.abs()));
+    let differ = together.iter().zip(&apart);
+    let error = differ.fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+    assert!(error < 1e-5 * largest, "{error} of {largest}");
+}
+
+#[test]
+fn a_network_put_back_continues_bit_for_bit() {
+    let batch = batch(3);
+    let batches = std::slice::from_ref(&batch);
+    let mut config = config();
+    config.bias = false;
+    let mut first = network(config);
+    first.set_dropout(0.1);
+    first.step(batches, values(1e-2, 1), 1).unwrap();
+    let checkpoint = first.checkpoint().unwrap();
+    let mut second = Network::from_checkpoint(Cpu::new(), &checkpoint).unwrap();
+    second.set_dropout(0.1);
+    second.set_moments(&first.moments().unwrap()).unwrap();
+    first.step(batches, values(1e-2, 2), 2).unwrap();
+    second.step(batches, values(1e-2, 2), 2).unwrap();
+    assert_eq!(first.parameters().unwrap(), second.parameters().unwrap());
+}
+
+#[test]
+fn options_that_cannot_be_trained_are_all_named() {
+    let mut config = config();
+    (config.gtu_norm, config.glu_act) = (true, Activation::Elu);
+    let error = Network::new(Cpu::new(), config, 0.9, 1).err().unwrap();
+    let text = error.to_string();
+    assert!(
+        text.contains("gtu_norm") && text.contains("glu_act Elu"),
+        "{text}"
+    );
+}
+
+#[test]
+fn unknown_tokens_are_errors_and_change_nothing() {
+    let mut network = network(config());
+    let good = batch(3);
+    let before = loss(&mut network, &good);
+    let mut bad = good.clone();
+    bad.tokens[4] = 11;
+    let error = network.evaluate(&bad).unwrap_err().to_string();
+    assert!(error.contains("11") && error.contains('4'), "{error}");
+    network.take_sums().unwrap();
+    assert_eq!(loss(&mut network, &good), before);
+}

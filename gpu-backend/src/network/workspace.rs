@@ -1,0 +1,138 @@
+//! Activations of one batch shape, allocated once: a recorded step finds them where they were.
+
+use super::layer::{Layer, mix_shape};
+use super::layout::Layout;
+use super::support::Options;
+use crate::device::{Device, Result};
+use toeplite_checkpoint::Config;
+
+/// What a layer's forward pass keeps for its backward pass.
+pub(super) struct Kept<D: Device> {
+    /// Input of the token mixer and its norm `[T, d]`.
+    pub x: D::Act,
+    pub x_norm: D::Act,
+    /// Gate and values before activation `[2E, T]`, the Toeplitz product and the gated product
+    /// `[E, T]`.
+    pub uv: D::Act,
+    pub y: D::Act,
+    pub g: D::Act,
+    /// Input of the feature mixer and its norm `[T, d]`.
+    pub z: D::Act,
+    pub z_norm: D::Act,
+    /// Both halves before the gate `[2G, T]`, the gate's output `[G, T]`.
+    pub h: D::Act,
+    pub a: D::Act,
+    /// The kernel `[E, lags]` and the RPE's hidden values.
+    pub kernel: D::F32,
+    pub hidden: D::F32,
+}
+
+/// Gradients of activations, used by one layer after the other.
+pub(super) struct Gradients<D: Device> {
+    pub x: D::Act,
+    pub norm: D::Act,
+    pub uv: D::Act,
+    pub g: D::Act,
+    pub h: D::Act,
+    pub a: D::Act,
+    pub kernel: D::F32,
+    /// Stays zero: what `x` is reset from.
+    pub zero: D::Act,
+}
+
+/// Everything that a step of one batch shape works on.
+pub(super) struct Workspace<D: Device> {
+    pub batch: usize,
+    pub length: usize,
+    pub layers: Vec<Layer>,
+    pub kept: Vec<Kept<D>>,
+    pub mix: D::Mix,
+    pub tokens: D::Ids,
+    pub targets: D::Ids,
+    /// Dropout's, two numbers of 24 bits.
+    pub seed: D::F32,
+    /// Output of the last layer and its norm `[T, d]`.
+    pub last: D::Act,
+    pub last_norm: D::Act,
+    /// Absent until the first training step: evaluation needs none.
+    pub gradients: Option<Gradients<D>>,
+}
+
+impl<D: Device> Workspace<D> {
+    pub fn new(
+        device: &D,
+        config: &Config,
+        options: &Options,
+        layout: &Layout,
+        gamma: f32,
+        (batch, length): (usize, usize),
+    ) -> Result<Self> {
+        let layers: Vec<_> = (0..config.layers)
+            .map(|index| Layer::new(config, options, layout, index, length))
+            .collect();
+        let mix = mix_shape(config, options, gamma, batch, length);
+        let tokens = batch * length;
+        let (d, e, g) = (config.dim, config.channels(), config.glu_dim);
+        let act = |width: usize| device.new_act(width * tokens);
+        let kept = layers.iter().map(|layer| {
+            Ok(Kept {
+                x: act(d)?,
+                x_norm: act(d)?,
+                uv: act(2 * e)?,
+                y: act(e)?,
+                g: act(e)?,
+                z: act(d)?,
+                z_norm: act(d)?,
+                h: act(2 * g)?,
+                a: act(g)?,
+                kernel: device.new_f32(e * mix.lags())?,
+                hidden: device.new_f32(layer.rpe.hidden_len())?,
+            })
+        });
+        let kept = kept.collect::<Result<_>>()?;
+        Ok(Self {
+            batch,
+            length,
+            layers,
+            kept,
+            mix: device.new_mix(mix)?,
+            tokens: device.new_ids(tokens, config.vocab_size)?,
+            targets: device.new_ids(tokens, config.vocab_size)?,
+            seed: device.new_f32(2)?,
+            last: act(d)?,
+            last_norm: act(d)?,
+            gradients: None,
+        })
+    }
+
+    /// Positions of all sequences.
+    pub fn positions(&self) -> usize {
+        self.batch * self.length
+    }
+
+    /// Makes room for the backward pass, if there is none yet.
+    pub fn prepare_gradients(&mut self, device: &D, config: &Config) -> Result<()> {
+        if self.gradients.is_some() {
+            return Ok(());
+        }
+        let tokens = self.positions();
+        let (d, e, g) = (config.dim, config.channels(), config.glu_dim);
+        let lags = if config.causal {
+            self.length
+        } else {
+            2 * self.length
+        };
+        let act = |width: usize| device.new_act(width * tokens);
+        self.gradients = Some(Gradients {
+            x: act(d)?,
+            norm: act(d)?,
+            uv: act(2 * e)?,
+            g: act(e)?,
+            h: act(2 * g)?,
+            a: act(g)?,
+            kernel: device.new_f32(e * lags)?,
+            zero: act(d)?,
+        });
+        Ok(())
+    }
+}
