@@ -49,6 +49,9 @@ pub trait Device: Sized {
     /// Name for reports, for example `NVIDIA H100 80GB HBM3 (bf16)`.
     fn name(&self) -> String;
 
+    /// Bytes of one activation.
+    fn act_bytes(&self) -> usize;
+
     /// Bytes allocated at present and at most so far.
     fn memory(&self) -> (usize, usize);
 

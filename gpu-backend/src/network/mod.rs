@@ -10,6 +10,7 @@ mod initial;
 mod layer;
 mod layout;
 mod pass;
+mod stages;
 mod step;
 mod support;
 #[cfg(test)]

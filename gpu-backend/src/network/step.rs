@@ -95,7 +95,7 @@ impl<D: Device> Network<D> {
     }
 
     /// The workspace of a batch with its tokens in place.
-    fn load(&mut self, batch: &Batch) -> Result<Workspace<D>, NetworkError> {
+    pub(super) fn load(&mut self, batch: &Batch) -> Result<Workspace<D>, NetworkError> {
         let shape = batch.shape()?;
         let mut workspace = self.take_workspace(shape)?;
         let written = self
@@ -144,7 +144,7 @@ impl<D: Device> Network<D> {
         self.backward(workspace, self.dropout)
     }
 
-    fn update(&mut self) -> Result<(), NetworkError> {
+    pub(super) fn update(&mut self) -> Result<(), NetworkError> {
         let (trained, decayed, plain) = (
             self.layout.trained(),
             self.layout.decayed(),

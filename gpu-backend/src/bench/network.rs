@@ -1,0 +1,116 @@
+//! Whole training steps: forward, backward, clipping and AdamW.
+
+use super::Times;
+use crate::device::{Device, Optimiser};
+use crate::network::{Batch, Network, NetworkError};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkBench {
+    /// Positions of a sequence.
+    pub length: usize,
+    /// Positions of all sequences of a step.
+    pub tokens: usize,
+    /// Steps that are timed, after three that are not.
+    pub steps: usize,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NetworkResult {
+    /// Name of the device.
+    pub device: String,
+    /// Positions of a sequence.
+    pub length: usize,
+    /// Positions of a step.
+    pub tokens: usize,
+    /// Trained parameters.
+    pub parameters: usize,
+    /// By the median step.
+    pub tokens_per_second: f64,
+    /// Times of steps.
+    pub step_ms: Times,
+    /// Most bytes allocated on the device.
+    pub peak_bytes: usize,
+    /// From the start of the process to the end of the first step.
+    pub startup_ms: f64,
+    /// Arithmetic of the matrix products of a step (6 per weight and token), in 10^12 a second.
+    pub model_tflops: f64,
+    /// Medians of parts of a step, each run and waited for by itself: slower than within a step.
+    pub stages: BTreeMap<&'static str, f64>,
+}
+
+/// Times training steps of `network` on random tokens. `start` is when the process began.
+///
+/// # Errors
+/// The device fails, for example for want of memory.
+pub fn network<D: Device>(
+    network: &mut Network<D>,
+    bench: NetworkBench,
+    start: Instant,
+) -> Result<NetworkResult, NetworkError> {
+    let batches: Vec<_> = (0..4)
+        .map(|seed| random_batch(network, bench, seed))
+        .collect();
+    let mut one = |network: &mut Network<D>, step: usize| {
+        let begin = Instant::now();
+        let batch = &batches[step % batches.len()];
+        network.step(std::slice::from_ref(batch), values(bench.tokens, step), 1)?;
+        network.device().synchronize()?;
+        Ok::<_, NetworkError>(begin.elapsed().as_secs_f64() * 1e3)
+    };
+    one(network, 0)?;
+    let startup_ms = start.elapsed().as_secs_f64() * 1e3;
+    for step in 1..3 {
+        one(network, step)?;
+    }
+    let samples: Result<Vec<_>, _> = (0..bench.steps.max(1))
+        .map(|step| one(network, step + 3))
+        .collect();
+    let step_ms = Times::of(samples?);
+    let stages = network.stage_times(&batches[0], 5)?;
+    let seconds = step_ms.median / 1e3;
+    let per_token = 6.0 * network.product_weights() as f64;
+    Ok(NetworkResult {
+        device: network.device().name(),
+        length: bench.length,
+        tokens: bench.tokens,
+        parameters: network.trained_parameters(),
+        tokens_per_second: bench.tokens as f64 / seconds,
+        step_ms,
+        peak_bytes: network.device().memory().1,
+        startup_ms,
+        model_tflops: per_token * bench.tokens as f64 / seconds / 1e12,
+        stages,
+    })
+}
+
+fn random_batch<D: Device>(network: &Network<D>, bench: NetworkBench, seed: u64) -> Batch {
+    let vocabulary = network.config().vocab_size;
+    let noise = super::noise(seed + 1, bench.tokens + 1);
+    let token = |x: &f32| (((x + 0.5) * vocabulary as f32) as u32).min(vocabulary as u32 - 1);
+    let text: Vec<u32> = noise.iter().map(token).collect();
+    Batch {
+        length: bench.length,
+        tokens: text[..bench.tokens].to_vec(),
+        targets: text[1..].to_vec(),
+    }
+}
+
+fn values(tokens: usize, step: usize) -> Optimiser {
+    let step = step as i32 + 1;
+    Optimiser {
+        rate: 1e-4,
+        beta1: 0.9,
+        beta2: 0.98,
+        epsilon: 1e-8,
+        weight_decay: 0.1,
+        correction1: 1.0 - 0.9f32.powi(step),
+        correction2: 1.0 - 0.98f32.powi(step),
+        max_norm: 1.0,
+        gradient_scale: 1.0 / tokens as f32,
+    }
+}
