@@ -55,7 +55,7 @@ pub fn network<D: Device>(
     let batches: Vec<_> = (0..4)
         .map(|seed| random_batch(network, bench, seed))
         .collect();
-    let mut one = |network: &mut Network<D>, step: usize| {
+    let one = |network: &mut Network<D>, step: usize| {
         let begin = Instant::now();
         let batch = &batches[step % batches.len()];
         network.step(std::slice::from_ref(batch), values(bench.tokens, step), 1)?;

@@ -95,6 +95,19 @@ pub trait Device: Sized {
     /// Runs what was recorded, on the same buffers.
     fn replay(&self, graph: &Self::Graph) -> Result<()>;
 
+    // ---- several devices -----------------------------------------------------------------------
+
+    /// Starts to sum `range` of `buffer` over all processes that train together, after what was
+    /// started before and beside what is started next; nothing where there is one process.
+    fn reduce_start(&self, _buffer: &mut Self::F32, _range: Range<usize>) -> Result<()> {
+        Ok(())
+    }
+
+    /// What is started next waits for all sums that were started.
+    fn reduce_finish(&self) -> Result<()> {
+        Ok(())
+    }
+
     // ---- linear maps ---------------------------------------------------------------------------
 
     /// `C = op(A) op(B) (+ C) (+ bias)`; operands are (buffer, offset). `bias` `[n]` is added to

@@ -109,6 +109,18 @@ impl Layout {
         0..self.trained
     }
 
+    /// The parameters with weight decay that belong to one layer (they lie together).
+    pub fn layer(&self, index: usize) -> Range<usize> {
+        let prefix = format!("layers.{index}.");
+        let of_layer = self.tensors.iter().filter(|(name, tensor)| {
+            name.starts_with(&prefix) && self.decayed().contains(&tensor.at)
+        });
+        let ranges = of_layer.map(|(_, tensor)| tensor.range());
+        ranges
+            .reduce(|all, range| all.start.min(range.start)..all.end.max(range.end))
+            .unwrap_or(0..0)
+    }
+
     /// All tensors by name.
     pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
         &self.tensors
@@ -173,6 +185,18 @@ mod tests {
             map.range().end,
             layout.at("layers.0.token_mixer.toep.rpe.out.2.bias")
         );
+    }
+
+    #[test]
+    fn parameters_of_a_layer_lie_together() {
+        let layout = Layout::new(&config());
+        let (first, second) = (layout.layer(0), layout.layer(1));
+        assert!(layout.at("embed.weight") < first.start && first.end <= second.start);
+        for (name, tensor) in layout.tensors() {
+            let inside = first.contains(&tensor.at);
+            let expected = name.starts_with("layers.0.") && layout.decayed().contains(&tensor.at);
+            assert_eq!(inside, expected, "{name}");
+        }
     }
 
     #[test]

@@ -42,6 +42,14 @@ struct Moments<D: Device> {
     second: D::F32,
 }
 
+/// A recorded forward and backward pass.
+struct Recorded<D: Device> {
+    shape: (usize, usize),
+    /// Whether gradients are summed over all processes at its end.
+    last: bool,
+    graph: D::Graph,
+}
+
 /// A network on a device.
 pub struct Network<D: Device> {
     device: D,
@@ -58,8 +66,8 @@ pub struct Network<D: Device> {
     sums: D::F32,
     dropout: f32,
     workspaces: Vec<Workspace<D>>,
-    /// The recorded step of a batch shape, where the device can record.
-    recorded: Option<((usize, usize), D::Graph)>,
+    /// Recorded passes, where the device can record.
+    recorded: Vec<Recorded<D>>,
     /// Whether one training step has run without being recorded, which sizes the scratch memory.
     warm: Option<(usize, usize)>,
 }
@@ -126,7 +134,7 @@ impl<D: Device> Network<D> {
             moments: None,
             dropout: 0.0,
             workspaces: Vec::new(),
-            recorded: None,
+            recorded: Vec::new(),
             warm: None,
         })
     }
@@ -135,7 +143,7 @@ impl<D: Device> Network<D> {
     /// map of each GTU and GLU.
     pub fn set_dropout(&mut self, p: f32) {
         self.dropout = p;
-        self.recorded = None;
+        self.recorded.clear();
     }
 
     /// The device that the network lies on.
@@ -233,7 +241,7 @@ impl<D: Device> Network<D> {
         let mut new = self.new_moments()?;
         self.device.write_f32(&mut new.first, 0, &moments[0])?;
         self.device.write_f32(&mut new.second, 0, &moments[1])?;
-        (self.moments, self.recorded) = (Some(new), None);
+        self.moments = Some(new);
         Ok(())
     }
 

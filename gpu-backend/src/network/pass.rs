@@ -204,7 +204,15 @@ impl<D: Device> Network<D> {
 
     /// Loss of `workspace.targets`, not divided by their number, and all its gradients, after
     /// [`Network::forward`].
-    pub(super) fn backward(&mut self, workspace: &mut Workspace<D>, p: f32) -> Result<()> {
+    ///
+    /// With `reduce`, a layer's gradients are summed over all processes while those of the layers
+    /// below are computed.
+    pub(super) fn backward(
+        &mut self,
+        workspace: &mut Workspace<D>,
+        p: f32,
+        reduce: bool,
+    ) -> Result<()> {
         let dropout = Dropout {
             p,
             seed: &workspace.seed,
@@ -255,10 +263,22 @@ impl<D: Device> Network<D> {
             };
             pass.features(self.options.glu_act, kept, gradients)?;
             pass.tokens(&mut workspace.mix, kept, gradients)?;
+            if reduce {
+                let range = self.layout.layer(index);
+                device.reduce_start(&mut parameters.gradients, range)?;
+            }
         }
         dropout.apply(device, Place::Embedding, &mut gradients.x)?;
         let all = &mut parameters.gradients;
-        device.embed_backward(&workspace.tokens, &gradients.x, embed_scale, all, embed_at)
+        device.embed_backward(&workspace.tokens, &gradients.x, embed_scale, all, embed_at)?;
+        if !reduce {
+            return Ok(());
+        }
+        let layers = self.layout.layer(0).start..self.layout.layer(self.config.layers - 1).end;
+        for range in [0..layers.start, layers.end..self.layout.trained().end] {
+            device.reduce_start(&mut parameters.gradients, range)?;
+        }
+        device.reduce_finish()
     }
 }
 

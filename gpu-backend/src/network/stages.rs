@@ -37,7 +37,7 @@ impl<D: Device> Network<D> {
             lap(self, "kernels")?;
             self.forward(&mut workspace, self.dropout)?;
             lap(self, "forward")?;
-            self.backward(&mut workspace, self.dropout)?;
+            self.backward(&mut workspace, self.dropout, false)?;
             lap(self, "head and backward")?;
             self.workspaces.push(workspace);
             self.update()?;

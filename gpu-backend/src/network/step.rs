@@ -1,7 +1,7 @@
 //! Training steps and evaluation.
 
 use super::workspace::Workspace;
-use super::{Network, NetworkError};
+use super::{Network, NetworkError, Recorded};
 use crate::device::{AdamW, Device, DeviceError, Gemm, Optimiser};
 
 /// Sequences of one length: `tokens[b * length + i]` and what follows them.
@@ -87,7 +87,8 @@ impl<D: Device> Network<D> {
             let halves = [(seed & 0xff_ffff) as f32, (seed >> 24 & 0xff_ffff) as f32];
             let mut workspace = self.load(batch)?;
             let seeded = self.device.write_f32(&mut workspace.seed, 0, &halves);
-            let done = seeded.and_then(|()| self.train_pass(&mut workspace));
+            let last = index + 1 == batches.len();
+            let done = seeded.and_then(|()| self.train_pass(&mut workspace, last));
             self.workspaces.push(workspace);
             done?;
         }
@@ -114,34 +115,34 @@ impl<D: Device> Network<D> {
         }
     }
 
-    /// Adds a micro-batch's gradients: by the recorded pass where there is one.
-    fn train_pass(&mut self, workspace: &mut Workspace<D>) -> Result<(), DeviceError> {
+    /// Adds a micro-batch's gradients, by the recorded pass where there is one. After the `last` one
+    /// they are summed over all processes.
+    fn train_pass(&mut self, workspace: &mut Workspace<D>, last: bool) -> Result<(), DeviceError> {
         let shape = (workspace.batch, workspace.length);
-        if let Some((recorded, graph)) = &self.recorded {
-            if *recorded == shape {
-                return self.device.replay(graph);
-            }
+        let same = |step: &&Recorded<D>| step.shape == shape && step.last == last;
+        if let Some(step) = self.recorded.iter().find(same) {
+            return self.device.replay(&step.graph);
         }
         workspace.prepare_gradients(&self.device, &self.config)?;
         if self.warm != Some(shape) {
             self.warm = Some(shape);
-            return self.pass(workspace);
+            return self.pass(workspace, last);
         }
         if !self.device.begin_record()? {
-            return self.pass(workspace);
+            return self.pass(workspace, last);
         }
-        let passed = self.pass(workspace);
+        let passed = self.pass(workspace, last);
         let graph = self.device.end_record()?;
         passed?;
         self.device.replay(&graph)?;
-        self.recorded = Some((shape, graph));
+        self.recorded.push(Recorded { shape, last, graph });
         Ok(())
     }
 
-    fn pass(&mut self, workspace: &mut Workspace<D>) -> Result<(), DeviceError> {
+    fn pass(&mut self, workspace: &mut Workspace<D>, last: bool) -> Result<(), DeviceError> {
         self.kernels(workspace)?;
         self.forward(workspace, self.dropout)?;
-        self.backward(workspace, self.dropout)
+        self.backward(workspace, self.dropout, last)
     }
 
     pub(super) fn update(&mut self) -> Result<(), NetworkError> {
@@ -240,11 +241,14 @@ impl<D: Device> Network<D> {
         self.device.read_act(&logits, 0..rows * classes)
     }
 
-    /// What training and evaluation have summed since the last call; waits for the device.
+    /// What training and evaluation have summed since the last call, over all processes;
+    /// waits for the device.
     ///
     /// # Errors
     /// The device fails.
     pub fn take_sums(&mut self) -> Result<StepSums, NetworkError> {
+        self.device.reduce_start(&mut self.sums, 0..3)?;
+        self.device.reduce_finish()?;
         let sums = self.device.read_f32(&self.sums, 0..3)?;
         let hyper = self.device.read_f32(&self.hyper, 0..Optimiser::LEN)?;
         self.device.zero(&mut self.sums, 0..3)?;
