@@ -5,7 +5,7 @@ use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 use toeplite_checkpoint::Checkpoint;
 use toeplite_train::device::cpu::Cpu;
-use toeplite_train::network::{Batch, Network};
+use toeplite_train::network::{Batch, Inputs, Network};
 
 fn bundled(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -57,7 +57,7 @@ fn bits_per_byte_of_the_small_model_are_those_recorded() {
         let end = (start + 8192).min(last);
         let batch = Batch {
             length: end - start,
-            tokens: text[start..end].to_vec(),
+            inputs: Inputs::Tokens(text[start..end].to_vec()),
             targets: text[start + 1..end + 1].to_vec(),
         };
         network.evaluate(&batch).unwrap();

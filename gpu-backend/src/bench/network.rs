@@ -2,7 +2,7 @@
 
 use super::Times;
 use crate::device::{Device, Optimiser};
-use crate::network::{Batch, Network, NetworkError};
+use crate::network::{Batch, Inputs, Network, NetworkError};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -95,7 +95,7 @@ fn random_batch<D: Device>(network: &Network<D>, bench: NetworkBench, seed: u64)
     let text: Vec<u32> = noise.iter().map(token).collect();
     Batch {
         length: bench.length,
-        tokens: text[..bench.tokens].to_vec(),
+        inputs: Inputs::Tokens(text[..bench.tokens].to_vec()),
         targets: text[1..].to_vec(),
     }
 }

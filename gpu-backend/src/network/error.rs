@@ -16,15 +16,23 @@ pub enum NetworkError {
     /// The configuration contradicts itself.
     #[error("the model's configuration is not valid: {0}")]
     Config(#[from] ConfigError),
-    /// A batch of another size than the network is asked to take.
-    #[error("{found} tokens were given for {batch} sequences of {length}")]
+    /// A batch that is no whole number of sequences.
+    #[error("{positions} positions with {targets} targets are no sequences of {length}")]
     Batch {
-        /// Tokens given.
-        found: usize,
-        /// Sequences expected.
-        batch: usize,
-        /// Positions of each.
+        /// Positions given.
+        positions: usize,
+        /// Targets given.
+        targets: usize,
+        /// Positions of a sequence.
         length: usize,
+    },
+    /// Tokens for a network of frames, or frames that do not fit.
+    #[error("an input of {found} numbers does not fit frames of {frame_dim} (0: tokens)")]
+    Frames {
+        /// Tokens or numbers given.
+        found: usize,
+        /// Numbers of a frame; 0 where the network takes tokens.
+        frame_dim: usize,
     },
     /// A checkpoint without one of its network's parameters.
     #[error("the checkpoint has no tensor {name} of the shape that its config.json asks for")]

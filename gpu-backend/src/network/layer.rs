@@ -150,6 +150,28 @@ pub(super) mod products {
         }
     }
 
+    /// `[T, out] = x W^T` for token-major `x [T, in]`.
+    pub fn frames(out: usize, tokens: usize, inputs: usize) -> Gemm {
+        Gemm {
+            m: tokens,
+            n: out,
+            k: inputs,
+            transpose_b: true,
+            ..PLAIN
+        }
+    }
+
+    /// `[out, in] += dy^T x` for token-major `dy [T, out]` and `x [T, in]`.
+    pub fn frames_gradient(out: usize, tokens: usize, inputs: usize) -> Gemm {
+        Gemm {
+            m: out,
+            n: inputs,
+            k: tokens,
+            transpose_a: true,
+            ..PLAIN
+        }
+    }
+
     /// `[T, in] = dy^T W` for channel-major `dy [out, T]`.
     pub fn enter_backward(out: usize, tokens: usize, inputs: usize) -> Gemm {
         Gemm {

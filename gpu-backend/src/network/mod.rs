@@ -21,7 +21,7 @@ mod workspace;
 
 pub use error::NetworkError;
 pub use layout::{Layout, Tensor};
-pub use step::{Batch, StepSums};
+pub use step::{Batch, Inputs, StepSums};
 
 use crate::device::{Device, Optimiser};
 use ndarray::{ArrayD, IxDyn};

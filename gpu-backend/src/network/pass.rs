@@ -1,7 +1,7 @@
 //! The forward and the backward pass.
 
 use super::layer::{Layer, products};
-use super::workspace::{Gradients, Kept, Workspace};
+use super::workspace::{Gradients, Input, Kept, Workspace};
 use super::{Network, Parameters};
 use crate::device::{Device, HeadGradient, NormShape, Result};
 
@@ -98,20 +98,18 @@ impl<D: Device> Network<D> {
             layers,
             kept,
             mix,
-            tokens,
+            input,
             last,
             last_norm,
+            pooled,
             seed,
+            batch,
+            length,
             ..
         } = workspace;
         let dropout = Dropout { p, seed: &*seed };
-        let (embed_at, scale) = (
-            self.layout.at("embed.weight"),
-            self.config.embed_scale as f32,
-        );
-        let copy = &self.parameters.copy;
         let first = kept.first_mut().map_or(&mut *last, |kept| &mut kept.x);
-        self.device.embed(tokens, copy, embed_at, scale, first)?;
+        self.enter(input, sizes, first)?;
         dropout.apply(&self.device, Place::Embedding, first)?;
         for index in 0..layers.len() {
             let (now, next) = kept[index..].split_at_mut(1);
@@ -121,7 +119,30 @@ impl<D: Device> Network<D> {
             self.mix_features(layer, index, sizes, kept, out, dropout)?;
         }
         let values = &self.parameters.values;
-        self.device.norm(self.final_norm(), values, last, last_norm)
+        self.device
+            .norm(self.final_norm(), values, last, last_norm)?;
+        match pooled {
+            Some(pooled) => self.device.mean_pool(last_norm, *batch, *length, pooled),
+            None => Ok(()),
+        }
+    }
+
+    /// The residual stream's start: rows of the embedding, or a linear map of frames.
+    fn enter(&self, input: &Input<D>, sizes: Sizes, x: &mut D::Act) -> Result<()> {
+        let (device, copy) = (&self.device, &self.parameters.copy);
+        match input {
+            Input::Tokens(ids) => {
+                let scale = self.config.embed_scale as f32;
+                device.embed(ids, copy, self.layout.at("embed.weight"), scale, x)
+            }
+            Input::Frames(frames) => {
+                let frame = self.config.frame_dim().unwrap_or_default();
+                let weight = (copy, self.layout.at("frames.weight"));
+                let bias = self.layout.find("frames.bias").map(|at| (copy, at));
+                let shape = products::frames(sizes.dim, sizes.tokens, frame);
+                device.gemm(shape, (frames, 0), weight, bias, x)
+            }
+        }
     }
 
     /// `z = x + GTU(norm(x))`.
@@ -219,10 +240,6 @@ impl<D: Device> Network<D> {
         };
         let sizes = self.sizes(workspace);
         let (head_at, norm) = (self.head_at(), self.final_norm());
-        let (embed_at, embed_scale) = (
-            self.layout.at("embed.weight"),
-            self.config.embed_scale as f32,
-        );
         let Some(gradients) = &mut workspace.gradients else {
             unreachable!("prepared before every training step");
         };
@@ -234,19 +251,23 @@ impl<D: Device> Network<D> {
         } = self;
         let head = HeadGradient {
             scale: 1.0,
-            dx: &mut gradients.norm,
+            dx: gradients.pooled.as_mut().unwrap_or(&mut gradients.norm),
             gradients: &mut parameters.gradients,
             weight_at: head_at,
         };
         device.head_loss(
             &parameters.copy,
             head_at,
-            self.config.vocab_size,
-            &workspace.last_norm,
+            self.config.outputs(),
+            workspace.pooled.as_ref().unwrap_or(&workspace.last_norm),
             &workspace.targets,
             sums,
             Some(head),
         )?;
+        if let Some(pooled) = &gradients.pooled {
+            let (batch, length) = (workspace.batch, workspace.length);
+            device.mean_pool_backward(pooled, batch, length, &mut gradients.norm)?;
+        }
         device.copy(&gradients.zero, &mut gradients.x)?;
         let Gradients { x, norm: dy, .. } = gradients;
         let (values, all) = (&parameters.values, &mut parameters.gradients);
@@ -270,7 +291,22 @@ impl<D: Device> Network<D> {
         }
         dropout.apply(device, Place::Embedding, &mut gradients.x)?;
         let all = &mut parameters.gradients;
-        device.embed_backward(&workspace.tokens, &gradients.x, embed_scale, all, embed_at)?;
+        match &workspace.input {
+            Input::Tokens(ids) => {
+                let scale = self.config.embed_scale as f32;
+                let at = self.layout.at("embed.weight");
+                device.embed_backward(ids, &gradients.x, scale, all, at)?;
+            }
+            Input::Frames(frames) => {
+                let frame = self.config.frame_dim().unwrap_or_default();
+                let shape = products::frames_gradient(sizes.dim, sizes.tokens, frame);
+                let (dx, at) = (&gradients.x, self.layout.at("frames.weight"));
+                device.gemm_gradient(shape, (dx, 0), (frames, 0), all, at)?;
+                if let Some(at) = self.layout.find("frames.bias") {
+                    device.column_sums(dx, sizes.dim, all, at)?;
+                }
+            }
+        }
         if !reduce {
             return Ok(());
         }

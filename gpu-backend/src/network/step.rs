@@ -2,33 +2,64 @@
 
 use super::workspace::Workspace;
 use super::{Network, NetworkError, Recorded};
-use crate::device::{AdamW, Device, DeviceError, Gemm, Optimiser};
+use crate::device::{AdamW, Device, DeviceError, Gemm, IGNORE, Optimiser};
+use toeplite_checkpoint::Config;
 
-/// Sequences of one length: `tokens[b * length + i]` and what follows them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Sequences of one length.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// Positions of each sequence.
     pub length: usize,
-    /// Input tokens.
-    pub tokens: Vec<u32>,
-    /// Target of each position; [`IGNORE`](crate::device::IGNORE) where there is none.
+    /// What the network sees.
+    pub inputs: Inputs,
+    /// Of a language model, the target of each position, [`IGNORE`] where there is none; of a
+    /// classifier, the class of each sequence.
     pub targets: Vec<u32>,
 }
 
+/// The inputs of a [`Batch`], sequence after sequence.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Inputs {
+    /// A token a position.
+    Tokens(Vec<u32>),
+    /// A frame of `frame_dim` numbers a position.
+    Frames(Vec<f32>),
+}
+
 impl Batch {
-    /// Sequences and positions of each.
+    /// Sequences and positions of each, for a network of `config`.
     ///
     /// # Errors
-    /// The tokens are no whole number of sequences, or the targets another number.
-    pub fn shape(&self) -> Result<(usize, usize), NetworkError> {
-        let batch = self.tokens.len() / self.length.max(1);
-        let whole = batch * self.length == self.tokens.len() && batch > 0;
-        if whole && self.targets.len() == self.tokens.len() {
+    /// The inputs are of the other kind or no whole number of sequences; the targets are another
+    /// number.
+    pub fn shape(&self, config: &Config) -> Result<(usize, usize), NetworkError> {
+        let positions = match (&self.inputs, config.frame_dim()) {
+            (Inputs::Tokens(tokens), None) => tokens.len(),
+            (Inputs::Frames(frames), Some(dim)) if frames.len() % dim == 0 => frames.len() / dim,
+            (Inputs::Frames(frames), dim) => {
+                return Err(NetworkError::Frames {
+                    found: frames.len(),
+                    frame_dim: dim.unwrap_or_default(),
+                });
+            }
+            (Inputs::Tokens(tokens), dim) => {
+                return Err(NetworkError::Frames {
+                    found: tokens.len(),
+                    frame_dim: dim.unwrap_or_default(),
+                });
+            }
+        };
+        let batch = positions / self.length.max(1);
+        let targets = match config.classifier {
+            Some(_) => batch,
+            None => positions,
+        };
+        if batch > 0 && batch * self.length == positions && self.targets.len() == targets {
             return Ok((batch, self.length));
         }
         Err(NetworkError::Batch {
-            found: self.tokens.len().min(self.targets.len()),
-            batch,
+            positions,
+            targets: self.targets.len(),
             length: self.length,
         })
     }
@@ -97,16 +128,9 @@ impl<D: Device> Network<D> {
 
     /// The workspace of a batch with its tokens in place.
     pub(super) fn load(&mut self, batch: &Batch) -> Result<Workspace<D>, NetworkError> {
-        let shape = batch.shape()?;
+        let shape = batch.shape(&self.config)?;
         let mut workspace = self.take_workspace(shape)?;
-        let written = self
-            .device
-            .write_ids(&mut workspace.tokens, &batch.tokens)
-            .and_then(|()| {
-                self.device
-                    .write_ids(&mut workspace.targets, &batch.targets)
-            });
-        match written {
+        match workspace.write(&self.device, batch) {
             Ok(()) => Ok(workspace),
             Err(error) => {
                 self.workspaces.push(workspace);
@@ -178,12 +202,12 @@ impl<D: Device> Network<D> {
     pub fn evaluate(&mut self, batch: &Batch) -> Result<(), NetworkError> {
         let mut workspace = self.load(batch)?;
         let done = self.forward_only(&mut workspace).and_then(|()| {
-            let (weight_at, classes) = (self.head_at(), self.config.vocab_size);
+            let (weight_at, classes) = (self.head_at(), self.config.outputs());
             self.device.head_loss(
                 &self.parameters.copy,
                 weight_at,
                 classes,
-                &workspace.last_norm,
+                workspace.pooled.as_ref().unwrap_or(&workspace.last_norm),
                 &workspace.targets,
                 &mut self.sums,
                 None,
@@ -198,7 +222,8 @@ impl<D: Device> Network<D> {
         self.forward(workspace, 0.0)
     }
 
-    /// The logits `[positions.len(), vocabulary]` at some positions of one sequence.
+    /// The logits `[positions.len(), vocabulary]` of a language model at some positions of one
+    /// sequence.
     ///
     /// # Errors
     /// The sequence does not fit the network; the device fails.
@@ -209,8 +234,8 @@ impl<D: Device> Network<D> {
     ) -> Result<Vec<f32>, NetworkError> {
         let batch = Batch {
             length: tokens.len(),
-            tokens: tokens.to_vec(),
-            targets: vec![crate::device::IGNORE; tokens.len()],
+            inputs: Inputs::Tokens(tokens.to_vec()),
+            targets: vec![IGNORE; tokens.len()],
         };
         let mut workspace = self.load(&batch)?;
         let done = self
@@ -225,7 +250,7 @@ impl<D: Device> Network<D> {
         workspace: &Workspace<D>,
         positions: std::ops::Range<usize>,
     ) -> Result<Vec<f32>, DeviceError> {
-        let (rows, classes, dim) = (positions.len(), self.config.vocab_size, self.config.dim);
+        let (rows, classes, dim) = (positions.len(), self.config.outputs(), self.config.dim);
         let mut logits = self.device.new_act(rows * classes)?;
         let shape = Gemm {
             m: rows,

@@ -28,6 +28,7 @@ pub fn config() -> Config {
         glu_final_act: Activation::None,
         gtu_norm: false,
         bias: true,
+        classifier: None,
         toeplitz: ToeplitzConfig {
             kind: ToeplitzKind::Tno,
             rpe_dim: 8,

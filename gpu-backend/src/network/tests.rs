@@ -1,10 +1,12 @@
 //! The whole network on the CPU.
 
 use super::testing::config;
-use super::{Batch, Network};
+use super::{Batch, Inputs, Network};
 use crate::device::cpu::Cpu;
 use crate::device::{IGNORE, Optimiser};
-use toeplite_checkpoint::config::{Activation, Config, Norm, RpeInput, Task};
+use toeplite_checkpoint::config::{
+    Activation, ClassifierConfig, Config, Norm, Pooling, RpeInput, Task,
+};
 
 fn network(config: Config) -> Network<Cpu> {
     Network::new(Cpu::new(), config, 0.9, 7).unwrap()
@@ -17,8 +19,15 @@ fn batch(batch: usize) -> Batch {
     (targets[3], targets[9]) = (IGNORE, IGNORE);
     Batch {
         length: 10,
-        tokens,
+        inputs: Inputs::Tokens(tokens),
         targets,
+    }
+}
+
+fn tokens_of(batch: &Batch) -> &[u32] {
+    match &batch.inputs {
+        Inputs::Tokens(tokens) => tokens,
+        Inputs::Frames(_) => unreachable!("these tests use tokens"),
     }
 }
 
@@ -43,8 +52,11 @@ fn loss(network: &mut Network<Cpu>, batch: &Batch) -> f64 {
 
 /// Every tensor's gradient is that of central differences along it.
 fn check_gradients(config: Config) {
+    check_gradients_on(config, batch(3));
+}
+
+fn check_gradients_on(config: Config, batch: Batch) {
     let mut network = network(config);
-    let batch = batch(3);
     let gradients = network.gradients(std::slice::from_ref(&batch), 1).unwrap();
     network.take_sums().unwrap();
     let start = network.parameters().unwrap();
@@ -96,6 +108,33 @@ fn gradients_of_a_bidirectional_network_with_other_options_are_those_of_differen
 }
 
 #[test]
+fn gradients_of_classifiers_are_those_of_differences() {
+    let frames: Vec<f32> = (0..6 * 10 * 5).map(|i| (i as f32 * 0.7).sin()).collect();
+    let of_frames = Batch {
+        length: 10,
+        inputs: Inputs::Frames(frames),
+        targets: vec![0, 1, 2, 3, 1, 0],
+    };
+    let of_tokens = Batch {
+        targets: vec![3, 1, 2],
+        ..batch(3)
+    };
+    for (pooling, frame_dim, batch) in [
+        (Pooling::Mean, Some(5), of_frames),
+        (Pooling::Last, None, of_tokens),
+    ] {
+        let mut config = config();
+        config.task = Task::Classifier;
+        config.classifier = Some(ClassifierConfig {
+            classes: 4,
+            pooling,
+            frame_dim,
+        });
+        check_gradients_on(config, batch);
+    }
+}
+
+#[test]
 fn one_batch_can_be_learned_by_heart() {
     let mut network = network(config());
     let batch = batch(3);
@@ -115,7 +154,7 @@ fn micro_batches_give_the_gradients_of_the_whole() {
     let halves: Vec<Batch> = [0..20, 20..40]
         .map(|range| Batch {
             length: 10,
-            tokens: whole.tokens[range.clone()].to_vec(),
+            inputs: Inputs::Tokens(tokens_of(&whole)[range.clone()].to_vec()),
             targets: whole.targets[range].to_vec(),
         })
         .into();
@@ -164,7 +203,9 @@ fn unknown_tokens_are_errors_and_change_nothing() {
     let good = batch(3);
     let before = loss(&mut network, &good);
     let mut bad = good.clone();
-    bad.tokens[4] = 11;
+    let mut tokens = tokens_of(&good).to_vec();
+    tokens[4] = 11;
+    bad.inputs = Inputs::Tokens(tokens);
     let error = network.evaluate(&bad).unwrap_err().to_string();
     assert!(error.contains("11") && error.contains('4'), "{error}");
     network.take_sums().unwrap();

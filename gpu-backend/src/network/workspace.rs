@@ -3,8 +3,10 @@
 use super::layer::{Layer, mix_shape};
 use super::layout::Layout;
 use super::support::Options;
-use crate::device::{Device, Result};
+use super::{Batch, Inputs};
+use crate::device::{Device, IGNORE, Result};
 use toeplite_checkpoint::Config;
+use toeplite_checkpoint::config::Pooling;
 
 /// What a layer's forward pass keeps for its backward pass.
 pub(super) struct Kept<D: Device> {
@@ -27,6 +29,13 @@ pub(super) struct Kept<D: Device> {
     pub hidden: D::F32,
 }
 
+/// What a network sees.
+pub(super) enum Input<D: Device> {
+    Tokens(D::Ids),
+    /// `[T, frame_dim]`.
+    Frames(D::Act),
+}
+
 /// Gradients of activations, used by one layer after the other.
 pub(super) struct Gradients<D: Device> {
     pub x: D::Act,
@@ -36,6 +45,8 @@ pub(super) struct Gradients<D: Device> {
     pub h: D::Act,
     pub a: D::Act,
     pub kernel: D::F32,
+    /// Of the sequences' means, where they are pooled so.
+    pub pooled: Option<D::Act>,
     /// Stays zero: what `x` is reset from.
     pub zero: D::Act,
 }
@@ -47,8 +58,11 @@ pub(super) struct Workspace<D: Device> {
     pub layers: Vec<Layer>,
     pub kept: Vec<Kept<D>>,
     pub mix: D::Mix,
-    pub tokens: D::Ids,
+    pub input: Input<D>,
+    /// Of every position; one a sequence where sequences are pooled by their mean.
     pub targets: D::Ids,
+    /// Means of the sequences `[batch, d]`, of a classifier that pools so.
+    pub pooled: Option<D::Act>,
     /// Dropout's, two numbers of 24 bits.
     pub seed: D::F32,
     /// Output of the last layer and its norm `[T, d]`.
@@ -74,6 +88,8 @@ impl<D: Device> Workspace<D> {
         let tokens = batch * length;
         let (d, e, g) = (config.dim, config.channels(), config.glu_dim);
         let act = |width: usize| device.new_act(width * tokens);
+        let pooling = config.classifier.as_ref().map(|c| c.pooling);
+        let mean = pooling == Some(Pooling::Mean);
         let kept = layers.iter().map(|layer| {
             Ok(Kept {
                 x: act(d)?,
@@ -96,13 +112,38 @@ impl<D: Device> Workspace<D> {
             layers,
             kept,
             mix: device.new_mix(mix)?,
-            tokens: device.new_ids(tokens, config.vocab_size)?,
-            targets: device.new_ids(tokens, config.vocab_size)?,
+            input: match config.frame_dim() {
+                Some(frame) => Input::Frames(act(frame)?),
+                None => Input::Tokens(device.new_ids(tokens, config.vocab_size)?),
+            },
+            targets: device.new_ids(if mean { batch } else { tokens }, config.outputs())?,
+            pooled: mean.then(|| device.new_act(d * batch)).transpose()?,
             seed: device.new_f32(2)?,
             last: act(d)?,
             last_norm: act(d)?,
             gradients: None,
         })
+    }
+
+    /// Puts a batch that fits in place. A classifier that pools by the last position has targets
+    /// there alone.
+    pub fn write(&mut self, device: &D, batch: &Batch) -> Result<()> {
+        match (&mut self.input, &batch.inputs) {
+            (Input::Tokens(ids), Inputs::Tokens(tokens)) => device.write_ids(ids, tokens)?,
+            (Input::Frames(to), Inputs::Frames(frames)) => device.write_act(to, 0, frames)?,
+            _ => unreachable!("Batch::shape refuses inputs of the other kind"),
+        }
+        if self.pooled.is_some() || batch.targets.len() == self.positions() {
+            return device.write_ids(&mut self.targets, &batch.targets);
+        }
+        let mut targets = vec![IGNORE; self.positions()];
+        let last = targets
+            .iter_mut()
+            .skip(self.length - 1)
+            .step_by(self.length);
+        last.zip(&batch.targets)
+            .for_each(|(to, class)| *to = *class);
+        device.write_ids(&mut self.targets, &targets)
     }
 
     /// Positions of all sequences.
@@ -131,6 +172,10 @@ impl<D: Device> Workspace<D> {
             h: act(2 * g)?,
             a: act(g)?,
             kernel: device.new_f32(e * lags)?,
+            pooled: match self.pooled {
+                Some(_) => Some(device.new_act(d * self.batch)?),
+                None => None,
+            },
             zero: act(d)?,
         });
         Ok(())

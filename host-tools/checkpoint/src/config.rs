@@ -63,10 +63,38 @@ pub struct Config {
     /// Whether linear maps have a bias, the RPE's included.
     #[serde(default = "yes")]
     pub bias: bool,
+    /// Present in a [`Task::Classifier`], and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<ClassifierConfig>,
     /// The Toeplitz operator.
     pub toeplitz: ToeplitzConfig,
     /// Sequence length of training: ETSC is exact up to it, scaled positions are divided by it.
     pub train_len: usize,
+}
+
+/// The `classifier` object of a [`Config`]: one of several classes for a whole sequence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassifierConfig {
+    /// Classes: rows of the head.
+    pub classes: usize,
+    /// How the sequence becomes one vector, after the final norm. Both ways need a state of constant
+    /// size when the sequence streams in.
+    pub pooling: Pooling,
+    /// Numbers of a frame, where the input is frames: a linear map `frames` stands in place of the
+    /// embedding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_dim: Option<usize>,
+}
+
+/// How a classifier makes one vector of a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pooling {
+    /// The mean over positions.
+    Mean,
+    /// The last position.
+    Last,
 }
 
 /// The `toeplitz` object of a [`Config`].
@@ -115,6 +143,8 @@ pub enum Task {
     CausalLm,
     /// Prediction of masked tokens (bidirectional; evaluated, never streamed).
     MaskedLm,
+    /// One class for a whole sequence of tokens or frames.
+    Classifier,
 }
 
 /// Kinds of Toeplitz operator.
@@ -201,6 +231,20 @@ impl Config {
     /// Channels of a layer's Toeplitz operator: `num_heads * head_dim`.
     pub fn channels(&self) -> usize {
         (self.expand_ratio * self.dim as f64) as usize / self.num_heads * self.num_heads
+    }
+
+    /// Numbers of a frame, where the input is frames.
+    pub fn frame_dim(&self) -> Option<usize> {
+        self.classifier.as_ref()?.frame_dim
+    }
+
+    /// Rows of the head: tokens of the vocabulary, or classes.
+    pub fn outputs(&self) -> usize {
+        let classes = self
+            .classifier
+            .as_ref()
+            .map(|classifier| classifier.classes);
+        classes.unwrap_or(self.vocab_size)
     }
 
     /// Where the layers' norms stand.

@@ -13,7 +13,10 @@ pub fn expected_tensors(config: &Config) -> Vec<(String, Vec<usize>)> {
         tensors: Vec::new(),
         bias: config.bias,
     };
-    list.push("embed.weight", &[config.vocab_size, config.dim]);
+    match config.frame_dim() {
+        Some(frame) => list.linear("frames", frame, config.dim),
+        None => list.push("embed.weight", &[config.vocab_size, config.dim]),
+    }
     for layer in 0..config.layers {
         let prefix = format!("layers.{layer}");
         list.norm(&format!("{prefix}.token_norm"), config.norm, config.dim);
@@ -23,7 +26,7 @@ pub fn expected_tensors(config: &Config) -> Vec<(String, Vec<usize>)> {
     }
     list.norm("final_norm", config.final_norm, config.dim);
     if !config.tie_embeddings {
-        list.push("head.weight", &[config.vocab_size, config.dim]);
+        list.push("head.weight", &[config.outputs(), config.dim]);
     }
     list.tensors
 }

@@ -30,6 +30,7 @@ pub fn small_config() -> Config {
         glu_final_act: Activation::LeakyRelu,
         gtu_norm: true,
         bias: true,
+        classifier: None,
         toeplitz: ToeplitzConfig {
             kind: ToeplitzKind::Tno,
             rpe_dim: 4,

@@ -3,7 +3,7 @@
 //! The upper bounds are far above any network that was ever trained; they keep a damaged or
 //! hostile file from asking for more memory than there is.
 
-use super::config::{Config, FORMAT, VERSION};
+use super::config::{Config, FORMAT, Task, VERSION};
 use serde::Deserialize;
 use std::fmt;
 use thiserror::Error;
@@ -110,6 +110,7 @@ impl Config {
         let mut bad = Vec::new();
         self.check_sizes(&mut bad);
         self.check_numbers(&mut bad);
+        self.check_classifier(&mut bad);
         // Only meaningful, and only safe to compute, once the parts are in range.
         if bad.is_empty() {
             self.check_channels(&mut bad);
@@ -141,6 +142,41 @@ impl Config {
                     accepted: format!("{least} to {most}"),
                 });
             }
+        }
+    }
+
+    fn check_classifier(&self, bad: &mut Vec<BadValue>) {
+        let mut refuse = |key, value: String, accepted: String| {
+            bad.push(BadValue {
+                key,
+                value,
+                accepted,
+            });
+        };
+        let task = self.task == Task::Classifier;
+        let Some(classifier) = &self.classifier else {
+            if task {
+                let accepted = "an object with classes and pooling, for task classifier";
+                refuse("classifier", "absent".into(), accepted.into());
+            }
+            return;
+        };
+        if !task {
+            let accepted = "absent, or task classifier";
+            refuse("classifier", "present".into(), accepted.into());
+        }
+        let sizes = [
+            ("classifier.classes", classifier.classes),
+            ("classifier.frame_dim", classifier.frame_dim.unwrap_or(1)),
+        ];
+        for (key, value) in sizes {
+            if !(1..=MAX_WIDTH).contains(&value) {
+                refuse(key, value.to_string(), format!("1 to {MAX_WIDTH}"));
+            }
+        }
+        if self.tie_embeddings {
+            let accepted = "false: a classifier's head has classes, not tokens";
+            refuse("tie_embeddings", "true".into(), accepted.into());
         }
     }
 

@@ -3,6 +3,9 @@
 /// Why the reference network could not be built or run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
+    /// A network that gives a class for a whole sequence.
+    #[error("this checkpoint is a classifier: `toeplite-train eval` evaluates it")]
+    Classifier,
     /// A parameter that the configuration asks for is absent.
     #[error("tensor `{name}` is missing: the configuration asks for it")]
     MissingTensor {

@@ -3,6 +3,7 @@
 use super::layer::Layer;
 use super::mix::{FftMix, Mix, Trained};
 use super::{Linear, NormLayer, Params, Real, ReferenceError};
+use crate::checkpoint::config::Task;
 use crate::checkpoint::{Checkpoint, Config};
 use ndarray::Array2;
 
@@ -23,6 +24,9 @@ impl<T: Real> Network<T> {
     /// A tensor is missing or has another shape; there are no layers, tokens, heads or channels.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self, ReferenceError> {
         let Checkpoint { config, tensors } = checkpoint;
+        if config.task == Task::Classifier {
+            return Err(ReferenceError::Classifier);
+        }
         expect_dimensions(config)?;
         let params = Params::new(tensors, "");
         let embed: Array2<T> = params.matrix("embed.weight", config.vocab_size, config.dim)?;

@@ -55,6 +55,7 @@ pub(super) fn config(options: Options, embeddings: &Embeddings) -> Result<Config
         glu_final_act: activation(options, "fina_act", "None")?,
         gtu_norm: options.switch("use_norm", false)?,
         bias: true,
+        classifier: None,
         toeplitz: toeplitz(options)?,
         train_len: train_len(options)?,
     })

@@ -62,6 +62,7 @@ fn file_of_fairseq_itself_loads() {
         glu_final_act: Activation::None,
         gtu_norm: false,
         bias: true,
+        classifier: None,
         toeplitz: ToeplitzConfig {
             kind: ToeplitzKind::Tno,
             rpe_dim: 16,

@@ -194,6 +194,7 @@ impl GtuArgs {
             glu_final_act: Activation::None,
             gtu_norm: self.use_norm,
             bias: self.bias,
+            classifier: None,
             toeplitz: toeplitz.toeplitz(),
             train_len: 0,
         })
