@@ -22,6 +22,7 @@
 //! Every operation is deterministic: the same inputs give the same bits on the same device.
 
 pub mod cpu;
+pub mod cuda;
 mod error;
 mod shapes;
 
@@ -243,12 +244,14 @@ pub trait Device: Sized {
 
     // ---- channel mixing ------------------------------------------------------------------------
 
-    /// The gate of a GLU, channel-major: `a = act(h[..G] + bias[..G]) . (h[G..] + bias[G..])`.
+    /// The gate of a GLU, channel-major: `a = act(h[..G] + bias[..G]) . (h[G..] + bias[G..])`, for
+    /// `tokens` columns.
     fn gate(
         &self,
         act: Activation,
         parameters: &Self::F32,
         bias_at: Option<usize>,
+        tokens: usize,
         h: &Self::Act,
         a: &mut Self::Act,
     ) -> Result<()>;

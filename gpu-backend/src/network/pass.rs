@@ -215,7 +215,7 @@ impl<D: Device> Network<D> {
             &mut kept.h,
         )?;
         let act = self.options.glu_act;
-        device.gate(act, values, layer.l12_bias_at, &kept.h, &mut kept.a)?;
+        device.gate(act, values, layer.l12_bias_at, t, &kept.h, &mut kept.a)?;
         dropout.apply(device, Place::Glu(index), &mut kept.a)?;
         device.copy(&kept.z, out)?;
         let bias = layer.l3_bias_at.map(|at| (copy, at));

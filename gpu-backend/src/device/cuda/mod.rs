@@ -1,0 +1,504 @@
+//! CUDA devices: activations in bf16 or f32, parameters in f32, own kernels and cuBLASLt.
+
+mod cache;
+mod hardware;
+pub mod machine;
+mod memory;
+pub mod nvrtc;
+mod ops;
+mod products;
+pub mod sources;
+
+pub use hardware::Hardware;
+pub use memory::{Act, F32, Ids};
+
+use super::{
+    Activation, AdamW, Device, DeviceError, Gemm, HeadGradient, MixShape, NormShape, Result,
+    RpeShape,
+};
+use half::bf16;
+use machine::{Address, Element, Fault, Machine, Operands, Product, Recorded};
+use memory::{Memory, Scratch};
+use ops::expect;
+use std::cell::Cell;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// Type of the activations, and how their products are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// bf16, products summed in f32.
+    #[default]
+    Bf16,
+    /// f32.
+    F32,
+    /// f32, factors of products rounded to 10 bits (tf32).
+    Tf32,
+}
+
+/// A CUDA device.
+pub struct Cuda {
+    name: String,
+    element: Element,
+    scratch: Scratch,
+    recording: Cell<bool>,
+    recorded: Cell<bool>,
+    memory: Rc<Memory>,
+}
+
+/// A recorded sequence of operations.
+pub struct Graph(Box<dyn Recorded>);
+
+/// What Toeplitz products of one shape need.
+pub struct Mix;
+
+impl Cuda {
+    /// Device number `index` of this machine.
+    ///
+    /// # Errors
+    /// [`DeviceError::Unavailable`], naming what is missing: the driver, the device, NVRTC or
+    /// cuBLASLt.
+    pub fn open(index: usize, precision: Precision) -> Result<Self> {
+        let hardware = Hardware::open(index, precision == Precision::Tf32);
+        let hardware = hardware.map_err(|reason| DeviceError::Unavailable {
+            device: format!("cuda:{index}"),
+            reason,
+        })?;
+        Ok(Self::on(Box::new(hardware), precision))
+    }
+
+    /// The same operations on another machine.
+    pub fn on(machine: Box<dyn Machine>, precision: Precision) -> Self {
+        let (element, precision) = match precision {
+            Precision::Bf16 => (Element::Bf16, "bf16"),
+            Precision::F32 => (Element::F32, "f32"),
+            Precision::Tf32 => (Element::F32, "tf32"),
+        };
+        Self {
+            name: format!("{} ({precision})", machine.name()),
+            element,
+            scratch: Scratch::default(),
+            recording: Cell::new(false),
+            recorded: Cell::new(false),
+            memory: Memory::new(machine),
+        }
+    }
+
+    fn machine(&self) -> &dyn Machine {
+        &*self.memory.machine
+    }
+
+    fn failed(&self, operation: &'static str, fault: Fault) -> DeviceError {
+        let reason = match fault {
+            Fault::OutOfMemory => "out of memory".to_string(),
+            Fault::Other(reason) => reason,
+        };
+        DeviceError::Failed {
+            operation,
+            device: self.name.clone(),
+            reason,
+        }
+    }
+
+    /// Memory that the operation at hand may use until it ends; there is one such piece.
+    fn scratch(&self, bytes: usize) -> Result<Address> {
+        let (recorded, recording) = (self.recorded.get(), self.recording.get());
+        self.scratch
+            .at_least(&self.memory, bytes, recorded, recording)
+    }
+
+    fn product(&self, shape: Gemm, output: Element) -> Product {
+        let Gemm { m, n, k, .. } = shape;
+        Product {
+            m,
+            n,
+            k,
+            transpose_a: shape.transpose_a,
+            transpose_b: shape.transpose_b,
+            accumulate: shape.accumulate,
+            strides: [
+                if shape.transpose_a { m } else { k },
+                if shape.transpose_b { k } else { n },
+                n,
+            ],
+            input: self.element,
+            output,
+        }
+    }
+
+    /// The type of activations as bytes.
+    fn encode(&self, values: &[f32]) -> Vec<u8> {
+        match self.element {
+            Element::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Element::Bf16 => values
+                .iter()
+                .flat_map(|&v| bf16::from_f32(v).to_le_bytes())
+                .collect(),
+        }
+    }
+
+    fn read(&self, operation: &'static str, from: Address, bytes: usize) -> Result<Vec<u8>> {
+        let mut read = vec![0; bytes];
+        // SAFETY: the callers take the address from a buffer that holds so many bytes from there.
+        unsafe { self.machine().read(from, &mut read) }
+            .map_err(|fault| self.failed(operation, fault))?;
+        Ok(read)
+    }
+}
+
+fn words(bytes: &[u8]) -> Vec<f32> {
+    let words = bytes.as_chunks::<4>().0;
+    words.iter().map(|&word| f32::from_le_bytes(word)).collect()
+}
+
+impl Device for Cuda {
+    type Act = Act;
+    type F32 = F32;
+    type Ids = Ids;
+    type Mix = Mix;
+    type Graph = Graph;
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn act_bytes(&self) -> usize {
+        self.element.bytes()
+    }
+
+    fn memory(&self) -> (usize, usize) {
+        self.memory.counts()
+    }
+
+    fn synchronize(&self) -> Result<()> {
+        let outcome = self.machine().synchronize();
+        outcome.map_err(|fault| self.failed("synchronize", fault))
+    }
+
+    fn new_act(&self, len: usize) -> Result<Act> {
+        Ok(Act {
+            buffer: self.memory.allocate(len * self.element.bytes())?,
+            element: self.element,
+            len,
+        })
+    }
+
+    fn new_f32(&self, len: usize) -> Result<F32> {
+        Ok(F32 {
+            buffer: self.memory.allocate(len * 4)?,
+            len,
+        })
+    }
+
+    fn new_ids(&self, len: usize, vocabulary: usize) -> Result<Ids> {
+        let mut ids = Ids {
+            buffer: self.memory.allocate(2 * len * 4)?,
+            len,
+            vocabulary,
+        };
+        self.write_ids(&mut ids, &vec![0; len])?;
+        Ok(ids)
+    }
+
+    fn new_mix(&self, _shape: MixShape) -> Result<Mix> {
+        Err(no_mix())
+    }
+
+    fn write_ids(&self, ids: &mut Ids, values: &[u32]) -> Result<()> {
+        self.run_write_ids(ids, values)
+    }
+
+    fn write_f32(&self, to: &mut F32, at: usize, values: &[f32]) -> Result<()> {
+        expect("the buffer", to.len(), at + values.len());
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        // SAFETY: the buffer is long enough.
+        unsafe { self.machine().write(to.address(at), &bytes) }
+            .map_err(|fault| self.failed("write_f32", fault))
+    }
+
+    fn read_f32(&self, from: &F32, range: Range<usize>) -> Result<Vec<f32>> {
+        expect("the buffer", from.len(), range.end);
+        let bytes = self.read("read_f32", from.address(range.start), range.len() * 4)?;
+        Ok(words(&bytes))
+    }
+
+    fn write_act(&self, to: &mut Act, at: usize, values: &[f32]) -> Result<()> {
+        expect("the buffer", to.len(), at + values.len());
+        let bytes = self.encode(values);
+        // SAFETY: the buffer is long enough.
+        unsafe { self.machine().write(to.address(at), &bytes) }
+            .map_err(|fault| self.failed("write_act", fault))
+    }
+
+    fn read_act(&self, from: &Act, range: Range<usize>) -> Result<Vec<f32>> {
+        expect("the buffer", from.len(), range.end);
+        let length = range.len() * self.element.bytes();
+        let bytes = self.read("read_act", from.address(range.start), length)?;
+        Ok(match self.element {
+            Element::F32 => words(&bytes),
+            Element::Bf16 => {
+                let halves = bytes.as_chunks::<2>().0;
+                let wide = |&half| bf16::from_le_bytes(half).to_f32();
+                halves.iter().map(wide).collect()
+            }
+        })
+    }
+
+    fn zero(&self, buffer: &mut F32, range: Range<usize>) -> Result<()> {
+        expect("the buffer", buffer.len(), range.end);
+        // SAFETY: the buffer is long enough.
+        unsafe {
+            self.machine()
+                .zero(buffer.address(range.start), range.len() * 4)
+        }
+        .map_err(|fault| self.failed("zero", fault))
+    }
+
+    fn copy(&self, from: &Act, to: &mut Act) -> Result<()> {
+        expect("to", to.len(), from.len());
+        let bytes = from.len() * self.element.bytes();
+        // SAFETY: both buffers are long enough, and they are two.
+        unsafe { self.machine().copy(from.address(0), to.address(0), bytes) }
+            .map_err(|fault| self.failed("copy", fault))
+    }
+
+    fn cast(&self, from: &F32, to: &mut Act, range: Range<usize>) -> Result<()> {
+        self.run_cast(from, to, range)
+    }
+
+    fn begin_record(&self) -> Result<bool> {
+        let begun = self.machine().begin_record();
+        let begun = begun.map_err(|fault| self.failed("begin_record", fault))?;
+        self.recording.set(begun);
+        self.recorded.set(self.recorded.get() || begun);
+        Ok(begun)
+    }
+
+    fn end_record(&self) -> Result<Graph> {
+        self.recording.set(false);
+        let recorded = self.machine().end_record();
+        Ok(Graph(
+            recorded.map_err(|fault| self.failed("end_record", fault))?,
+        ))
+    }
+
+    fn replay(&self, graph: &Graph) -> Result<()> {
+        // SAFETY: the contract of `Device`: the buffers that were recorded are kept by the caller;
+        // scratch is kept by `self`.
+        unsafe { graph.0.replay() }.map_err(|fault| self.failed("replay", fault))
+    }
+
+    fn gemm(
+        &self,
+        shape: Gemm,
+        a: (&Act, usize),
+        b: (&Act, usize),
+        bias: Option<(&Act, usize)>,
+        c: &mut Act,
+    ) -> Result<()> {
+        let Gemm { m, n, k, .. } = shape;
+        expect("A", a.0.len(), a.1 + m * k);
+        expect("B", b.0.len(), b.1 + k * n);
+        expect("C", c.len(), m * n);
+        let operands = Operands {
+            a: a.0.address(a.1),
+            b: b.0.address(b.1),
+            bias: bias.map(|(bias, at)| {
+                expect("bias", bias.len(), at + n);
+                bias.address(at)
+            }),
+            c: c.address(0),
+        };
+        self.multiply("gemm", &self.product(shape, self.element), &operands)
+    }
+
+    fn gemm_gradient(
+        &self,
+        shape: Gemm,
+        a: (&Act, usize),
+        b: (&Act, usize),
+        c: &mut F32,
+        c_at: usize,
+    ) -> Result<()> {
+        let Gemm { m, n, k, .. } = shape;
+        expect("A", a.0.len(), a.1 + m * k);
+        expect("B", b.0.len(), b.1 + k * n);
+        expect("C", c.len(), c_at + m * n);
+        let shape = Gemm {
+            accumulate: true,
+            ..shape
+        };
+        let operands = Operands {
+            a: a.0.address(a.1),
+            b: b.0.address(b.1),
+            bias: None,
+            c: c.address(c_at),
+        };
+        let product = self.product(shape, Element::F32);
+        self.multiply("gemm_gradient", &product, &operands)
+    }
+
+    fn column_sums(&self, x: &Act, width: usize, sums: &mut F32, sums_at: usize) -> Result<()> {
+        self.run_column_sums(x, width, sums, sums_at)
+    }
+
+    fn embed(
+        &self,
+        ids: &Ids,
+        table: &Act,
+        table_at: usize,
+        scale: f32,
+        x: &mut Act,
+    ) -> Result<()> {
+        self.run_embed(ids, table, table_at, scale, x)
+    }
+
+    fn embed_backward(
+        &self,
+        ids: &Ids,
+        dx: &Act,
+        scale: f32,
+        gradients: &mut F32,
+        table_at: usize,
+    ) -> Result<()> {
+        self.run_embed_backward(ids, dx, scale, gradients, table_at)
+    }
+
+    fn norm(&self, shape: NormShape, parameters: &F32, x: &Act, y: &mut Act) -> Result<()> {
+        self.run_norm(shape, parameters, x, y)
+    }
+
+    fn norm_backward(
+        &self,
+        shape: NormShape,
+        parameters: &F32,
+        x: &Act,
+        dy: &Act,
+        dx: &mut Act,
+        gradients: &mut F32,
+    ) -> Result<()> {
+        self.run_norm_backward(shape, parameters, x, dy, dx, gradients)
+    }
+
+    fn rpe(
+        &self,
+        shape: &RpeShape,
+        parameters: &F32,
+        hidden: &mut F32,
+        kernel: &mut F32,
+    ) -> Result<()> {
+        self.run_rpe(shape, parameters, hidden, kernel)
+    }
+
+    fn rpe_backward(
+        &self,
+        shape: &RpeShape,
+        parameters: &F32,
+        hidden: &mut F32,
+        d_kernel: &mut F32,
+        gradients: &mut F32,
+    ) -> Result<()> {
+        self.run_rpe_backward(shape, parameters, hidden, d_kernel, gradients)
+    }
+
+    fn mix(
+        &self,
+        _mix: &mut Mix,
+        _kernel: &F32,
+        _parameters: &F32,
+        _bias_at: Option<usize>,
+        _uv: &Act,
+        _y: &mut Act,
+        _g: &mut Act,
+    ) -> Result<()> {
+        Err(no_mix())
+    }
+
+    fn mix_backward(
+        &self,
+        _mix: &mut Mix,
+        _kernel: &F32,
+        _parameters: &F32,
+        _bias_at: Option<usize>,
+        _uv: &Act,
+        _y: &Act,
+        _dg: &Act,
+        _duv: &mut Act,
+        _d_kernel: &mut F32,
+        _gradients: &mut F32,
+    ) -> Result<()> {
+        Err(no_mix())
+    }
+
+    fn gate(
+        &self,
+        act: Activation,
+        parameters: &F32,
+        bias_at: Option<usize>,
+        tokens: usize,
+        h: &Act,
+        a: &mut Act,
+    ) -> Result<()> {
+        self.run_gate(act, parameters, bias_at, tokens, h, a)
+    }
+
+    fn gate_backward(
+        &self,
+        act: Activation,
+        parameters: &F32,
+        bias_at: Option<usize>,
+        tokens: usize,
+        h: &Act,
+        da: &Act,
+        dh: &mut Act,
+        gradients: &mut F32,
+    ) -> Result<()> {
+        self.run_gate_backward(act, parameters, bias_at, tokens, h, da, dh, gradients)
+    }
+
+    fn dropout(&self, x: &mut Act, p: f32, seed: &F32, stream: u32) -> Result<()> {
+        self.run_dropout(x, p, seed, stream)
+    }
+
+    fn mean_pool(&self, x: &Act, batch: usize, length: usize, y: &mut Act) -> Result<()> {
+        self.run_mean_pool(x, batch, length, y)
+    }
+
+    fn mean_pool_backward(
+        &self,
+        dy: &Act,
+        batch: usize,
+        length: usize,
+        dx: &mut Act,
+    ) -> Result<()> {
+        self.run_mean_pool_backward(dy, batch, length, dx)
+    }
+
+    fn head_loss(
+        &self,
+        weights: &Act,
+        weight_at: usize,
+        classes: usize,
+        x: &Act,
+        targets: &Ids,
+        sums: &mut F32,
+        backward: Option<HeadGradient<'_, Self>>,
+    ) -> Result<()> {
+        self.run_head_loss(weights, weight_at, classes, x, targets, sums, backward)
+    }
+
+    fn sum_squares(&self, x: &F32, range: Range<usize>, sums: &mut F32, at: usize) -> Result<()> {
+        self.run_sum_squares(x, range, sums, at)
+    }
+
+    fn adamw(&self, state: AdamW<'_, Self>, range: Range<usize>, decay: bool) -> Result<()> {
+        self.run_adamw(state, range, decay)
+    }
+}
+
+fn no_mix() -> DeviceError {
+    DeviceError::Unsupported {
+        operation: "mix",
+        reason: "the Toeplitz product of this device is not wired yet".to_string(),
+    }
+}
