@@ -1,5 +1,6 @@
 //! A converted model beside the network that it came from.
 
+use crate::checkpoint::Config;
 use crate::reference::evaluate::{EvaluateError, Observer, argmax, nats};
 use crate::reference::recurrence::ModalMix;
 use crate::reference::{Network, ReferenceError, evaluate};
@@ -43,6 +44,71 @@ pub struct LengthComparison {
     pub argmax_agreement: PerForm,
     /// Largest difference of a logit from the reference's.
     pub max_logit_error: PerForm,
+}
+
+/// A model whose sizes are not those of the checkpoint: it was converted from another.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the model was converted from another checkpoint: {}", .0.iter().map(SizeMismatch::to_string).collect::<Vec<_>>().join(", "))]
+pub struct OtherCheckpoint(pub Vec<SizeMismatch>);
+
+/// A size that differs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{size} {model} in the model, {checkpoint} in the checkpoint")]
+pub struct SizeMismatch {
+    /// What differs.
+    pub size: &'static str,
+    /// The model's.
+    pub model: usize,
+    /// The checkpoint's.
+    pub checkpoint: usize,
+}
+
+/// Checks that `model` has the sizes of a conversion of a checkpoint with `config`.
+///
+/// # Errors
+/// All sizes that differ.
+pub fn check_sizes(config: &Config, model: &Model<'_>) -> Result<(), OtherCheckpoint> {
+    let shape = model.shape();
+    let sizes = [
+        ("layers", shape.layers, config.layers),
+        ("width", shape.dim, config.dim),
+        ("channels", shape.channels, config.channels()),
+        ("GLU width", shape.glu_dim, config.glu_dim),
+        ("vocabulary", shape.vocabulary, config.vocab_size),
+    ];
+    let differing: Vec<_> = sizes
+        .into_iter()
+        .filter(|(_, model, checkpoint)| model != checkpoint)
+        .map(|(size, model, checkpoint)| SizeMismatch {
+            size,
+            model,
+            checkpoint,
+        })
+        .collect();
+    if differing.is_empty() {
+        Ok(())
+    } else {
+        Err(OtherCheckpoint(differing))
+    }
+}
+
+/// A change of the bits per byte that no conversion within the default tolerance comes near.
+const SUSPICIOUS: f64 = 0.05;
+
+impl LengthComparison {
+    /// What makes one doubt that the model came from the network, if anything does.
+    pub fn doubt(&self) -> Option<String> {
+        let bits = self.bits_per_byte;
+        let change = bits.blob / bits.fft - 1.0;
+        (change.abs() > SUSPICIOUS).then(|| {
+            format!(
+                "in windows of {} the model's bits differ by {:+.1}% from the network's: was this model converted \
+                 from this checkpoint? If it was, it needs more states or taps",
+                self.length,
+                change * 100.0
+            )
+        })
+    }
 }
 
 /// Compares `model` with `network` on `tokens` in windows of `length`, each from a state of rest.

@@ -13,6 +13,10 @@ fn small() -> PathBuf {
     repository("firmware-examples/checkpoints/shakespeare-32x2")
 }
 
+fn small_file(name: &str) -> String {
+    small().join(name).to_str().unwrap().to_string()
+}
+
 fn toeplite(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_toeplite"))
         .args(arguments)
@@ -154,7 +158,64 @@ fn faults_have_an_exit_code_and_name_what_is_wrong_once() {
         .to_str()
         .unwrap()
         .to_string();
-    let cases: [(&[&str], i32, &str); 9] = [
+    let (empty, text) = (folder.path().join("empty"), small_file("val.txt"));
+    std::fs::write(&empty, "").unwrap();
+    let empty = empty.to_str().unwrap().to_string();
+    let cases: [(&[&str], i32, &str); 22] = [
+        (
+            &["run", &text],
+            1,
+            "is not a converted model (.toep): toeplite convert",
+        ),
+        (&["run", &empty], 1, "is an empty file"),
+        (&["inspect", &empty], 1, "is an empty file"),
+        (
+            &["convert", small, "-o", "x", "--tolerance", "-1"],
+            2,
+            "between 0 and 1",
+        ),
+        (
+            &["convert", small, "-o", "x", "--order", "-1"],
+            2,
+            "0 or more",
+        ),
+        (
+            &["convert", small, "-o", "x", "--fir", "-1"],
+            2,
+            "0 or more",
+        ),
+        (&["run", &model, "--tokens", "-1"], 2, "0 or more"),
+        (&["run", &model, "--seed", "-1"], 2, "whole number from 0"),
+        (
+            &["compare", small, &model, "--text", &text, "--length", "-1"],
+            2,
+            "at least 1",
+        ),
+        (
+            &["compare", small, &model],
+            2,
+            "  <--text <FILE>|--tokens <FILE>>\n\n",
+        ),
+        (&["eval", small], 2, "  <--tokens <FILE>|--text <FILE>>\n\n"),
+        (
+            &[
+                "convert",
+                small,
+                "-o",
+                "x",
+                "--method",
+                "fir",
+                "--tolerance",
+                "0.1",
+            ],
+            1,
+            "belongs to --method reduced",
+        ),
+        (
+            &["compare", &fairseq, &model, "--text", &text],
+            1,
+            "layers 2 in the model, 1 in the checkpoint, channels 96 in the model, 64 in the checkpoint",
+        ),
         (&["run", "absent.toep"], 1, "absent.toep"),
         (&["run", small], 1, "is a folder"),
         (
@@ -169,13 +230,7 @@ fn faults_have_an_exit_code_and_name_what_is_wrong_once() {
         ),
         (&["eval", &fairseq, "--text", &model], 1, "992"),
         (
-            &[
-                "compare",
-                &fairseq,
-                &model,
-                "--tokens",
-                "absent.safetensors",
-            ],
+            &["compare", small, &model, "--tokens", "absent.safetensors"],
             1,
             "absent.safetensors",
         ),
@@ -200,9 +255,93 @@ fn faults_have_an_exit_code_and_name_what_is_wrong_once() {
     }
     assert_eq!(
         std::fs::read_dir(folder.path()).unwrap().count(),
-        2,
+        3,
         "nothing is left behind"
     );
+}
+
+/// A checkpoint may be the only copy of days of training.
+#[test]
+fn no_output_replaces_an_input_or_another_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    for name in ["config.json", "model.safetensors", "golden.safetensors"] {
+        std::fs::copy(small().join(name), path(name)).unwrap();
+    }
+    let (copy, weights, golden) = (
+        path("."),
+        path("model.safetensors"),
+        path("golden.safetensors"),
+    );
+    let (config, constants, same) = (path("config.json"), path("q.rs"), path("./q.rs"));
+    let cases: [(&[&str], &str); 5] = [
+        (&["convert", &copy, "-o", &weights], "-o"),
+        (&["convert", &weights, "-o", &config], "-o"),
+        (
+            &["convert", &copy, "-o", &same, "--meta", &weights],
+            "--meta",
+        ),
+        (
+            &["convert", &copy, "-o", &constants, "--meta", &same],
+            "-o and --meta name the same file",
+        ),
+        (
+            &["eval", &copy, "--tokens", &golden, "--logits", &golden],
+            "--logits",
+        ),
+    ];
+    for (arguments, says) in cases {
+        let output = toeplite(arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+        assert!(
+            error.starts_with(&format!("error: {says}")),
+            "{arguments:?}: {error}"
+        );
+    }
+    for name in ["config.json", "model.safetensors", "golden.safetensors"] {
+        let (before, after) = (small().join(name), path(name));
+        assert_eq!(
+            std::fs::read(before).unwrap(),
+            std::fs::read(after).unwrap()
+        );
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+}
+
+/// Of the same sizes, so that only the numbers can tell.
+#[test]
+fn a_model_of_another_checkpoint_is_doubted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, _) = convert(folder.path());
+    let mut other = toeplite_tools::checkpoint::Checkpoint::open(&small()).unwrap();
+    let head = other.tensors.get_mut("head.weight").unwrap();
+    head.mapv_inplace(|x| -x);
+    let path = folder.path().join("other");
+    other.save(&path).unwrap();
+    let text = folder.path().join("text.txt");
+    let validation = std::fs::read(small_file("val.txt")).unwrap();
+    std::fs::write(&text, &validation[..257]).unwrap();
+    let text = text.to_str().unwrap();
+    for (checkpoint, doubts) in [(path, 2), (small(), 0)] {
+        let output = toeplite(&[
+            "compare",
+            checkpoint.to_str().unwrap(),
+            &model,
+            "--text",
+            text,
+            "--length",
+            "64,256",
+            "--json",
+        ]);
+        assert_eq!(json(&output)["warnings"].as_array().unwrap().len(), doubts);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            said.matches("was this model converted from this checkpoint?")
+                .count(),
+            doubts
+        );
+    }
 }
 
 #[test]

@@ -83,6 +83,15 @@ fn text_streams_like_on_the_host(board_name: &str, checkpoint: &str) {
         number("model_bytes"),
         model.files.blob.metadata().unwrap().len()
     );
+    // What the linker set aside, whatever the firmware says of itself: the memory, and the cell's
+    // flag in front of it.
+    let reserved = elf::variable_bytes(&firmware.elf, "text", "MEMORY").unwrap();
+    let predicted = model.memory_bytes().unwrap().next_multiple_of(16);
+    assert_eq!(reserved, predicted + 16);
+    assert_eq!(
+        report.get("model_identity").unwrap(),
+        model.json["identity"]
+    );
     let sizes = elf::sizes(&firmware.elf).unwrap();
     assert_eq!(number("static_ram_bytes"), sizes.ram);
     // Between sections there may be a few bytes of padding.
@@ -234,6 +243,31 @@ fn arguments_that_are_not_understood_are_refused() {
             output.text()
         );
     }
+}
+
+/// The defaults are those of `toeplite run`: the same text without a word about how to draw it.
+#[test]
+fn without_settings_text_is_that_of_the_host() {
+    let model = model(SMALL);
+    let firmware = firmware::text(&board("mps2-an386"), model, &[]).unwrap();
+    let report = run(&firmware, "prompt=To%20be", LIMIT);
+    let mut host = Command::new(env!("CARGO_BIN_EXE_toeplite-tests-cli"));
+    host.arg("run").arg(&model.files.blob);
+    let host = host.args(["--prompt", "To be"]).output().unwrap();
+    // The command ends its text with a line end.
+    let text = host.stdout.strip_suffix(b"\n").unwrap();
+    assert_eq!(
+        report.text.escape_ascii().to_string(),
+        text.escape_ascii().to_string()
+    );
+}
+
+#[test]
+fn an_empty_prompt_is_called_empty() {
+    let firmware = firmware::text(&board("mps2-an386"), model(SMALL), &[]).unwrap();
+    let output = qemu::run(&firmware, "prompt=", LIMIT, |_| ()).unwrap();
+    assert_eq!(output.status, 10, "{}", output.text());
+    assert!(output.text().contains("the prompt is empty"));
 }
 
 /// A prompt that is cut would be another prompt.

@@ -52,8 +52,8 @@ impl Console {
         self.bytes(digits.get(digits.len() - used..).unwrap_or_default());
     }
 
-    /// Writes a number as 16 hexadecimal digits.
-    pub fn hexadecimal(&mut self, number: u64) {
+    /// Writes the last `width` (at most 16) hexadecimal digits of a number.
+    fn hexadecimal(&mut self, number: u64, width: usize) {
         let mut digits = [0; 16];
         for (digit, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
             for (digit, nibble) in digit.iter_mut().zip([byte >> 4, byte & 15]) {
@@ -64,7 +64,8 @@ impl Console {
                 };
             }
         }
-        self.bytes(&digits);
+        let start = digits.len().saturating_sub(width);
+        self.bytes(digits.get(start..).unwrap_or_default());
     }
 
     /// Writes the line `key: text`.
@@ -87,7 +88,16 @@ impl Console {
     pub fn hash(&mut self, key: &str, number: u64) {
         self.text(key);
         self.text(": ");
-        self.hexadecimal(number);
+        self.hexadecimal(number, 16);
+        self.text("\n");
+    }
+
+    /// Writes the line `key: number` with the number as 8 hexadecimal digits, as the `toeplite`
+    /// command shows a model's identity.
+    pub fn identity(&mut self, key: &str, number: u32) {
+        self.text(key);
+        self.text(": ");
+        self.hexadecimal(u64::from(number), 8);
         self.text("\n");
     }
 }

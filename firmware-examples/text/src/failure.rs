@@ -19,6 +19,8 @@ pub enum Failure {
     Counting = 8,
     /// The command line does not fit its buffer.
     LongLine = 9,
+    /// There is nothing to begin with.
+    NoPrompt = 10,
 }
 
 impl Failure {
@@ -42,7 +44,11 @@ impl Failure {
                 "the known-answer test failed: this core computes other logits than the host did"
             }
             Self::Step => {
-                "the model refused a token: it is not in the vocabulary, or there is no prompt"
+                "the model refused a token that is not in its vocabulary; text as a prompt needs a \
+                 byte-level model, of 256 tokens"
+            }
+            Self::NoPrompt => {
+                "the prompt is empty; give at least one character, %0A for the end of a line"
             }
             Self::LongLine => {
                 "the command line, the binary's path included, is longer than 512 bytes; shorten the prompt"

@@ -7,7 +7,7 @@ use crate::{hash, log};
 use boards::Console;
 use boards::instructions::Counter;
 use toeplite::sample::Sampler;
-use toeplite::{Session, Token};
+use toeplite::{Session, StepError, Token};
 
 /// Ends the text; everything after it is `key: value` lines.
 const SEPARATOR: &str = "\n---\n";
@@ -25,7 +25,10 @@ pub fn run(
     settings.prompt.for_each(|byte| console.bytes(&[byte]));
     let logits = session
         .prefill(settings.prompt)
-        .map_err(|_| Failure::Step)?;
+        .map_err(|error| match error {
+            StepError::NoTokens => Failure::NoPrompt,
+            _ => Failure::Step,
+        })?;
     let mut token = sampler.sample(logits);
     let mut instructions = Range::default();
     for _ in 0..settings.tokens {

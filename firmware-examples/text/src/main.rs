@@ -23,7 +23,6 @@ use toeplite::{Memory, Model, Session};
 
 /// Written by `toeplite convert --meta`.
 mod model_meta {
-    #![allow(dead_code, missing_docs)]
     include!(env!("TOEPLITE_META"));
 }
 
@@ -34,7 +33,7 @@ static MEMORY: ConstStaticCell<Memory<{ model_meta::MEMORY_BYTES }>> =
 /// What a command line is added to. TOEPLITE_ARGS at build time takes its place.
 const DEFAULT_ARGUMENTS: &str = match option_env!("TOEPLITE_ARGS") {
     Some(arguments) => arguments,
-    None => "generate tokens=300 temperature=0.7 top-k=40 seed=1 prompt=PROSPERO.%20%20My%20",
+    None => "generate prompt=PROSPERO.%20%20My%20",
 };
 
 /// Longest command line, bytes.

@@ -11,7 +11,7 @@ pub fn memory(console: &mut Console, model: &Model<'_>, stack: &Stack) {
     console.line("core", BOARD.core);
     console.number("vocabulary", model.vocab_size() as u64);
     console.number("layers", model.layers() as u64);
-    console.hash("model_identity", u64::from(model.identity()));
+    console.identity("model_identity", model.identity());
     console.number("model_bytes", model.blob_bytes() as u64);
     console.number("flash_bytes", flash_bytes() as u64);
     console.number("session_memory_bytes", model.memory_needed() as u64);

@@ -37,15 +37,16 @@ pub struct Settings<'a> {
 }
 
 impl Default for Settings<'_> {
+    /// What `toeplite run` draws by, so that both stream the same text.
     fn default() -> Self {
         Self {
             mode: Mode::Generate,
             prompt: Prompt(b"%0A"),
             tokens: 200,
-            steps: 100_000,
-            temperature: 1.0,
+            steps: 1000,
+            temperature: 0.8,
             top_k: 0,
-            seed: 0,
+            seed: 42,
         }
     }
 }

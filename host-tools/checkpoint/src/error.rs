@@ -97,6 +97,24 @@ pub enum CheckpointError {
         /// How many values of the tensor are not finite.
         count: usize,
     },
+    /// A fixed decay that makes no kernel die out.
+    #[error(
+        "{}: tensor {tensor} is {value} at {index:?} ({count} of its values are not within 0 to 1): a fixed decay is a factor a lag; \
+         if it was learned, set toeplitz.decay to false and toeplitz.learned_decay to true in the configuration",
+        path.display()
+    )]
+    Decay {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Where the first such value stands, one number a dimension.
+        index: Vec<usize>,
+        /// The first such value.
+        value: f32,
+        /// How many values of the tensor are outside.
+        count: usize,
+    },
     /// A fairseq file that cannot be read or holds a network that cannot be represented.
     #[error("{}: {cause}", path.display())]
     Fairseq {

@@ -139,7 +139,7 @@ pub(super) fn assemble(
         stored_types.insert(name.to_owned(), stored);
         values.insert(name.to_owned(), array);
     }
-    tensors::check_finite(path, &values)?;
+    tensors::check_values(path, &config, &values)?;
     let checkpoint = Checkpoint {
         config,
         tensors: values,

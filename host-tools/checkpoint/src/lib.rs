@@ -99,7 +99,8 @@ impl Checkpoint {
         self.tensors.values().map(ArrayD::len).sum()
     }
 
-    /// Checks what reading guarantees: a valid configuration, exactly its tensors, all finite.
+    /// Checks what reading guarantees: a valid configuration, exactly its tensors, all finite,
+    /// fixed decays within 0 to 1.
     /// `path` is named in errors.
     ///
     /// # Errors
@@ -122,6 +123,6 @@ impl Checkpoint {
                 problems,
             }
         })?;
-        tensors::check_finite(path, &self.tensors)
+        tensors::check_values(path, &self.config, &self.tensors)
     }
 }

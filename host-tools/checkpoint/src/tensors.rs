@@ -1,11 +1,15 @@
 //! Comparing the tensors found with the tensors expected, and their values with sense.
 
+use super::config::Config;
 use super::dtype::StoredType;
 use super::error::CheckpointError;
 use ndarray::ArrayD;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
+
+/// How the names of decay tensors end.
+const DECAY: &str = ".toep.gamma";
 
 /// Everything that does not fit, in the order of the expected tensors, unknown ones last. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,8 +141,44 @@ fn fit(name: &str, expected: &[usize], found: Option<&Listed>) -> Option<TensorP
     Some(TensorProblem::Type { name, found })
 }
 
+/// Refuses numbers that no network has: NaN, infinities, and fixed decays outside 0 to 1.
+pub(super) fn check_values(
+    path: &Path,
+    config: &Config,
+    tensors: &BTreeMap<String, ArrayD<f32>>,
+) -> Result<(), CheckpointError> {
+    check_finite(path, tensors)?;
+    // A learned decay is stored before its sigmoid: any number is right there.
+    if config.toeplitz.decay {
+        check_decays(path, tensors)?;
+    }
+    Ok(())
+}
+
+/// Refuses decays outside 0 to 1, naming the first one: with them a kernel would grow with the lag,
+/// or change its sign at every step.
+fn check_decays(
+    path: &Path,
+    tensors: &BTreeMap<String, ArrayD<f32>>,
+) -> Result<(), CheckpointError> {
+    let decays = tensors.iter().filter(|(name, _)| name.ends_with(DECAY));
+    for (name, tensor) in decays {
+        let bad = |gamma: &f32| !(0.0..=1.0).contains(gamma);
+        if let Some((index, &value)) = tensor.indexed_iter().find(|(_, gamma)| bad(gamma)) {
+            return Err(CheckpointError::Decay {
+                path: path.to_owned(),
+                tensor: name.clone(),
+                index: ndarray::Dimension::slice(&index).to_vec(),
+                value,
+                count: tensor.iter().filter(|gamma| bad(gamma)).count(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Refuses NaN and infinities, naming the first one.
-pub(super) fn check_finite(
+fn check_finite(
     path: &Path,
     tensors: &BTreeMap<String, ArrayD<f32>>,
 ) -> Result<(), CheckpointError> {

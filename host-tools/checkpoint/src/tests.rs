@@ -219,6 +219,37 @@ fn numbers_that_are_not_finite_are_found() {
 }
 
 #[test]
+fn fixed_decays_outside_0_to_1_are_found_and_learned_ones_may_be_anything() {
+    let name = "layers.1.token_mixer.toep.gamma";
+    let mut config = small_config();
+    (config.toeplitz.decay, config.toeplitz.learned_decay) = (true, false);
+    let mut checkpoint = small_checkpoint(config);
+    for (name, tensor) in &mut checkpoint.tensors {
+        if name.ends_with("gamma") {
+            tensor.fill(0.5);
+        }
+    }
+    let here = Path::new("here");
+    let mut with = |first: f32, second: f32| {
+        let tensor = checkpoint.tensors.get_mut(name).unwrap();
+        (tensor[[1, 0, 2]], tensor[[4, 0, 0]]) = (first, second);
+        checkpoint.check(here)
+    };
+    with(0.0, 1.0).unwrap();
+    let error = with(1.0 + f32::EPSILON, 2.0).unwrap_err().to_string();
+    let want = "here: tensor layers.1.token_mixer.toep.gamma is 1.0000001 at [1, 0, 2] (2 of its values are not within 0 to 1)";
+    assert!(error.starts_with(want), "{error}");
+    let error = with(0.5, -0.01).unwrap_err();
+    assert!(
+        matches!(error, CheckpointError::Decay { count: 1, ref index, .. } if index == &[4, 0, 0])
+    );
+    // Before its sigmoid a learned decay has no bounds.
+    checkpoint.config.toeplitz.decay = false;
+    checkpoint.config.toeplitz.learned_decay = true;
+    checkpoint.check(here).unwrap();
+}
+
+#[test]
 fn other_things_are_not_checkpoints() {
     let dir = tempfile::tempdir().unwrap();
     let error = Checkpoint::open(&dir.path().join("nowhere")).unwrap_err();

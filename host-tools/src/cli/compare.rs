@@ -1,10 +1,10 @@
 //! `toeplite compare`: what a conversion costs.
 
 use super::{input, output};
-use crate::compare::{LengthComparison, compare};
+use crate::compare::{LengthComparison, check_sizes, compare};
 use crate::reference::Network;
-use anyhow::{Result, ensure};
-use clap::Args;
+use anyhow::{Context, Result, ensure};
+use clap::{ArgGroup, Args};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use std::process::ExitCode;
 /// model's recurrences ("recurrence"); the model itself through the device's runtime ("blob").
 /// The state is reset at each window's start, and every byte after a window's first is predicted once.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(group = ArgGroup::new("sequence").required(true), after_help = "\
 Example:
   toeplite compare checkpoint model.toep --text val.txt --length 512,2048,8192")]
 pub struct Cmd {
@@ -24,18 +24,13 @@ pub struct Cmd {
     /// The model (.toep).
     model: PathBuf,
     /// Text to compare on, for byte-level models.
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "tokens",
-        conflicts_with = "tokens"
-    )]
+    #[arg(long, value_name = "FILE", group = "sequence")]
     text: Option<PathBuf>,
     /// Tokens to compare on: the tensor "tokens" of a safetensors file, [n] or [1, n].
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "sequence")]
     tokens: Option<PathBuf>,
     /// Window lengths.
-    #[arg(long, value_delimiter = ',', default_value = "512", value_name = "N", value_parser = input::positive)]
+    #[arg(long, value_delimiter = ',', default_value = "512", value_name = "N", value_parser = input::positive, allow_negative_numbers = true)]
     length: Vec<usize>,
     /// Print JSON.
     #[arg(long)]
@@ -45,9 +40,14 @@ pub struct Cmd {
 impl Cmd {
     /// Runs the subcommand.
     pub fn run(self) -> Result<ExitCode> {
-        let network = Network::<f32>::from_checkpoint(&input::checkpoint(&self.checkpoint)?)?;
+        let checkpoint = input::checkpoint(&self.checkpoint)?;
         let blob = input::model(&self.model)?;
         let model = blob.model()?;
+        check_sizes(&checkpoint.config, &model).with_context(|| {
+            let (model, checkpoint) = (self.model.display(), self.checkpoint.display());
+            format!("cannot compare {model} with {checkpoint}")
+        })?;
+        let network = Network::<f32>::from_checkpoint(&checkpoint)?;
         let tokens = match (&self.tokens, &self.text) {
             (Some(path), _) => input::token_file(path)?,
             (None, Some(path)) => input::text_tokens(path, network.vocab())?,
@@ -68,8 +68,12 @@ impl Cmd {
             lengths.push(compared);
         }
         let unit = input::bits_unit(network.vocab());
+        let warnings: Vec<_> = lengths.iter().filter_map(LengthComparison::doubt).collect();
+        for warning in &warnings {
+            eprintln!("warning: {warning}");
+        }
         if self.json {
-            print_json(&lengths)?
+            print_json(&lengths, &warnings)?
         } else {
             print_table(&lengths, unit)?
         }
@@ -98,13 +102,14 @@ fn largest(lengths: &[LengthComparison], error: impl Fn(&LengthComparison) -> f6
     lengths.iter().map(error).fold(0.0, f64::max)
 }
 
-fn print_json(lengths: &[LengthComparison]) -> Result<()> {
+fn print_json(lengths: &[LengthComparison], warnings: &[String]) -> Result<()> {
     let blob = largest(lengths, |l| l.max_logit_error.blob);
     let recurrence = largest(lengths, |l| l.max_logit_error.recurrence);
     output::json(&json!({
         "lengths": lengths,
         "max_logit_error": blob,
         "max_logit_error_recurrence": recurrence,
+        "warnings": warnings,
     }))
 }
 

@@ -1,5 +1,6 @@
 //! `toeplite convert`: a checkpoint becomes a model that streams.
 
+use super::files::{self, Output};
 use super::input;
 use super::output::{self, bytes};
 use crate::blob::{self, Blob, Staged, WeightType};
@@ -7,7 +8,7 @@ use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::RpeInput;
 use crate::convert::layer::{LayerConversion, Method, convert_layers};
 use crate::convert::network::trained_kernels;
-use crate::convert::search::{Search, TOLERANCE};
+use crate::convert::search::{MAX_ORDER, MAX_TAPS, Search, TOLERANCE};
 use crate::reference::Network;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
@@ -39,16 +40,19 @@ pub struct Cmd {
     /// How Toeplitz operators become recurrences.
     #[arg(long, value_enum, default_value_t = MethodName::Reduced)]
     method: MethodName,
-    /// States a channel of every layer (reduced); by default as many as the tolerance needs.
-    #[arg(long, value_name = "R")]
+    /// States a channel of every layer (reduced), any number; by default as many as the tolerance
+    /// needs.
+    #[arg(long, value_name = "R", value_parser = input::count, allow_negative_numbers = true)]
     order: Option<usize>,
     /// Taps of every layer; by default as many as the tolerance needs (reduced) or the training
     /// length (fir).
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = input::count, allow_negative_numbers = true)]
     fir: Option<usize>,
-    /// Largest relative l2 error of a layer's kernels, root mean square over channels (reduced).
-    #[arg(long, value_name = "T", default_value_t = TOLERANCE, value_parser = tolerance, conflicts_with = "order")]
-    tolerance: f64,
+    #[arg(
+        long, value_name = "T", value_parser = tolerance, conflicts_with = "order",
+        allow_negative_numbers = true, help = tolerance_help()
+    )]
+    tolerance: Option<f64>,
     /// Weights in the model. With int8, activations are quantized too.
     #[arg(long, value_enum, default_value_t = WeightType::Int8)]
     weights: WeightType,
@@ -58,6 +62,15 @@ pub struct Cmd {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// Of `--tolerance`; with the numbers that the search uses.
+fn tolerance_help() -> String {
+    format!(
+        "Largest relative l2 error of a layer's kernels, root mean square over channels (reduced). The \
+         search for it ends at {MAX_TAPS} taps and {MAX_ORDER} states: --order and --fir reach further \
+         [default: {TOLERANCE}]"
+    )
 }
 
 /// A relative error that says something.
@@ -80,6 +93,7 @@ impl Cmd {
     /// Runs the subcommand.
     pub fn run(self) -> Result<ExitCode> {
         let start = Instant::now();
+        self.check_outputs()?;
         let spinner = output::spinner("converting");
         let checkpoint = input::checkpoint(&self.checkpoint)?;
         let train_len = checkpoint.config.train_len;
@@ -108,13 +122,29 @@ impl Cmd {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Before the work, which takes a while.
+    fn check_outputs(&self) -> Result<()> {
+        let output = |option, path| Output { option, path };
+        let model = output("-o", self.output.as_path());
+        let meta = self.meta.as_deref().map(|path| output("--meta", path));
+        let outputs: Vec<_> = [model].into_iter().chain(meta).collect();
+        Ok(files::check(
+            &outputs,
+            &files::of_checkpoint(&self.checkpoint),
+        )?)
+    }
+
     fn method(&self, train_len: usize) -> Result<Method> {
         let only_reduced = "belongs to --method reduced";
         let reduced = self.method == MethodName::Reduced;
         ensure!(reduced || self.order.is_none(), "--order {only_reduced}");
+        ensure!(
+            reduced || self.tolerance.is_none(),
+            "--tolerance {only_reduced}: the other methods have nothing to search"
+        );
         Ok(match self.method {
             MethodName::Reduced => Method::Reduced(Search {
-                tolerance: self.tolerance,
+                tolerance: self.tolerance.unwrap_or(TOLERANCE),
                 taps: self.fir,
                 order: self.order,
                 ..Search::default()
@@ -183,19 +213,31 @@ fn warnings(checkpoint: &Checkpoint, layers: &[LayerConversion]) -> Vec<String> 
     out
 }
 
-/// Rust constants that firmware includes.
+/// Rust constants that firmware includes. Each by itself may go unused, which is no fault: a lint
+/// for the whole file cannot stand in a file that is included.
 fn meta(blob: &Blob) -> Result<String> {
     let model = blob.model().context("the model just written")?;
-    Ok(format!(
-        "/// Bytes of session memory that the model needs.\npub const MEMORY_BYTES: usize = {};\n\
-         /// Bytes of the model in flash.\npub const BLOB_BYTES: usize = {};\n\
-         /// Tokens that the model knows.\npub const VOCAB_SIZE: usize = {};\n\
-         /// The model's identity, as `toeplite inspect` shows it.\npub const IDENTITY: u32 = {:#010x};\n",
-        model.memory_needed(),
-        model.blob_bytes(),
-        model.vocab_size(),
-        model.identity()
-    ))
+    let constants = [
+        (
+            "Bytes of session memory that the model needs.",
+            format!("MEMORY_BYTES: usize = {}", model.memory_needed()),
+        ),
+        (
+            "Bytes of the model in flash.",
+            format!("BLOB_BYTES: usize = {}", model.blob_bytes()),
+        ),
+        (
+            "Tokens that the model knows.",
+            format!("VOCAB_SIZE: usize = {}", model.vocab_size()),
+        ),
+        (
+            "The model's identity, as `toeplite inspect` shows it.",
+            format!("IDENTITY: u32 = {:#010x}", model.identity()),
+        ),
+    ];
+    let line =
+        |(what, constant)| format!("/// {what}\n#[allow(dead_code)]\npub const {constant};\n");
+    Ok(constants.map(line).concat())
 }
 
 fn print_json(

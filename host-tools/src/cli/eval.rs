@@ -1,5 +1,6 @@
 //! `toeplite eval`: logits or bits per byte of one model or checkpoint.
 
+use super::files::{self, Output};
 use super::input::{self, Subject};
 use super::output;
 use super::reference::Precision;
@@ -8,7 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::reference::{Network, evaluate};
 use crate::stream;
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use ndarray::Array2;
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::json;
@@ -18,7 +19,7 @@ use toeplite::Model;
 
 /// Evaluate a model or a checkpoint: logits of given tokens, or bits per byte of a text.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(group = ArgGroup::new("sequence").required(true), after_help = "\
 Examples:
   toeplite eval checkpoint --text val.txt --length 512,2048
   toeplite eval model.toep --tokens tokens.safetensors --logits logits.safetensors")]
@@ -26,21 +27,16 @@ pub struct Cmd {
     /// A model (.toep), a checkpoint folder, or a fairseq checkpoint (.pt).
     subject: PathBuf,
     /// Tokens to evaluate: the tensor "tokens" of a safetensors file, [n] or [1, n].
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "text",
-        conflicts_with = "text"
-    )]
+    #[arg(long, value_name = "FILE", group = "sequence")]
     tokens: Option<PathBuf>,
     /// Text to evaluate, for byte-level models.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "sequence")]
     text: Option<PathBuf>,
     /// Write the logits [n, vocabulary] of all tokens, as one sequence, to this safetensors file.
     #[arg(long, value_name = "OUT")]
     logits: Option<PathBuf>,
     /// Window lengths for the bits per byte; the state is reset at each window's start.
-    #[arg(long, value_delimiter = ',', default_value = "512", value_name = "N", value_parser = input::positive, conflicts_with = "logits")]
+    #[arg(long, value_delimiter = ',', default_value = "512", value_name = "N", value_parser = input::positive, allow_negative_numbers = true, conflicts_with = "logits")]
     length: Vec<usize>,
     /// Floating-point type that a checkpoint is computed in; models have their own.
     #[arg(long, value_enum, default_value_t = Precision::F64)]
@@ -53,6 +49,7 @@ pub struct Cmd {
 impl Cmd {
     /// Runs the subcommand.
     pub fn run(self) -> Result<ExitCode> {
+        self.check_outputs()?;
         match input::open(&self.subject)? {
             Subject::Model(blob) => {
                 let model = blob.model()?;
@@ -63,6 +60,16 @@ impl Cmd {
                 Precision::F32 => self.checkpoint::<f32>(&checkpoint),
             },
         }
+    }
+
+    fn check_outputs(&self) -> Result<()> {
+        let logits = self.logits.as_deref().map(|path| Output {
+            option: "--logits",
+            path,
+        });
+        let mut inputs = files::of_checkpoint(&self.subject);
+        inputs.extend(self.tokens.iter().chain(&self.text).cloned());
+        Ok(files::check(logits.as_slice(), &inputs)?)
     }
 
     fn checkpoint<T: crate::reference::Real>(&self, checkpoint: &Checkpoint) -> Result<ExitCode> {

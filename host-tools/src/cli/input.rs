@@ -17,6 +17,7 @@ pub enum Subject {
 
 /// Opens `path` as what its contents say it is.
 pub fn open(path: &Path) -> Result<Subject> {
+    refuse_empty(path, "a model (.toep) or a checkpoint")?;
     if is_blob(path) {
         Ok(Subject::Model(Blob::read(path)?))
     } else {
@@ -29,6 +30,17 @@ pub fn is_blob(path: &Path) -> bool {
     let mut magic = [0; 4];
     let read = std::fs::File::open(path).and_then(|mut f| f.read_exact(&mut magic));
     path.is_file() && read.is_ok() && magic == toeplite::format::MAGIC
+}
+
+/// Says that a file is empty, where it is: more than any reader of formats can say of it.
+pub fn refuse_empty(path: &Path, expected: &str) -> Result<()> {
+    let empty = std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() == 0);
+    ensure!(
+        !empty,
+        "{} is an empty file; {expected} is expected here",
+        path.display()
+    );
+    Ok(())
 }
 
 /// The bytes of a text as tokens of a byte-level model.
@@ -97,6 +109,12 @@ pub fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A number of at least 0.
+pub fn count(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| "a whole number of 0 or more is expected".into())
+}
+
 /// What cross entropies of a model with such a vocabulary are called.
 pub fn bits_unit(vocab: usize) -> &'static str {
     if vocab == 256 {
@@ -113,6 +131,7 @@ pub fn checkpoint(path: &Path) -> Result<Checkpoint> {
         "{} is a converted model (.toep); a checkpoint is expected here",
         path.display()
     );
+    refuse_empty(path, "a checkpoint")?;
     Ok(Checkpoint::open(path)?)
 }
 
@@ -121,6 +140,12 @@ pub fn model(path: &Path) -> Result<Blob> {
     ensure!(
         !path.is_dir(),
         "{} is a folder; a converted model (.toep) is expected here: toeplite convert writes one",
+        path.display()
+    );
+    refuse_empty(path, "a converted model (.toep)")?;
+    ensure!(
+        is_blob(path) || !path.is_file(),
+        "{} is not a converted model (.toep): toeplite convert CHECKPOINT -o model.toep writes one",
         path.display()
     );
     Ok(Blob::read(path)?)

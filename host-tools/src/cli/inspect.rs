@@ -33,6 +33,7 @@ impl Cmd {
             let blob = Blob::read(&self.subject)?;
             inspect_model(&blob.model()?, self.json)?;
         } else {
+            super::input::refuse_empty(&self.subject, "a model (.toep) or a checkpoint")?;
             let (checkpoint, origin) = Checkpoint::open_with_origin(&self.subject)?;
             inspect_checkpoint(&self.subject, &checkpoint, &origin, self.json)?;
         }

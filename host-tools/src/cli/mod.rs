@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod convert;
 pub mod eval;
+pub mod files;
 pub mod input;
 pub mod inspect;
 pub mod output;

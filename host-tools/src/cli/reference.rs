@@ -24,7 +24,7 @@ pub struct Cmd {
     #[arg(long, value_name = "FILE")]
     index: PathBuf,
     /// Largest relative error that passes
-    #[arg(long, value_name = "T", default_value_t = 2e-6, value_parser = tolerance)]
+    #[arg(long, value_name = "T", default_value_t = 2e-6, value_parser = tolerance, allow_negative_numbers = true)]
     tolerance: f64,
     /// Floating-point type that everything is computed in
     #[arg(long, value_enum, default_value_t = Precision::F64)]

@@ -23,16 +23,16 @@ pub struct Cmd {
     #[arg(long, default_value = "\n")]
     prompt: String,
     /// Bytes to generate.
-    #[arg(long, default_value_t = 200, value_name = "N")]
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = input::count, allow_negative_numbers = true)]
     tokens: usize,
     /// Divides the logits; 0 takes the likeliest byte every time.
     #[arg(long, default_value_t = 0.8, value_name = "T", value_parser = temperature, allow_negative_numbers = true)]
     temperature: f32,
     /// Draw from the K likeliest bytes only; 0 draws from all.
-    #[arg(long, default_value_t = 0, value_name = "K")]
+    #[arg(long, default_value_t = 0, value_name = "K", value_parser = input::count, allow_negative_numbers = true)]
     top_k: usize,
     /// Seed of the draws.
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, default_value_t = 42, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
 }
 
@@ -66,6 +66,11 @@ impl Cmd {
         out.write_all(b"\n")?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| format!("a whole number from 0 to {} is expected", u64::MAX))
 }
 
 fn temperature(text: &str) -> Result<f32, String> {

@@ -132,7 +132,12 @@ fn convert_reduced(
             tolerance: search.tolerance,
             reached: kernel_error.rms,
             worst: kernel_error.max,
+            order_given: search.order.is_some(),
         });
+    }
+    let found = modal.order();
+    if let Some(asked) = search.order.filter(|asked| *asked > found) {
+        warnings.push(Warning::FewerStates { asked, found });
     }
     warnings.extend(alive_at_end(window.view()));
     Ok(LayerConversion {
@@ -447,6 +452,48 @@ mod tests {
         };
         assert_eq!(reached, conversion.kernel_error.rms);
         assert!(reached > 0.1);
+    }
+
+    /// One pole is one state, whatever is asked for.
+    #[test]
+    fn states_that_a_kernel_does_not_have_are_said_aloud() {
+        let kernel = Array2::from_shape_fn((500, 3), |(i, _)| 0.9f64.powi(i as i32));
+        let with_order = |order| {
+            let search = Search {
+                order: Some(order),
+                taps: Some(0),
+                ..Search::default()
+            };
+            convert_layer(&kernel, &Method::Reduced(search))
+                .unwrap()
+                .warnings
+        };
+        assert_eq!(with_order(1), []);
+        assert_eq!(
+            with_order(1000),
+            [Warning::FewerStates {
+                asked: 1000,
+                found: 1
+            }]
+        );
+    }
+
+    #[test]
+    fn advice_is_what_was_not_tried() {
+        let noise = Array2::from_shape_fn((900, 4), |(i, c)| ((i * i * (c + 7)) as f64).sin());
+        let given = Method::Reduced(Search {
+            order: Some(2),
+            ..Search::default()
+        });
+        let given = convert_layer(&noise, &given).unwrap().warnings;
+        let [warning] = &given[..] else {
+            panic!("{given:?}")
+        };
+        let text = warning.to_string();
+        assert!(
+            text.contains("--order") && !text.contains("--tolerance"),
+            "{text}"
+        );
     }
 
     #[test]

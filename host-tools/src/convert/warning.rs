@@ -1,5 +1,6 @@
 //! What a user should know about a conversion.
 
+use super::search::MAX_ORDER;
 use serde::Serialize;
 use std::fmt;
 
@@ -26,6 +27,15 @@ pub enum Warning {
         reached: f64,
         /// The worst channel's error.
         worst: f64,
+        /// Whether the number of states was given, not searched.
+        order_given: bool,
+    },
+    /// The kernel has fewer states than were asked for: further ones would be rounding noise.
+    FewerStates {
+        /// States asked for.
+        asked: usize,
+        /// States found.
+        found: usize,
     },
     /// The kernel is alive past the lags that the fit could look at.
     AliveAtEnd {
@@ -47,10 +57,24 @@ impl fmt::Display for Warning {
             Self::DecayNotSeparable => f.write_str(
                 "the kernel's decay cannot be separated: the closed form's modes do not die out, so errors past its last lag stay for ever",
             ),
-            Self::ToleranceNotReached { tolerance, reached, worst } => write!(
+            Self::ToleranceNotReached { tolerance, reached, worst, order_given } => {
+                write!(
+                    f,
+                    "kernel error {reached:.2e} (worst channel {worst:.2e}) is above the tolerance {tolerance:.2e}"
+                )?;
+                if *order_given {
+                    f.write_str(" of a search; more states or taps (--order, --fir) may help")
+                } else {
+                    write!(
+                        f,
+                        " with up to {MAX_ORDER} states; more of them or more taps (--order, --fir) may help, \
+                         or a higher --tolerance"
+                    )
+                }
+            }
+            Self::FewerStates { asked, found } => write!(
                 f,
-                "kernel error {reached:.2e} (worst channel {worst:.2e}) is above the tolerance {tolerance:.2e}; \
-                 more taps or states (--fir, --order) may help, or a higher --tolerance"
+                "{asked} states were asked for, the kernel has {found}: further ones would be rounding noise"
             ),
             Self::AliveAtEnd { lags, level } => write!(
                 f,

@@ -27,13 +27,17 @@ pub struct Board {
     pub runner: Vec<String>,
     /// Cargo configuration.
     pub config: PathBuf,
+    /// Bytes of flash.
+    pub flash: u64,
+    /// Bytes of RAM.
+    pub ram: u64,
 }
 
 impl Board {
     /// Reads a board's configuration.
     ///
     /// # Errors
-    /// No such board, or its `config.toml` lacks the target or the runner.
+    /// No such board, its `config.toml` lacks the target or the runner, or its `memory.x` a length.
     pub fn named(name: &str) -> Result<Self> {
         let config = paths::firmware()
             .join("boards")
@@ -59,7 +63,15 @@ impl Board {
             .with_context(|| format!("{} has no build.target", config.display()))?;
         let runner = string("target", ["cfg(target_os = \"none\")", "runner"])
             .with_context(|| format!("{} has no runner", config.display()))?;
+        let map = config.with_file_name("memory.x");
+        let text = fs::read_to_string(&map).with_context(|| map.display().to_string())?;
+        let bytes = |region| {
+            length(&text, region)
+                .with_context(|| format!("{} has no length of {region}", map.display()))
+        };
         Ok(Self {
+            flash: bytes("FLASH")?,
+            ram: bytes("RAM")?,
             name: name.into(),
             target: target.into(),
             runner: runner.split(' ').map(String::from).collect(),
@@ -68,9 +80,38 @@ impl Board {
     }
 }
 
+/// Bytes of a region of a linker script: `NAME : ORIGIN = 0x0, LENGTH = 256K`.
+fn length(script: &str, region: &str) -> Option<u64> {
+    let mut lines = script.lines().filter_map(|line| line.split_once(':'));
+    let (_, line) = lines.find(|(name, _)| name.trim() == region)?;
+    let (_, length) = line.split_once("LENGTH = ")?;
+    let length = length.trim();
+    let digits = length.trim_end_matches(['K', 'M']);
+    let unit = match &length[digits.len()..] {
+        "" => 1,
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memories_are_those_of_the_linker_script() {
+        let sizes = |name| Board::named(name).map(|b| (b.flash, b.ram)).unwrap();
+        assert_eq!(sizes("microbit"), (256 << 10, 16 << 10));
+        assert_eq!(sizes("virt-rv32"), (8 << 20, 8 << 20));
+        assert_eq!(
+            length("FLASH : ORIGIN = 0, LENGTH = 1000", "FLASH"),
+            Some(1000)
+        );
+        assert_eq!(length("FLASH : ORIGIN = 0, LENGTH = 1G", "FLASH"), None);
+        assert_eq!(length("FLASH : ORIGIN = 0, LENGTH = 1K", "RAM"), None);
+    }
 
     #[test]
     fn every_board_has_a_target_and_runs_in_qemu() {

@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: from a trained checkpoint to text out of an emulated device.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use std::fs;
 use std::io::Write;
@@ -34,14 +34,21 @@ pub struct Demo {
     #[arg(long, default_value = "PROSPERO.  My ")]
     prompt: String,
     /// Tokens to generate.
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 200)]
     tokens: usize,
     /// 0 always takes the likeliest token.
-    #[arg(long, default_value_t = 0.7)]
+    #[arg(long, default_value_t = 0.8)]
     temperature: f32,
     /// Of the draws.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 42)]
     seed: u64,
+}
+
+/// What the device must print.
+struct Expected {
+    prompt: Vec<u8>,
+    logits_hash: String,
+    memory_bytes: u64,
 }
 
 impl Demo {
@@ -49,15 +56,18 @@ impl Demo {
     /// the host's.
     pub fn run(&self) -> Result<()> {
         let start = Instant::now();
+        println!("The first run compiles everything: about 5 to 10 minutes on two cores.");
+        let board = Board::named(&self.board)?;
         heading("Set-up");
         setup::everything()?;
         heading("The toeplite command");
         let toeplite = toeplite()?;
         println!("{}", toeplite.display());
         let model = self.convert(&toeplite)?;
+        firmware::check_fit(&board, &model)?;
         self.compare(&toeplite, &model)?;
         heading(&format!("Firmware for {}", self.board));
-        let firmware = firmware::text(&Board::named(&self.board)?, &model, &[])?;
+        let firmware = firmware::text(&board, &model, &[])?;
         println!("{}", firmware.elf.display());
         heading("Text from the device");
         let output = qemu::run(&firmware, &self.arguments(), LIMIT, |piece| {
@@ -68,7 +78,14 @@ impl Demo {
         })?;
         let report = Report::parse(&output.success()?.stdout);
         heading("Check");
-        self.check(&model, &report)?;
+        check(
+            &report,
+            &Expected {
+                prompt: self.prompt.clone().into_bytes(),
+                logits_hash: host::logits_hash(&model.files.blob)?,
+                memory_bytes: model.memory_bytes()?,
+            },
+        )?;
         println!("done in {:.0} s", start.elapsed().as_secs_f64());
         Ok(())
     }
@@ -115,6 +132,7 @@ impl Demo {
             "Compare on the first {COMPARED_BYTES} bytes of {}",
             text.display()
         ));
+        println!("Only these, to be quick: `toeplite compare` takes texts of any length.");
         let prefix = prefix(&text)?;
         let mut compare = Command::new(toeplite);
         compare
@@ -135,36 +153,32 @@ impl Demo {
             ..
         } = self;
         let prompt = firmware::prompt(self.prompt.as_bytes());
-        format!("generate tokens={tokens} temperature={temperature} top-k=40 seed={seed} {prompt}")
+        format!("generate tokens={tokens} temperature={temperature} seed={seed} {prompt}")
     }
+}
 
-    fn check(&self, model: &Model, report: &Report) -> Result<()> {
-        let fresh = report.text.len().saturating_sub(self.prompt.len());
-        ensure!(fresh > 0, "no text came out of the device");
-        ensure!(
-            report.text.starts_with(self.prompt.as_bytes()),
-            "the device's text does not begin with the prompt"
-        );
-        println!("text: {fresh} bytes");
-        let (device, host) = (
-            report.get("logits_hash")?,
-            host::logits_hash(&model.files.blob)?,
-        );
-        println!("logits of 256 steps: {device} on the device, {host} on the host");
-        if device != host {
-            bail!("the device's logits are not the host's");
-        }
-        let (device, predicted) = (
-            report.number("session_memory_bytes")?,
-            model.memory_bytes()?,
-        );
-        println!("session memory: {device} bytes on the device, {predicted} predicted");
-        ensure!(
-            device == predicted,
-            "the device needs another amount of memory than predicted"
-        );
-        Ok(())
-    }
+/// Whether text came that begins with the prompt, with the host's logits, in the memory predicted.
+fn check(report: &Report, expected: &Expected) -> Result<()> {
+    let fresh = report.text.len().saturating_sub(expected.prompt.len());
+    ensure!(fresh > 0, "no text came out of the device");
+    ensure!(
+        report.text.starts_with(&expected.prompt),
+        "the device's text does not begin with the prompt"
+    );
+    println!("text: {fresh} bytes");
+    let (device, host) = (report.get("logits_hash")?, &expected.logits_hash);
+    println!("logits of 256 steps: {device} on the device, {host} on the host");
+    ensure!(device == host, "the device's logits are not the host's");
+    let (device, predicted) = (
+        report.number("session_memory_bytes")?,
+        expected.memory_bytes,
+    );
+    println!("session memory: {device} bytes on the device, {predicted} predicted");
+    ensure!(
+        device == predicted,
+        "the device needs another amount of memory than predicted"
+    );
+    Ok(())
 }
 
 fn prefix(text: &Path) -> Result<PathBuf> {
@@ -179,4 +193,61 @@ fn prefix(text: &Path) -> Result<PathBuf> {
 
 fn heading(text: &str) {
     println!("\n== {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str =
+        "To be, or\n---\nlogits_hash: 00000000000000ab\nsession_memory_bytes: 9216\n";
+
+    fn refusal(output: &str) -> Option<String> {
+        let expected = Expected {
+            prompt: b"To be".to_vec(),
+            logits_hash: "00000000000000ab".into(),
+            memory_bytes: 9216,
+        };
+        let refused = check(&Report::parse(output.as_bytes()), &expected);
+        refused.err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_check_fails_where_it_should() {
+        assert_eq!(refusal(GOOD), None);
+        for (from, to, says) in [
+            ("To be, or", "To be", "no text"),
+            ("To be, or\n---\n", "", "no text"),
+            ("To be, or", "Or not to be", "begin with the prompt"),
+            ("00ab", "00ac", "logits are not the host's"),
+            (
+                "logits_hash: 00000000000000ab\n",
+                "",
+                "no line `logits_hash",
+            ),
+            ("9216", "9217", "amount of memory"),
+            ("9216", "much", "not a number"),
+            (
+                "session_memory_bytes: 9216\n",
+                "",
+                "no line `session_memory_bytes",
+            ),
+        ] {
+            assert!(GOOD.contains(from), "{from}");
+            let refusal = refusal(&GOOD.replace(from, to)).unwrap_or_default();
+            assert!(refusal.contains(says), "{from} -> {to}: {refusal}");
+        }
+    }
+
+    /// `toeplite run` and the text example say so of themselves.
+    #[test]
+    fn draws_are_those_of_the_toeplite_command() {
+        let demo = Demo::parse_from(["demo"]);
+        assert_eq!((demo.temperature, demo.seed, demo.tokens), (0.8, 42, 200));
+        let arguments = demo.arguments();
+        assert!(
+            arguments.contains("temperature=0.8 seed=42 "),
+            "{arguments}"
+        );
+    }
 }

@@ -71,6 +71,22 @@ pub fn sizes(path: &Path) -> Result<Sizes> {
     Ok(sizes)
 }
 
+/// Bytes of the variable that stands in crate `krate` under `name`.
+///
+/// # Errors
+/// The file cannot be read as ELF, or it has no such variable.
+pub fn variable_bytes(path: &Path, krate: &str, name: &str) -> Result<u64> {
+    let bytes = read(path)?;
+    // Part of the symbol's name in both manglings.
+    let part = format!("{}{krate}{}{name}", krate.len(), name.len());
+    let variable = parse(path, &bytes)?
+        .symbols()
+        .filter(|symbol| symbol.kind() == SymbolKind::Data)
+        .find(|symbol| symbol.name().is_ok_and(|found| found.contains(&part)))
+        .map(|symbol| symbol.size());
+    variable.with_context(|| format!("{}: no variable {krate}::{name}", path.display()))
+}
+
 /// Functions in the binary that panic; none means that nothing that was linked can panic.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use crate::boards::Board;
 use crate::command::{cargo_embedded, complete};
 use crate::model::{Files, Model};
 use crate::paths;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -26,8 +26,10 @@ static CARGO_OUTPUT: Mutex<()> = Mutex::new(());
 /// Builds the text example with `model` in flash and `features` beside the board's.
 ///
 /// # Errors
-/// The build fails; cargo's messages are on standard error.
+/// The model is too big for the board, see [`check_fit`]; the build fails, with cargo's messages on
+/// standard error.
 pub fn text(board: &Board, model: &Model, features: &[&str]) -> Result<Firmware> {
+    check_fit(board, model)?;
     let mut command = cargo_embedded();
     command
         .arg("--config")
@@ -40,6 +42,28 @@ pub fn text(board: &Board, model: &Model, features: &[&str]) -> Result<Firmware>
         .concat()
         .join("-");
     build(&mut command, board, "text", &name)
+}
+
+/// Refuses a model that alone is bigger than the board's flash, or its session memory than the RAM.
+/// Whether there is room for the code and the stack, too, the linker finds out.
+///
+/// # Errors
+/// Names the board, what does not fit, both sizes, and what to do.
+pub fn check_fit(board: &Board, model: &Model) -> Result<()> {
+    let sizes = [
+        ("model", model.blob_bytes()?, "flash", board.flash),
+        ("session memory", model.memory_bytes()?, "RAM", board.ram),
+    ];
+    for (what, needed, memory, available) in sizes {
+        ensure!(
+            needed < available,
+            "{name} is too big for {board}: its {what} takes {needed} bytes, the board has {available} bytes of {memory}; \
+             take a smaller checkpoint (shakespeare-32x2 fits all boards) or another --board",
+            name = model.name,
+            board = board.name,
+        );
+    }
+    Ok(())
 }
 
 /// Builds the boards' own check.
@@ -90,7 +114,13 @@ fn build(command: &mut Command, board: &Board, binary: &str, name: &str) -> Resu
     let _alone = CARGO_OUTPUT
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner());
-    complete(command).context("building firmware (`cargo xtask setup` installs what it needs)")?;
+    complete(command).with_context(|| {
+        format!(
+            "building firmware for {}, see cargo's messages: if a target or linker is missing, `cargo xtask setup` \
+             installs it; if something `will not fit in region`, the model and the code are too big for the board",
+            board.name
+        )
+    })?;
     let built = paths::firmware()
         .join("target")
         .join(&board.target)
@@ -101,4 +131,36 @@ fn build(command: &mut Command, board: &Board, binary: &str, name: &str) -> Resu
         board: board.clone(),
         elf,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::path::Path;
+
+    #[test]
+    fn a_model_that_is_too_big_is_refused_with_both_sizes() {
+        let refusal = |board: &str, blob: u64, memory: u64| {
+            let model = Model {
+                name: "some".into(),
+                files: Files::in_folder(Path::new(".")),
+                json: json!({ "blob_bytes": blob, "memory_bytes": memory }),
+            };
+            let refused = check_fit(&Board::named(board).unwrap(), &model);
+            refused.err().map(|error| error.to_string())
+        };
+        assert_eq!(refusal("mps2-an386", 978_000, 86_000), None);
+        assert_eq!(refusal("microbit", 57_000, 9_000), None);
+        let flash = refusal("microbit", 978_000, 9_000).unwrap();
+        assert!(
+            flash.contains("978000 bytes") && flash.contains("262144 bytes of flash"),
+            "{flash}"
+        );
+        let ram = refusal("microbit", 57_000, 86_000).unwrap();
+        assert!(
+            ram.contains("86000 bytes") && ram.contains("16384 bytes of RAM"),
+            "{ram}"
+        );
+    }
 }

@@ -43,9 +43,21 @@ impl Model {
     /// # Errors
     /// The conversion did not say.
     pub fn memory_bytes(&self) -> Result<u64> {
-        self.json["memory_bytes"]
+        self.number("memory_bytes")
+    }
+
+    /// Bytes of the model in flash.
+    ///
+    /// # Errors
+    /// The conversion did not say.
+    pub fn blob_bytes(&self) -> Result<u64> {
+        self.number("blob_bytes")
+    }
+
+    fn number(&self, key: &str) -> Result<u64> {
+        self.json[key]
             .as_u64()
-            .context("`convert --json` gave no memory_bytes")
+            .with_context(|| format!("`convert --json` gave no {key}"))
     }
 }
 

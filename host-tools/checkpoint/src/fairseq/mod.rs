@@ -58,7 +58,7 @@ pub fn read<R: Read + Seek>(
     let network = Network::describe(&pickle).map_err(fairseq)?;
     network.compare(path)?;
     let tensors = network.load(&mut archive).map_err(fairseq)?;
-    tensors::check_finite(path, &tensors)?;
+    tensors::check_values(path, &network.config, &tensors)?;
     Ok(network.finish(tensors))
 }
 
