@@ -4,6 +4,7 @@
 //! [`Hardware::open`] loads them before, and says which one is not there.
 
 use super::cache;
+use super::collective::{Collective, Membership};
 use super::machine::{
     Address, Argument, Fault, Launch, Machine, Operands, Outcome, Product, Recorded,
 };
@@ -35,6 +36,7 @@ pub struct Hardware {
     functions: RefCell<HashMap<String, Function>>,
     modules: Vec<Arc<CudaModule>>,
     workspace: Address,
+    collective: Option<Collective>,
     stream: Arc<CudaStream>,
     context: Arc<CudaContext>,
 }
@@ -98,9 +100,19 @@ impl Hardware {
             functions: RefCell::default(),
             modules,
             workspace,
+            collective: None,
             stream,
             context,
         })
+    }
+
+    /// Joins the processes that train together; returns when all have.
+    ///
+    /// # Errors
+    /// What is missing, or what NCCL says.
+    pub fn join(&mut self, member: Membership) -> Result<(), String> {
+        self.collective = Some(Collective::join(&self.context, member)?);
+        Ok(())
     }
 
     /// The stream on which everything happens.
@@ -231,6 +243,22 @@ impl Machine for Hardware {
         unsafe { self.products.multiply(product, operands) }
     }
 
+    unsafe fn reduce_start(&self, at: Address, len: usize) -> Outcome<()> {
+        let Some(collective) = &self.collective else {
+            return Ok(());
+        };
+        self.bind()?;
+        // SAFETY: the caller vouches for the memory.
+        unsafe { collective.start(&self.stream, at, len) }
+    }
+
+    fn reduce_finish(&self) -> Outcome<()> {
+        match &self.collective {
+            Some(collective) => collective.finish(&self.stream),
+            None => Ok(()),
+        }
+    }
+
     fn synchronize(&self) -> Outcome<()> {
         self.stream.synchronize().map_err(fault)
     }
@@ -258,7 +286,7 @@ impl Recorded for CudaGraph {
 }
 
 /// Loads a library for good, by the first name that is found; cudarc then finds it loaded.
-fn load(names: &[&str]) -> bool {
+pub(super) fn load(names: &[&str]) -> bool {
     let folders = ["CUDA_PATH", "CUDA_HOME"]
         .into_iter()
         .filter_map(std::env::var_os)

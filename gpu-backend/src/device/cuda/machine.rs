@@ -202,6 +202,19 @@ pub trait Machine {
     /// The operands are matrices of the product's shape.
     unsafe fn multiply(&self, product: &Product, operands: &Operands) -> Outcome<()>;
 
+    /// Starts to sum f32 over all processes that train together, beside what is started next.
+    ///
+    /// # Safety
+    /// They are within one allocation that lives until [`Machine::reduce_finish`].
+    unsafe fn reduce_start(&self, _at: Address, _len: usize) -> Outcome<()> {
+        Ok(())
+    }
+
+    /// What is started next waits for all sums.
+    fn reduce_finish(&self) -> Outcome<()> {
+        Ok(())
+    }
+
     /// Waits for all that was started.
     fn synchronize(&self) -> Outcome<()>;
 

@@ -1,6 +1,7 @@
 //! CUDA devices: activations in bf16 or f32, parameters in f32, own kernels and cuBLASLt.
 
 mod cache;
+mod collective;
 mod hardware;
 pub mod machine;
 mod memory;
@@ -9,6 +10,7 @@ mod ops;
 mod products;
 pub mod sources;
 
+pub use collective::Membership;
 pub use hardware::Hardware;
 pub use memory::{Act, F32, Ids};
 
@@ -59,11 +61,27 @@ impl Cuda {
     /// [`DeviceError::Unavailable`], naming what is missing: the driver, the device, NVRTC or
     /// cuBLASLt.
     pub fn open(index: usize, precision: Precision) -> Result<Self> {
-        let hardware = Hardware::open(index, precision == Precision::Tf32);
-        let hardware = hardware.map_err(|reason| DeviceError::Unavailable {
+        Self::open_member(index, precision, None)
+    }
+
+    /// [`Cuda::open`] for one of the processes that train together; returns when all have joined.
+    ///
+    /// # Errors
+    /// As [`Cuda::open`]; NCCL is missing too, or fails.
+    pub fn open_member(
+        index: usize,
+        precision: Precision,
+        member: Option<Membership>,
+    ) -> Result<Self> {
+        let unavailable = |reason| DeviceError::Unavailable {
             device: format!("cuda:{index}"),
             reason,
-        })?;
+        };
+        let hardware = Hardware::open(index, precision == Precision::Tf32);
+        let mut hardware = hardware.map_err(unavailable)?;
+        if let Some(member) = member {
+            hardware.join(member).map_err(unavailable)?;
+        }
         Ok(Self::on(Box::new(hardware), precision))
     }
 
@@ -252,6 +270,21 @@ impl Device for Cuda {
                 .zero(buffer.address(range.start), range.len() * 4)
         }
         .map_err(|fault| self.failed("zero", fault))
+    }
+
+    fn reduce_start(&self, buffer: &mut F32, range: Range<usize>) -> Result<()> {
+        expect("the buffer", buffer.len(), range.end);
+        // SAFETY: the buffer is long enough; a network waits for its sums before it is dropped.
+        unsafe {
+            self.machine()
+                .reduce_start(buffer.address(range.start), range.len())
+        }
+        .map_err(|fault| self.failed("the sum over processes", fault))
+    }
+
+    fn reduce_finish(&self) -> Result<()> {
+        let finished = self.machine().reduce_finish();
+        finished.map_err(|fault| self.failed("the sum over processes", fault))
     }
 
     fn copy(&self, from: &Act, to: &mut Act) -> Result<()> {
