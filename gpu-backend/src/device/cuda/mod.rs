@@ -38,11 +38,16 @@ pub enum Precision {
     Tf32,
 }
 
+/// Bytes of logits that are there at a time: large enough that the gradient of the head's weight is
+/// not read and written often, small beside everything else.
+const LOGITS: usize = 320 << 20;
+
 /// A CUDA device.
 pub struct Cuda {
     name: String,
     element: Element,
     scratch: Scratch,
+    logits_bytes: usize,
     recording: Cell<bool>,
     recorded: Cell<bool>,
     memory: Rc<Memory>,
@@ -96,10 +101,16 @@ impl Cuda {
             name: format!("{} ({precision})", machine.name()),
             element,
             scratch: Scratch::default(),
+            logits_bytes: LOGITS,
             recording: Cell::new(false),
             recorded: Cell::new(false),
             memory: Memory::new(machine),
         }
+    }
+
+    /// Lets at most about so many bytes of logits exist at a time.
+    pub fn limit_logits(&mut self, bytes: usize) {
+        self.logits_bytes = bytes;
     }
 
     fn machine(&self) -> &dyn Machine {

@@ -6,10 +6,6 @@ use crate::device::cuda::machine::{Address, Element, Operands, Product};
 use crate::device::cuda::memory::{Act, F32, Ids};
 use crate::device::{HeadGradient, Result};
 
-/// Bytes of logits that are there at a time: large enough that the weight's gradient is not read
-/// and written often, small beside everything else.
-const CHUNK: usize = 320 << 20;
-
 /// What the parts of the loss share.
 struct Head<'a> {
     weight: Address,
@@ -43,9 +39,9 @@ impl Cuda {
         }
         let stride = classes.next_multiple_of(8);
         let row_bytes = stride * self.element.bytes();
-        let chunk = (CHUNK / row_bytes)
-            .max(128)
-            .next_multiple_of(128)
+        let chunk = (self.logits_bytes / row_bytes)
+            .max(1)
+            .next_multiple_of(64)
             .min(tokens);
         let room = (2 * tokens * 4).next_multiple_of(256);
         let losses = self.scratch(room + chunk * row_bytes)?;
