@@ -39,7 +39,7 @@ template <class P> DEV void mix_spectrum(const float* kernel, int lags, float4* 
     int j = P::F::position(s, t);
     float x = j < n ? k[j] : 0.f;
     float y = lags > n && j > N - n ? k[2 * n + j - N] : 0.f;
-    v[s] = cmul(make_float2(x / N, -y / N), P::F::twist(s));
+    v[s] = cmul(make_float2(x * (1.f / N), y * (-1.f / N)), P::F::twist(s));
   }
   f.forward(v);
   if (!live) return;
@@ -261,8 +261,8 @@ DEV void mix_d_kernel(const float4* partial, const float* sums, int parts, float
   MIX_UNROLL for (int s = 0; s < R; s++) {
     int j = P::F::position(s, t);
     float2 x = cmulc(v[s], P::F::twist(s));
-    if (j < n) to[j] = x.x / N;
-    if (lags > n && j > N - n) to[2 * n + j - N] = -x.y / N;
+    if (j < n) to[j] = x.x * (1.f / N);
+    if (lags > n && j > N - n) to[2 * n + j - N] = x.y * (-1.f / N);
   }
   for (int j = N + t; j < n; j += T) to[j] = 0.f;
   if (t == 0) {

@@ -98,31 +98,29 @@ template <int S> struct Dft<S, 4> {
   }
 };
 
-// v[k] *= b w^k for k of 0..N, by a tree of products: errors grow with log k, not with k
+// v[k] *= b w^k for k of 0..N, by a tree of products (errors grow with log k, not with k):
+// p[k] = b w^k for k < H is known, w is raised to H. ONE: b is 1.
+template <int N, int H, bool ONE> struct Powers {
+  static DEVM void run(float2* v, float2* p, float2 w) {
+    MIX_UNROLL for (int k = 0; k < H; k++) {
+      p[k + H] = ONE && k == 0 ? w : cmul(p[k], w);
+      v[k + H] = cmul(v[k + H], p[k + H]);
+    }
+    Powers<N, 2 * H, ONE>::run(v, p, cmul(w, w));
+  }
+};
+template <int N, bool ONE> struct Powers<N, N, ONE> {
+  static DEVM void run(float2*, float2*, float2) {}
+};
 template <int N> DEV void powers(float2* v, float2 b, float2 w) {
-  float2 p[N / 2];
+  float2 p[N];
   p[0] = b;
   v[0] = cmul(v[0], b);
-  MIX_UNROLL for (int h = 1; h < N; h *= 2) {
-    MIX_UNROLL for (int k = h; k < 2 * h; k++) {
-      float2 q = cmul(p[k - h], w);
-      if (2 * h < N) p[k] = q;
-      v[k] = cmul(v[k], q);
-    }
-    w = cmul(w, w);
-  }
+  Powers<N, 1, false>::run(v, p, w);
 }
-// as above with b = 1
-template <int N> DEV void powers1(float2* v, float2 w) {
-  float2 p[N / 2];
-  MIX_UNROLL for (int h = 1; h < N; h *= 2) {
-    MIX_UNROLL for (int k = h; k < 2 * h; k++) {
-      float2 q = k == h ? w : cmul(p[k - h], w);
-      if (2 * h < N) p[k] = q;
-      v[k] = cmul(v[k], q);
-    }
-    w = cmul(w, w);
-  }
+template <int N> DEV void powers(float2* v, float2 w) {
+  float2 p[N];
+  Powers<N, 1, true>::run(v, p, w);
 }
 
 // N = R1 * A * B points (32 <= N <= 16384), T = N / 32 threads with 32 points each.
@@ -192,7 +190,7 @@ template <int N_> struct Fft {
       float2 w = w2[e];
       MIX_OPAQUE(w.x);
       MIX_OPAQUE(w.y);
-      powers1<A == 1 ? 2 : A>(v + e * A, S < 0 ? w : conj2(w));
+      powers<A == 1 ? 2 : A>(v + e * A, S < 0 ? w : conj2(w));
     }
   }
   DEVM void put1(const float2* v) {

@@ -33,7 +33,7 @@ enum { ACT_NONE = 0, ACT_SILU = 1, ACT_RELU = 2, ACT_GELU = 3 };
 DEV float sigmoid(float x) { return __fdividef(1.f, 1.f + __expf(-x)); }
 
 template <int ACT> DEV float act(float x) {
-  if (ACT == ACT_SILU) return x * sigmoid(x);
+  if (ACT == ACT_SILU) return __fdividef(x, 1.f + __expf(-x));
   if (ACT == ACT_RELU) return x > 0 ? x : 0.f;
   if (ACT == ACT_GELU) return .5f * x * erfcf(-.70710678118654752f * x);
   return x;
