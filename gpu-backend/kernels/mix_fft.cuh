@@ -57,45 +57,75 @@ DEV float2 cis64(int q) {
 }
 // a * exp(S i pi q / 64), q constant
 template <int S> DEV float2 turn(float2 a, int q) {
-  if (q == 0) return a;
-  if (q == 32) return quarter<S>(a);
   float2 w = cis64(q);
-  return S > 0 ? cmul(a, w) : cmulc(a, w);
+  return q == 0 ? a : S > 0 ? cmul(a, w) : cmulc(a, w);
+}
+// (a, b) becomes (a + w b, a - w b): six fused multiply-adds, because the difference is 2a minus the
+// sum; multiplying first would take eight operations. (5% fewer instructions than radix 4, and no
+// spills in the forward pass.)
+DEV void butterfly(float2& a, float2& b, float2 w) {
+  float2 t;
+  t.x = fmaf(-w.y, b.y, fmaf(w.x, b.x, a.x));
+  t.y = fmaf(w.y, b.x, fmaf(w.x, b.y, a.y));
+  b.x = fmaf(2.f, a.x, -t.x);
+  b.y = fmaf(2.f, a.y, -t.y);
+  a = t;
+}
+// the same for w = exp(S i pi q / 64), q constant
+template <int S> DEV void butterfly(float2& a, float2& b, int q) {
+  float2 t;
+  if (q == 0 || q == 32) {
+    float2 c = q == 0 ? b : quarter<S>(b);
+    t = cadd(a, c);
+    b = csub(a, c);
+  } else {
+    float2 w = cis64(q);
+    if (S < 0) w.y = -w.y;
+    butterfly(a, b, w);
+    return;
+  }
+  a = t;
 }
 
+
 // v[k] = sum over j of v[j] exp(S 2 pi i j k / N): natural order in and out. S = -1 is forward.
+// `rooted` transforms v[j] w^j: with twiddles before the transform they cost two operations a
+// butterfly and N / 2 products, instead of about 2 N products.
 template <int S, int N> struct Dft {
   static DEVM void run(float2* v) {
-    constexpr int P = N == 8 ? 2 : 4, Q = N / P;
-    float2 u[N];
-    MIX_UNROLL for (int j = 0; j < Q; j++) {
-      float2 a[P];
-      MIX_UNROLL for (int i = 0; i < P; i++) a[i] = v[j + Q * i];
-      Dft<S, P>::run(a);
-      MIX_UNROLL for (int i = 0; i < P; i++) u[i * Q + j] = turn<S>(a[i], 128 / N * i * j);
+    float2 even[N / 2], odd[N / 2];
+    MIX_UNROLL for (int j = 0; j < N / 2; j++) {
+      even[j] = v[2 * j];
+      odd[j] = v[2 * j + 1];
     }
-    MIX_UNROLL for (int i = 0; i < P; i++) {
-      Dft<S, Q>::run(u + i * Q);
-      MIX_UNROLL for (int j = 0; j < Q; j++) v[i + P * j] = u[i * Q + j];
+    Dft<S, N / 2>::run(even);
+    Dft<S, N / 2>::run(odd);
+    MIX_UNROLL for (int k = 0; k < N / 2; k++) {
+      butterfly<S>(even[k], odd[k], 128 / N * k);
+      v[k] = even[k];
+      v[k + N / 2] = odd[k];
+    }
+  }
+  static DEVM void rooted(float2* v, float2 w) {
+    float2 even[N / 2], odd[N / 2], root[N / 2];
+    MIX_UNROLL for (int j = 0; j < N / 2; j++) {
+      even[j] = v[2 * j];
+      odd[j] = v[2 * j + 1];
+    }
+    float2 square = cmul(w, w);
+    Dft<S, N / 2>::rooted(even, square);
+    Dft<S, N / 2>::rooted(odd, square);
+    MIX_UNROLL for (int k = 0; k < N / 2; k++) {
+      root[k] = k > 0 && k >= N / 4 ? quarter<S>(root[k - N / 4]) : turn<S>(w, 128 / N * k);
+      butterfly(even[k], odd[k], root[k]);
+      v[k] = even[k];
+      v[k + N / 2] = odd[k];
     }
   }
 };
-template <int S> struct Dft<S, 2> {
-  static DEVM void run(float2* v) {
-    float2 a = v[0];
-    v[0] = cadd(a, v[1]);
-    v[1] = csub(a, v[1]);
-  }
-};
-template <int S> struct Dft<S, 4> {
-  static DEVM void run(float2* v) {
-    float2 a = cadd(v[0], v[2]), b = csub(v[0], v[2]);
-    float2 c = cadd(v[1], v[3]), d = quarter<S>(csub(v[1], v[3]));
-    v[0] = cadd(a, c);
-    v[2] = csub(a, c);
-    v[1] = cadd(b, d);
-    v[3] = csub(b, d);
-  }
+template <int S> struct Dft<S, 1> {
+  static DEVM void run(float2*) {}
+  static DEVM void rooted(float2*, float2) {}
 };
 
 // v[k] *= b w^k for k of 0..N, by a tree of products (errors grow with log k, not with k):
@@ -138,6 +168,10 @@ template <int N_> struct Fft {
   float2* sm;     // this sequence's SHARED places
   float2 b1, w1;  // stage 1: twist exp(i pi s / 2N), root exp(-2 pi i s / N) of s = V t
   float2 w2[VA];  // stage 2: roots
+  // With a whole row a thread, `forward` has the twiddles of stage 1 before stage 3 instead: there
+  // they are the powers of one root, exp(-2 pi i (k - 1/4) / N) for row k.
+  static constexpr bool LATE = A == 1 && B == R;
+  float2 w3;
   int own, mid, row;  // where this thread's points are in stages 1, 2, 3
 
   DEVM void init(float2* shared, int t) {
@@ -147,6 +181,10 @@ template <int N_> struct Fft {
     b1 = make_float2(c, s);
     sincospif(-2.0f * V * t / N, &s, &c);
     w1 = make_float2(c, s);
+    if (LATE) {
+      sincospif(-2.0f * (t - .25f) / N, &s, &c);
+      w3 = make_float2(c, s);
+    }
     own = (V * t / B) * BS + V * t % B;
     mid = t / (B / VA) * RS + t % (B / VA) * VA;
     row = t / A * RS + t % A * BS;
@@ -185,12 +223,16 @@ template <int N_> struct Fft {
       else powers<R1>(v + e * R1, conj2(b), conj2(w));
     }
   }
-  template <int S> DEVM void stage2_roots(float2* v) {
+  template <int S> DEVM void stage2(float2* v) {
     MIX_UNROLL for (int e = 0; e < VA; e++) {
       float2 w = w2[e];
       MIX_OPAQUE(w.x);
       MIX_OPAQUE(w.y);
-      powers<A == 1 ? 2 : A>(v + e * A, S < 0 ? w : conj2(w));
+      if (S > 0) Dft<S, A>::rooted(v + e * A, conj2(w));
+      else {
+        Dft<S, A>::run(v + e * A);
+        powers<A>(v + e * A, w);
+      }
     }
   }
   DEVM void put1(const float2* v) {
@@ -245,18 +287,22 @@ template <int N_> struct Fft {
   // after a barrier, unless it is the inverse.
   DEVM void forward(float2* v) {
     MIX_UNROLL for (int e = 0; e < V; e++) Dft<-1, R1>::run(v + e * R1);
-    stage1_roots<-1>(v);
+    if (!LATE) stage1_roots<-1>(v);
     put1(v);
     sync();
     if constexpr (A > 1) {
       get2(v);
-      MIX_UNROLL for (int e = 0; e < VA; e++) Dft<-1, A>::run(v + e * A);
-      stage2_roots<-1>(v);
+      stage2<-1>(v);
       put2(v);
       sync();
     }
     get3(v);
-    stage3<-1>(v);
+    if constexpr (LATE) {
+      float2 w = w3;
+      MIX_OPAQUE(w.x);
+      MIX_OPAQUE(w.y);
+      Dft<-1, R>::rooted(v, w);
+    } else stage3<-1>(v);
   }
   // The inverse, N times too large and still times `twist`. Ends with reads of the places that only
   // this thread writes in `forward`, so that a `forward` may follow at once.
@@ -266,8 +312,7 @@ template <int N_> struct Fft {
     sync();
     if constexpr (A > 1) {
       get2(v);
-      stage2_roots<1>(v);
-      MIX_UNROLL for (int e = 0; e < VA; e++) Dft<1, A>::run(v + e * A);
+      stage2<1>(v);
       put2(v);
       sync();
     }
