@@ -22,6 +22,7 @@
 //! Every operation is deterministic: the same inputs give the same bits on the same device.
 
 pub mod cpu;
+pub mod cuda;
 mod error;
 mod shapes;
 

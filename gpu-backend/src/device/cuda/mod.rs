@@ -1,0 +1,3 @@
+//! CUDA devices.
+
+pub mod mix;
