@@ -104,7 +104,7 @@ template <int THREADS> DEV float block_sum(float sum, float* sm) {
   sm[threadIdx.x] = sum;
   MIX_UNROLL for (int h = THREADS / 2; h > 0; h /= 2) {
     __syncthreads();
-    if (threadIdx.x < h) sm[threadIdx.x] += sm[threadIdx.x + h];
+    if ((int)threadIdx.x < h) sm[threadIdx.x] += sm[threadIdx.x + h];
   }
   return sm[0];
 }
