@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 use toeplite_train::device::cuda::machine::{
     Address, Argument, Element, Fault, Launch, Machine, Operands, Outcome, Product, Recorded,
 };
+use toeplite_train::device::cuda::mix::Limits;
 use toeplite_train::device::cuda::sources::{COMMON, SOURCES};
 
 type LaunchFunction =
@@ -123,6 +124,15 @@ impl Machine for Emulator {
         // SAFETY: the caller vouches for the ranges.
         unsafe { (to as *mut u8).copy_from(from as *const u8, bytes) };
         Ok(())
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::H100
+    }
+
+    fn compile(&self, name: &str, _text: &str, _options: &[String]) -> Outcome<()> {
+        let reason = format!("{name} is compiled for single shapes: tests/mix.rs runs it");
+        Err(Fault::Other(reason))
     }
 
     unsafe fn launch(&self, launch: &Launch) -> Outcome<()> {

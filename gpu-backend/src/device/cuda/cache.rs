@@ -23,7 +23,10 @@ pub fn cubins(
     thread::scope(|scope| {
         let compilations: Vec<_> = SOURCES
             .iter()
-            .map(|(name, text)| scope.spawn(move || cubin(nvrtc, name, text, architecture, folder)))
+            .map(|(name, text)| {
+                let source = complete(name, text);
+                scope.spawn(move || cubin(nvrtc, name, &source, OPTIONS, architecture, folder))
+            })
             .collect();
         compilations
             .into_iter()
@@ -36,18 +39,22 @@ pub fn cubins(
     })
 }
 
-fn cubin(
+/// The cubin of one complete source, from the cache if it is there.
+///
+/// # Errors
+/// The compiler's messages.
+pub fn cubin(
     nvrtc: &Nvrtc,
     name: &str,
-    text: &str,
+    source: &str,
+    options: &[&str],
     architecture: &str,
     folder: Option<&Path>,
 ) -> Result<Vec<u8>, String> {
-    let source = complete(name, text);
     let key = format!(
         "{architecture}|{:?}|{}|{source}",
         nvrtc.version(),
-        OPTIONS.join(" ")
+        options.join(" ")
     );
     let stem = name.trim_end_matches(".cu");
     let path =
@@ -55,7 +62,7 @@ fn cubin(
     if let Some(cubin) = path.as_deref().and_then(read) {
         return Ok(cubin);
     }
-    let (cubin, _) = nvrtc.compile(name, &source, architecture, OPTIONS)?;
+    let (cubin, _) = nvrtc.compile(name, source, architecture, options)?;
     if let Some(path) = path {
         // Without a cache the next start is slow, not wrong.
         let _ = write(&path, &cubin);
@@ -95,7 +102,7 @@ fn write(path: &Path, cubin: &[u8]) -> std::io::Result<()> {
 }
 
 /// FNV-1a over 64 bits: the same in every version of the program.
-fn hash(bytes: &[u8]) -> u64 {
+pub fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -8,9 +8,10 @@ use super::collective::{Collective, Membership};
 use super::machine::{
     Address, Argument, Fault, Launch, Machine, Operands, Outcome, Product, Recorded,
 };
+use super::mix::Limits;
 use super::nvrtc::Nvrtc;
 use super::products::{Products, WORKSPACE};
-use cudarc::driver::sys::CUgraphInstantiate_flags;
+use cudarc::driver::sys::{CUdevice_attribute, CUgraphInstantiate_flags};
 use cudarc::driver::sys::{CUfunction, CUfunction_attribute, CUresult, CUstreamCaptureMode};
 use cudarc::driver::{
     CudaContext, CudaFunction, CudaGraph, CudaModule, CudaStream, DriverError, result,
@@ -18,7 +19,7 @@ use cudarc::driver::{
 use cudarc::nvrtc::Ptx;
 use libloading::Library;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,7 +35,11 @@ pub struct Hardware {
     // Dropped before the stream and the context that they use.
     products: Products,
     functions: RefCell<HashMap<String, Function>>,
-    modules: Vec<Arc<CudaModule>>,
+    modules: RefCell<Vec<Arc<CudaModule>>>,
+    compiled: RefCell<HashSet<String>>,
+    nvrtc: Nvrtc,
+    architecture: String,
+    limits: Limits,
     workspace: Address,
     collective: Option<Collective>,
     stream: Arc<CudaStream>,
@@ -83,11 +88,12 @@ impl Hardware {
         // used on one stream.
         unsafe { context.disable_event_tracking() };
         let cache = cache::folder();
-        let cubins = cache::cubins(&nvrtc, &format!("sm_{major}{minor}"), cache.as_deref())?;
+        let architecture = format!("sm_{major}{minor}");
+        let cubins = cache::cubins(&nvrtc, &architecture, cache.as_deref())?;
         let modules = cubins
             .into_iter()
             .map(|cubin| context.load_module(Ptx::from_binary(cubin)).map_err(said))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
         let stream = context.new_stream().map_err(said)?;
         let outcome = |fault: Fault| format!("{fault:?}");
         // SAFETY: a context is current on this thread.
@@ -98,7 +104,11 @@ impl Hardware {
             name: context.name().map_err(said)?,
             products,
             functions: RefCell::default(),
-            modules,
+            modules: RefCell::new(modules),
+            compiled: RefCell::default(),
+            nvrtc,
+            architecture,
+            limits: limits(&context).map_err(said)?,
             workspace,
             collective: None,
             stream,
@@ -124,8 +134,8 @@ impl Hardware {
     fn function(&self, name: &str, shared: u32) -> Outcome<CUfunction> {
         let mut functions = self.functions.borrow_mut();
         if !functions.contains_key(name) {
-            let found = self
-                .modules
+            let modules = self.modules.borrow();
+            let found = modules
                 .iter()
                 .find_map(|module| module.load_function(name).ok());
             let handle = found.ok_or_else(|| Fault::Other(format!("there is no kernel {name}")))?;
@@ -217,6 +227,25 @@ impl Machine for Hardware {
             .map_err(fault)
     }
 
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn compile(&self, name: &str, text: &str, options: &[String]) -> Outcome<()> {
+        if !self.compiled.borrow_mut().insert(options.join(" ")) {
+            return Ok(());
+        }
+        self.bind()?;
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        let folder = cache::folder();
+        let (nvrtc, architecture) = (&self.nvrtc, &self.architecture);
+        let cubin = cache::cubin(nvrtc, name, text, &options, architecture, folder.as_deref());
+        let ptx = Ptx::from_binary(cubin.map_err(Fault::Other)?);
+        let module = self.context.load_module(ptx).map_err(fault)?;
+        self.modules.borrow_mut().push(module);
+        Ok(())
+    }
+
     unsafe fn launch(&self, launch: &Launch) -> Outcome<()> {
         self.bind()?;
         let function = self.function(launch.kernel, launch.shared)?;
@@ -283,6 +312,19 @@ impl Recorded for CudaGraph {
     unsafe fn replay(&self) -> Outcome<()> {
         self.launch().map_err(fault)
     }
+}
+
+fn limits(context: &Arc<CudaContext>) -> Result<Limits, DriverError> {
+    let read = |attribute| context.attribute(attribute).map(|value| value as usize);
+    Ok(Limits {
+        multiprocessors: read(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+        shared_per_block: read(
+            CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+        )?,
+        shared_per_multiprocessor: read(
+            CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,
+        )?,
+    })
 }
 
 /// Loads a library for good, by the first name that is found; cudarc then finds it loaded.

@@ -3,6 +3,7 @@
 //! [`Hardware`](super::hardware::Hardware) is a CUDA device. The tests have another, which runs the
 //! same kernels, compiled for the CPU, under the same host code.
 
+use super::mix::Limits;
 use std::ffi::c_void;
 
 /// What went wrong below the operations.
@@ -189,6 +190,13 @@ pub trait Machine {
     /// # Safety
     /// Both ranges are within allocations, and do not overlap.
     unsafe fn copy(&self, from: Address, to: Address, bytes: usize) -> Outcome<()>;
+
+    /// What one block of a kernel may use.
+    fn limits(&self) -> Limits;
+
+    /// Compiles the kernels of a file that is compiled for one shape at a time, unless that is done;
+    /// their names are then known to [`Machine::launch`].
+    fn compile(&self, name: &str, text: &str, options: &[String]) -> Outcome<()>;
 
     /// Starts a kernel.
     ///

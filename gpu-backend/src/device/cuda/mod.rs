@@ -5,6 +5,7 @@ mod collective;
 mod hardware;
 pub mod machine;
 mod memory;
+pub mod mix;
 pub mod nvrtc;
 mod ops;
 mod products;
@@ -13,6 +14,7 @@ pub mod sources;
 pub use collective::Membership;
 pub use hardware::Hardware;
 pub use memory::{Act, F32, Ids};
+pub use mix::Mix;
 
 use super::{
     Activation, AdamW, Device, DeviceError, Gemm, HeadGradient, MixShape, NormShape, Result,
@@ -55,9 +57,6 @@ pub struct Cuda {
 
 /// A recorded sequence of operations.
 pub struct Graph(Box<dyn Recorded>);
-
-/// What Toeplitz products of one shape need.
-pub struct Mix;
 
 impl Cuda {
     /// Device number `index` of this machine.
@@ -229,8 +228,8 @@ impl Device for Cuda {
         Ok(ids)
     }
 
-    fn new_mix(&self, _shape: MixShape) -> Result<Mix> {
-        Err(no_mix())
+    fn new_mix(&self, shape: MixShape) -> Result<Mix> {
+        self.plan_mix(shape)
     }
 
     fn write_ids(&self, ids: &mut Ids, values: &[u32]) -> Result<()> {
@@ -447,31 +446,43 @@ impl Device for Cuda {
 
     fn mix(
         &self,
-        _mix: &mut Mix,
-        _kernel: &F32,
-        _parameters: &F32,
-        _bias_at: Option<usize>,
-        _uv: &Act,
-        _y: &mut Act,
-        _g: &mut Act,
+        mix: &mut Mix,
+        kernel: &F32,
+        parameters: &F32,
+        bias_at: Option<usize>,
+        uv: &Act,
+        y: &mut Act,
+        g: &mut Act,
     ) -> Result<()> {
-        Err(no_mix())
+        let bias = bias_at.map_or(0, |at| parameters.address(at));
+        self.mix_forward(mix, kernel, bias, uv, y, g)
     }
 
     fn mix_backward(
         &self,
-        _mix: &mut Mix,
-        _kernel: &F32,
-        _parameters: &F32,
-        _bias_at: Option<usize>,
-        _uv: &Act,
-        _y: &Act,
-        _dg: &Act,
-        _duv: &mut Act,
-        _d_kernel: &mut F32,
-        _gradients: &mut F32,
+        mix: &mut Mix,
+        kernel: &F32,
+        parameters: &F32,
+        bias_at: Option<usize>,
+        uv: &Act,
+        y: &Act,
+        dg: &Act,
+        duv: &mut Act,
+        d_kernel: &mut F32,
+        gradients: &mut F32,
     ) -> Result<()> {
-        Err(no_mix())
+        let bias = bias_at.map_or(0, |at| parameters.address(at));
+        let d_bias = bias_at.map_or(0, |at| gradients.address(at));
+        let operands = mix::Backward {
+            kernel,
+            uv,
+            y,
+            dg,
+            duv,
+            d_kernel,
+            d_bias,
+        };
+        self.mix_gradients(mix, bias, operands)
     }
 
     fn gate(
@@ -537,12 +548,5 @@ impl Device for Cuda {
 
     fn adamw(&self, state: AdamW<'_, Self>, range: Range<usize>, decay: bool) -> Result<()> {
         self.run_adamw(state, range, decay)
-    }
-}
-
-fn no_mix() -> DeviceError {
-    DeviceError::Unsupported {
-        operation: "mix",
-        reason: "the Toeplitz product of this device is not wired yet".to_string(),
     }
 }
