@@ -1,3 +1,5 @@
 //! Training and evaluation of Toeplitz neural networks by FFT, on CUDA devices and CPUs.
 
+pub mod config;
+pub mod data;
 pub mod device;
