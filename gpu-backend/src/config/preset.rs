@@ -1,0 +1,136 @@
+//! Networks with a name.
+
+use toeplite_checkpoint::Config;
+use toeplite_checkpoint::config::{
+    Activation, FORMAT, Norm, RpeInput, Task, ToeplitzConfig, ToeplitzKind, VERSION,
+};
+
+/// A network with a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Preset {
+    /// Byte-level: 4 layers, width 128; 914,048 parameters. Its values are the defaults of `[model]`.
+    #[value(name = "shakespeare-128x4")]
+    Shakespeare128x4,
+    /// Byte-level: 2 layers, width 32; the smallest one that is good for something.
+    #[value(name = "shakespeare-32x2")]
+    Shakespeare32x2,
+    /// The published WikiText-103 language model: 7 layers, width 512, 50,264 words.
+    #[value(name = "wikitext103")]
+    Wikitext103,
+}
+
+impl Preset {
+    /// All of them.
+    pub const ALL: [Self; 3] = [
+        Self::Shakespeare128x4,
+        Self::Shakespeare32x2,
+        Self::Wikitext103,
+    ];
+
+    /// Name in `run.toml` and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shakespeare128x4 => "shakespeare-128x4",
+            Self::Shakespeare32x2 => "shakespeare-32x2",
+            Self::Wikitext103 => "wikitext103",
+        }
+    }
+
+    /// The preset of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|p| p.name() == name)
+    }
+
+    /// Its network, with a training length of 512.
+    pub fn config(self) -> Config {
+        let mut config = Config {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            task: Task::CausalLm,
+            vocab_size: 256,
+            dim: 128,
+            layers: 4,
+            num_heads: 1,
+            expand_ratio: 3.0,
+            glu_dim: 128,
+            causal: true,
+            norm: Norm::SimpleRmsNorm,
+            prenorm: true,
+            norm_position: None,
+            final_norm: Norm::LayerNorm,
+            embed_scale: 1.0,
+            tie_embeddings: false,
+            gtu_act: Activation::Silu,
+            glu_act: Activation::Silu,
+            glu_final_act: Activation::None,
+            gtu_norm: false,
+            bias: true,
+            classifier: None,
+            toeplitz: ToeplitzConfig {
+                kind: ToeplitzKind::Tno,
+                rpe_dim: 32,
+                rpe_layers: 1,
+                rpe_act: Activation::Relu,
+                rpe_norm: Norm::SimpleRmsNorm,
+                rpe_input: RpeInput::Lag,
+                decay: true,
+                learned_decay: false,
+                decay_floor: 0.0,
+                act: Activation::None,
+                residual: false,
+                normalize: false,
+            },
+            train_len: 512,
+        };
+        match self {
+            Self::Shakespeare128x4 => {}
+            Self::Shakespeare32x2 => {
+                (config.dim, config.glu_dim, config.layers) = (32, 32, 2);
+                config.toeplitz.rpe_dim = 16;
+            }
+            Self::Wikitext103 => {
+                (config.dim, config.glu_dim, config.layers) = (512, 512, 7);
+                (config.toeplitz.rpe_dim, config.toeplitz.rpe_layers) = (64, 6);
+                config.vocab_size = 50_264;
+                config.tie_embeddings = true;
+            }
+        }
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use toeplite_checkpoint::expected_tensors;
+
+    fn parameters(preset: Preset) -> usize {
+        let tensors = expected_tensors(&preset.config());
+        tensors.iter().map(|t| t.1.iter().product::<usize>()).sum()
+    }
+
+    /// The fixtures' config.json and algorithms.md are where these numbers come from.
+    #[test]
+    fn presets_are_the_networks_they_are_named_after() {
+        for preset in Preset::ALL {
+            preset.config().validate().unwrap();
+            assert_eq!(Preset::named(preset.name()), Some(preset));
+        }
+        let small = parameters(Preset::Shakespeare128x4);
+        assert_eq!(small, 914_048);
+        assert_eq!(parameters(Preset::Wikitext103), 48_677_376);
+    }
+
+    #[test]
+    fn bundled_checkpoints_have_the_presets_configurations() {
+        let root = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../firmware-examples/checkpoints"
+        );
+        for preset in [Preset::Shakespeare128x4, Preset::Shakespeare32x2] {
+            let path = format!("{root}/{}/config.json", preset.name());
+            let text = std::fs::read(path).unwrap();
+            assert_eq!(Config::from_json(&text).unwrap(), preset.config());
+        }
+    }
+}

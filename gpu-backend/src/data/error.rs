@@ -1,0 +1,115 @@
+//! What can be wrong with data.
+
+use super::npy::NpyError;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why data could not be read. Texts are complete: which file, what is wrong, what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The operating system refused.
+    #[error("cannot read {}: {cause}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: std::io::Error,
+    },
+    /// Fewer tokens than one sequence needs.
+    #[error(
+        "{} has {tokens} tokens; sequences of {length} and the token after them need {}: \
+         give more text, or a smaller train.length", path.display(), length + 1
+    )]
+    TooShort {
+        /// The file.
+        path: PathBuf,
+        /// Tokens that it has.
+        tokens: u64,
+        /// Positions of a sequence.
+        length: usize,
+    },
+    /// The tokenizer's file is damaged or something else.
+    #[error("{} is no tokenizer that this program reads: {message}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What the library says.
+        message: String,
+    },
+    /// This program was built without tokenizers.
+    #[error(
+        "{} needs the feature `tokenizer`, which this program was built without: \
+         cargo install toeplite-train", path.display()
+    )]
+    NoTokenizers {
+        /// The tokenizer's file.
+        path: PathBuf,
+    },
+    /// Text that is not UTF-8, which tokenizers need.
+    #[error(
+        "{} is not UTF-8 at byte {at}: convert it, or train on bytes with data.kind = \"text-bytes\"",
+        path.display()
+    )]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        at: usize,
+    },
+    /// Tokens that the model has no row for.
+    #[error(
+        "{}: its tokens go up to {token}, the model has a vocabulary of {vocabulary}: set model.vocab_size = {}",
+        path.display(), u64::from(*token) + 1
+    )]
+    Vocabulary {
+        /// The text's or the tokenizer's file.
+        path: PathBuf,
+        /// The largest token.
+        token: u32,
+        /// Size of the model's vocabulary.
+        vocabulary: usize,
+    },
+    /// A folder of classes without what makes it one.
+    #[error("{}: {problem}; a folder with one folder of wav files a class is expected", path.display())]
+    Classes {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A damaged wav file, or one of a kind that is not read.
+    #[error("{}: {problem}", path.display())]
+    Wav {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A damaged array inside an npz file.
+    #[error("{}: {name}: {cause}", path.display())]
+    Npy {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        name: String,
+        /// What is wrong.
+        cause: NpyError,
+    },
+    /// A file of features that is damaged, or does not hold what it should.
+    #[error("{}: {problem}; `features` [clips, frames, width] and `labels` [clips] in one npz or safetensors file are expected", path.display())]
+    Features {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl DataError {
+    /// Names the file in an operating system error.
+    pub(super) fn read(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |cause| Self::Read { path, cause }
+    }
+}

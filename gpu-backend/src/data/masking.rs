@@ -1,0 +1,69 @@
+//! Masked language modelling: which tokens are hidden, and behind what (Devlin et al. 2019).
+
+use super::order::mix;
+use crate::device::IGNORE;
+
+/// How tokens are hidden from a masked language model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Masking {
+    /// Share of tokens to predict.
+    pub probability: f64,
+    /// The token that stands for a hidden one.
+    pub token: u32,
+    /// Decides which tokens an evaluation hides: the same ones each time.
+    pub seed: u64,
+}
+
+impl Masking {
+    /// Hides tokens of `inputs` and gives the targets: the hidden tokens, and [`IGNORE`] elsewhere.
+    /// Of those to predict 80% become the mask, 10% another token below `vocabulary`, 10% stay.
+    pub fn hide(&self, inputs: &mut [u32], vocabulary: usize, noise: u64) -> Vec<u32> {
+        let hide = |(i, input): (usize, &mut u32)| {
+            let x = mix(noise ^ mix(i as u64));
+            // 24 bits decide whether, the others what.
+            if (x >> 40) as f64 >= self.probability * f64::from(1 << 24) {
+                return IGNORE;
+            }
+            let target = *input;
+            match x % 10 {
+                0 => {}
+                1 => *input = (mix(x) % vocabulary as u64) as u32,
+                _ => *input = self.token,
+            }
+            target
+        };
+        inputs.iter_mut().enumerate().map(hide).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_as_published() {
+        let masking = Masking {
+            probability: 0.15,
+            token: 256,
+            seed: 0,
+        };
+        let text: Vec<u32> = (0..100_000).map(|i| i % 256).collect();
+        let mut inputs = text.clone();
+        let targets = masking.hide(&mut inputs, 257, 7);
+        let share = |n: usize| n as f64 / text.len() as f64;
+        let predicted: Vec<usize> = (0..text.len()).filter(|&i| targets[i] != IGNORE).collect();
+        assert!((share(predicted.len()) - 0.15).abs() < 0.01);
+        let masks = inputs.iter().filter(|t| **t == 256).count();
+        assert!((masks as f64 / predicted.len() as f64 - 0.8).abs() < 0.02);
+        for i in 0..text.len() {
+            if targets[i] == IGNORE {
+                assert_eq!(inputs[i], text[i]);
+            } else {
+                assert_eq!(targets[i], text[i]);
+            }
+        }
+        let mut again = text.clone();
+        assert_eq!(masking.hide(&mut again, 257, 7), targets);
+        assert_eq!(again, inputs);
+    }
+}

@@ -1,0 +1,173 @@
+//! Training and validation data, as batches.
+//!
+//! A [`Source`] holds one file's (or folder's) sequences and gives those that it is asked for; a
+//! [`Sampler`] says which sequences a step reads. Which ones is a function of the seed and the step
+//! alone, so that a run's position in its data is its step number.
+
+mod error;
+mod frames;
+mod masking;
+mod npy;
+mod npz;
+mod order;
+mod sampler;
+mod tensor;
+mod text;
+mod tokens;
+mod wav;
+
+pub use error::DataError;
+pub use frames::FrameSet;
+pub use masking::Masking;
+pub use npy::NpyError;
+pub use order::{Permutation, mix};
+pub use sampler::{Pick, Sampler, Shard};
+pub use text::TextSet;
+pub use tokens::{TextTokenizer, Tokens};
+
+use crate::config::{DataKind, RunConfig};
+use toeplite_checkpoint::config::Task;
+
+/// What [`Source`]s return.
+pub type Result<T, E = DataError> = std::result::Result<T, E>;
+
+/// Sequences of equal length and what is to be predicted of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Number of sequences.
+    pub sequences: usize,
+    /// Positions of a sequence.
+    pub length: usize,
+    /// What the network reads, sequence after sequence.
+    pub inputs: Inputs,
+    /// What it is to say: one number a position (language models) or one a sequence (classifiers).
+    /// [`IGNORE`](crate::device::IGNORE) does not count.
+    pub targets: Vec<u32>,
+}
+
+/// What a network reads.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Inputs {
+    /// One token a position.
+    Tokens(Vec<u32>),
+    /// `width` numbers a position.
+    Frames {
+        /// Numbers of a position.
+        width: usize,
+        /// `[sequences, length, width]`.
+        values: Vec<f32>,
+    },
+}
+
+impl Batch {
+    /// Targets that count.
+    pub fn counted(&self) -> u64 {
+        let counts = |t: &&u32| **t != crate::device::IGNORE;
+        self.targets.iter().filter(counts).count() as u64
+    }
+
+    /// Positions of all sequences.
+    pub fn positions(&self) -> usize {
+        self.sequences * self.length
+    }
+}
+
+/// Sequences to learn from or to be judged by.
+pub trait Source: Send + Sync {
+    /// Sequences of one epoch.
+    fn sequences(&self) -> u64;
+
+    /// The sequences of `picks`, in that order.
+    ///
+    /// # Errors
+    /// The file has changed underneath, or holds what the network cannot read.
+    fn training(&self, picks: &[Pick]) -> Result<Batch>;
+
+    /// The `index`-th batch of an evaluation in windows of `length`, `None` after the last one. The
+    /// batches together hold every target once. All have `sequences` sequences where the network
+    /// allows it: missing ones are filled with targets that do not count.
+    ///
+    /// # Errors
+    /// As [`Source::training`].
+    fn evaluation(&self, index: u64, length: usize, sequences: usize) -> Result<Option<Batch>>;
+
+    /// Bytes that the targets of an evaluation stand for, where the data is text.
+    fn target_bytes(&self) -> Option<u64>;
+
+    /// Whether each token stands for one byte.
+    fn tokens_are_bytes(&self) -> bool {
+        false
+    }
+
+    /// What the data is, in words.
+    fn describe(&self) -> String;
+}
+
+/// The sources of a run: to train on, and to validate with.
+pub struct Sources {
+    /// To train on.
+    pub train: Box<dyn Source>,
+    /// To validate with.
+    pub valid: Option<Box<dyn Source>>,
+}
+
+impl Sources {
+    /// Opens what `config` names.
+    ///
+    /// # Errors
+    /// [`DataError`] names the file and what to do.
+    pub fn open(config: &RunConfig) -> Result<Self> {
+        let (data, length) = (&config.data, config.train.length);
+        match data.kind {
+            DataKind::TextBytes | DataKind::TextTokenizer => {
+                let tokenizer = match (&data.tokenizer, data.kind) {
+                    (Some(path), DataKind::TextTokenizer) => Some(TextTokenizer::open(path)?),
+                    _ => None,
+                };
+                let masking = match (config.model.task, data.mask_token) {
+                    (Task::MaskedLm, Some(token)) => Some(Masking {
+                        probability: data.mask_probability,
+                        token,
+                        seed: config.train.seed,
+                    }),
+                    _ => None,
+                };
+                let vocabulary = config.model.vocab_size;
+                let open = |path| {
+                    let tokens = Tokens::open(path, tokenizer.as_ref(), vocabulary)?;
+                    let set = TextSet::new(path, tokens, length, masking)?;
+                    Ok::<Box<dyn Source>, DataError>(Box::new(set))
+                };
+                Ok(Self {
+                    train: open(&data.train)?,
+                    valid: data.valid.as_deref().map(open).transpose()?,
+                })
+            }
+            DataKind::WavFolders => {
+                let train = FrameSet::wav_folders(&data.train, data.frame, data.hop, length)?;
+                let valid = data.valid.as_deref().map(|path| {
+                    let like = Some(&train);
+                    FrameSet::wav_folders_like(path, data.frame, data.hop, length, like)
+                });
+                let valid = valid.transpose()?;
+                Ok(Self {
+                    train: Box::new(train),
+                    valid: valid.map(|v| Box::new(v) as Box<dyn Source>),
+                })
+            }
+            DataKind::Frames => {
+                let train = FrameSet::features(&data.train, length)?;
+                let valid = data.valid.as_deref().map(|path| {
+                    let set = FrameSet::features(path, length)?;
+                    set.check_like(path, &train)?;
+                    Ok::<_, DataError>(set)
+                });
+                let valid = valid.transpose()?;
+                Ok(Self {
+                    train: Box::new(train),
+                    valid: valid.map(|v| Box::new(v) as Box<dyn Source>),
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Features and labels in one file: npz or safetensors.
+
+use super::npy::NpyArray;
+use super::tensor::{Array, NumberFormat};
+use super::tokens::map;
+use super::{DataError, Result};
+use safetensors::{Dtype, SafeTensors};
+use std::io::{Cursor, Read};
+use std::path::Path;
+use zip::ZipArchive;
+
+/// Largest array that is unpacked: a small zip can claim any size.
+const MAX_ARRAY: u64 = 1 << 36;
+
+/// The arrays `features` and `labels` of the npz or safetensors file at `path`; which of the two it
+/// is, its first bytes say.
+pub(super) fn read(path: &Path) -> Result<[Array; 2]> {
+    let map = map(path)?;
+    let bytes = map.as_deref().unwrap_or_default();
+    let names = ["features", "labels"];
+    if bytes.starts_with(b"PK") {
+        let problem = |e: zip::result::ZipError| features(path, format!("it is no npz file: {e}"));
+        let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(problem)?;
+        let [a, b] = names.map(|name| from_npz(path, &mut archive, name));
+        Ok([a?, b?])
+    } else {
+        let file = SafeTensors::deserialize(bytes)
+            .map_err(|e| features(path, format!("it is neither npz nor safetensors ({e})")))?;
+        let [a, b] = names.map(|name| from_safetensors(path, &file, name));
+        Ok([a?, b?])
+    }
+}
+
+fn features(path: &Path, problem: String) -> DataError {
+    DataError::Features {
+        path: path.to_owned(),
+        problem,
+    }
+}
+
+fn from_npz(path: &Path, archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str) -> Result<Array> {
+    let mut file = archive
+        .by_name(&format!("{name}.npy"))
+        .map_err(|e| features(path, format!("array `{name}`: {e}")))?;
+    let size = file.size();
+    if size > MAX_ARRAY {
+        let problem = format!("array `{name}` claims {size} bytes, more than {MAX_ARRAY}");
+        return Err(features(path, problem));
+    }
+    let mut bytes = Vec::new();
+    // The size is a claim: memory grows with what is really there.
+    file.by_ref()
+        .take(MAX_ARRAY)
+        .read_to_end(&mut bytes)
+        .map_err(|e| features(path, format!("array `{name}` cannot be unpacked: {e}")))?;
+    let array = NpyArray::parse(&bytes).map_err(|cause| DataError::Npy {
+        path: path.to_owned(),
+        name: name.to_owned(),
+        cause,
+    })?;
+    Ok(array.decode())
+}
+
+fn from_safetensors(path: &Path, file: &SafeTensors<'_>, name: &str) -> Result<Array> {
+    let view = file
+        .tensor(name)
+        .map_err(|_| features(path, format!("it has no tensor `{name}`")))?;
+    let format = match view.dtype() {
+        Dtype::F16 => NumberFormat::F16,
+        Dtype::BF16 => NumberFormat::Bf16,
+        Dtype::F32 => NumberFormat::F32,
+        Dtype::F64 => NumberFormat::F64,
+        Dtype::I8 => NumberFormat::Signed(1),
+        Dtype::I16 => NumberFormat::Signed(2),
+        Dtype::I32 => NumberFormat::Signed(4),
+        Dtype::I64 => NumberFormat::Signed(8),
+        Dtype::U8 => NumberFormat::Unsigned(1),
+        Dtype::U16 => NumberFormat::Unsigned(2),
+        Dtype::U32 => NumberFormat::Unsigned(4),
+        Dtype::U64 => NumberFormat::Unsigned(8),
+        other => {
+            let problem =
+                format!("tensor `{name}` is of type {other:?}, floats or integers are read");
+            return Err(features(path, problem));
+        }
+    };
+    Ok(Array {
+        shape: view.shape().to_vec(),
+        numbers: format.decode(view.data()),
+    })
+}
