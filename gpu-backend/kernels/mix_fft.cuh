@@ -18,6 +18,7 @@
 #define TOEPLITE_MIX_FFT
 
 #ifndef MIX_SHIM
+#pragma nv_diag_suppress 177  // a shape uses one type of two
 #define DEV static __device__ __forceinline__
 #define DEVM __device__ __forceinline__
 // Hides where a value came from. Without it the compiler computes all powers of a twiddle before the

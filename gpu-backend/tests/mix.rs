@@ -214,7 +214,12 @@ fn expected(case: &Case) -> Expected {
             for i in 0..n {
                 let gy = dg[i] * u[i].0;
                 let mut sum = 0.0;
-                for j in 0..if causal { i + 1 } else { n } {
+                let first = if case.plan.is_cut() {
+                    i.saturating_sub(case.plan.points())
+                } else {
+                    0
+                };
+                for j in first..if causal { i + 1 } else { n } {
                     if let Some(lag) = index(i, j) {
                         sum += f64::from(kernel[lag]) * v[j].0;
                         dv[j] += f64::from(kernel[lag]) * gy;

@@ -189,12 +189,12 @@ impl MixPlan {
 
     /// Whether no block is padded.
     pub fn is_full(&self) -> bool {
-        self.shape.length % self.points == 0
+        self.shape.length.is_multiple_of(self.points)
     }
 
     /// Whether positions are loaded two at a time.
     pub fn is_paired(&self) -> bool {
-        self.shape.length % 2 == 0
+        self.shape.length.is_multiple_of(2)
     }
 
     /// Whether the backward pass keeps its spectra in global memory.
