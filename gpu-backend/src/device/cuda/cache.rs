@@ -23,7 +23,18 @@ pub fn cubins(
     thread::scope(|scope| {
         let compilations: Vec<_> = SOURCES
             .iter()
-            .map(|(name, text)| scope.spawn(move || cubin(nvrtc, name, text, architecture, folder)))
+            .map(|(name, text)| {
+                scope.spawn(move || {
+                    cubin(
+                        nvrtc,
+                        name,
+                        &complete(name, text),
+                        architecture,
+                        OPTIONS,
+                        folder,
+                    )
+                })
+            })
             .collect();
         compilations
             .into_iter()
@@ -36,18 +47,22 @@ pub fn cubins(
     })
 }
 
-fn cubin(
+/// The cubin of one source, compiled if the cache does not have it.
+///
+/// # Errors
+/// The compiler's messages.
+pub fn cubin(
     nvrtc: &Nvrtc,
     name: &str,
-    text: &str,
+    source: &str,
     architecture: &str,
+    options: &[&str],
     folder: Option<&Path>,
 ) -> Result<Vec<u8>, String> {
-    let source = complete(name, text);
     let key = format!(
         "{architecture}|{:?}|{}|{source}",
         nvrtc.version(),
-        OPTIONS.join(" ")
+        options.join(" ")
     );
     let stem = name.trim_end_matches(".cu");
     let path =
@@ -55,7 +70,7 @@ fn cubin(
     if let Some(cubin) = path.as_deref().and_then(read) {
         return Ok(cubin);
     }
-    let (cubin, _) = nvrtc.compile(name, &source, architecture, OPTIONS)?;
+    let (cubin, _) = nvrtc.compile(name, source, architecture, options)?;
     if let Some(path) = path {
         // Without a cache the next start is slow, not wrong.
         let _ = write(&path, &cubin);

@@ -10,7 +10,10 @@ use super::machine::{
 use super::nvrtc::Nvrtc;
 use super::products::{Products, WORKSPACE};
 use cudarc::driver::sys::CUgraphInstantiate_flags;
-use cudarc::driver::sys::{CUfunction, CUfunction_attribute, CUresult, CUstreamCaptureMode};
+use cudarc::driver::sys::{
+    CUdevice_attribute_enum as CUdevice_attribute, CUfunction, CUfunction_attribute, CUresult,
+    CUstreamCaptureMode,
+};
 use cudarc::driver::{
     CudaContext, CudaFunction, CudaGraph, CudaModule, CudaStream, DriverError, result,
 };
@@ -19,6 +22,7 @@ use libloading::Library;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Shared memory that a block gets without asking.
@@ -34,6 +38,8 @@ pub struct Hardware {
     products: Products,
     functions: RefCell<HashMap<String, Function>>,
     modules: Vec<Arc<CudaModule>>,
+    nvrtc: Nvrtc,
+    architecture: String,
     workspace: Address,
     stream: Arc<CudaStream>,
     context: Arc<CudaContext>,
@@ -80,8 +86,8 @@ impl Hardware {
         // SAFETY: only cudarc's own slices need event tracking; buffers here are raw addresses,
         // used on one stream.
         unsafe { context.disable_event_tracking() };
-        let cache = cache::folder();
-        let cubins = cache::cubins(&nvrtc, &format!("sm_{major}{minor}"), cache.as_deref())?;
+        let architecture = format!("sm_{major}{minor}");
+        let cubins = cache::cubins(&nvrtc, &architecture, cache::folder().as_deref())?;
         let modules = cubins
             .into_iter()
             .map(|cubin| context.load_module(Ptx::from_binary(cubin)).map_err(said))
@@ -97,6 +103,8 @@ impl Hardware {
             products,
             functions: RefCell::default(),
             modules,
+            nvrtc,
+            architecture,
             workspace,
             stream,
             context,
@@ -106,6 +114,49 @@ impl Hardware {
     /// The stream on which everything happens.
     pub fn stream(&self) -> &Arc<CudaStream> {
         &self.stream
+    }
+
+    /// Compiles a source (or takes it from the cache) and loads it: for kernels that are made for
+    /// one shape.
+    ///
+    /// # Errors
+    /// What the compiler or the driver says.
+    pub fn module(
+        &self,
+        name: &str,
+        source: &str,
+        options: &[&str],
+    ) -> Result<Arc<CudaModule>, String> {
+        let folder = cache::folder();
+        let cubin = cache::cubin(
+            &self.nvrtc,
+            name,
+            source,
+            &self.architecture,
+            options,
+            folder.as_deref(),
+        )?;
+        let loaded = self.context.load_module(Ptx::from_binary(cubin));
+        loaded.map_err(|error| format!("the driver says {error}"))
+    }
+
+    /// Multiprocessors; bytes of shared memory that a block may have, and that a multiprocessor has.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn limits(&self) -> Result<[usize; 3], DriverError> {
+        let attribute = |attribute| {
+            self.context
+                .attribute(attribute)
+                .map(|value| value as usize)
+        };
+        Ok([
+            attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+            attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
+            attribute(
+                CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,
+            )?,
+        ])
     }
 
     /// The kernel of this name, allowed to use so much dynamic shared memory.
@@ -140,11 +191,11 @@ impl Drop for Hardware {
         let _ = self.context.bind_to_thread();
         let _ = self.stream.synchronize();
         // SAFETY: nothing runs any more, and no product is started after this.
-        unsafe { self.free(self.workspace) };
+        let _ = unsafe { result::free_sync(self.workspace) };
     }
 }
 
-impl Machine for Hardware {
+impl Machine for Rc<Hardware> {
     fn name(&self) -> String {
         self.name.clone()
     }

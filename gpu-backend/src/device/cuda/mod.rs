@@ -49,6 +49,8 @@ pub struct Cuda {
     recording: Cell<bool>,
     recorded: Cell<bool>,
     memory: Rc<Memory>,
+    /// The machine, if it is hardware.
+    hardware: Option<Rc<Hardware>>,
 }
 
 /// A recorded sequence of operations.
@@ -69,7 +71,10 @@ impl Cuda {
             device: format!("cuda:{index}"),
             reason,
         })?;
-        Ok(Self::on(Box::new(hardware), precision))
+        let hardware = Rc::new(hardware);
+        let mut cuda = Self::on(Box::new(Rc::clone(&hardware)), precision);
+        cuda.hardware = Some(hardware);
+        Ok(cuda)
     }
 
     /// The same operations on another machine.
@@ -87,12 +92,19 @@ impl Cuda {
             recording: Cell::new(false),
             recorded: Cell::new(false),
             memory: Memory::new(machine),
+            hardware: None,
         }
     }
 
     /// Lets at most about so many bytes of logits exist at a time.
     pub fn limit_logits(&mut self, bytes: usize) {
         self.logits_bytes = bytes;
+    }
+
+    /// The device itself: its stream, and modules of kernels that are made for one shape. `None` on
+    /// a machine that is not hardware.
+    pub fn hardware(&self) -> Option<&Hardware> {
+        self.hardware.as_deref()
     }
 
     fn machine(&self) -> &dyn Machine {

@@ -1,6 +1,6 @@
 // Runs the kernels on the CPU: a block's threads are fibers that take turns, so barriers and warp
 // shuffles are points where a fiber waits for the others, shared memory is static memory, and
-// nothing races. Kernels are found by name. Compiled by tests/emulator/mod.rs, which puts
+// nothing races. Kernels are found by name. Compiled by tests/cuda/emulator/mod.rs, which puts
 // common.cuh and all .cu files after this.
 #include <csetjmp>
 #include <cmath>
@@ -31,7 +31,7 @@ static float4 make_float4(float x, float y, float z, float w) { return {x, y, z,
 static uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 static uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 static float __uint_as_float(unsigned v) { float f; memcpy(&f, &v, 4); return f; }
-static float __expf(float x) { return expf(x); }
+#define __expf expf
 static float __fdividef(float x, float y) { return x / y; }
 static unsigned short emulated_bf16(float f) {
   unsigned v;
