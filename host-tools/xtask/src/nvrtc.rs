@@ -22,8 +22,13 @@ pub fn setup() -> Result<PathBuf> {
         println!("setup: ready: NVRTC");
         return Ok(folder);
     }
-    let by_hand = format!("python3 -m pip install --target {} {PACKAGE}", installed.display());
-    println!("setup: NVRTC is missing: `{by_hand}` downloads 90 MB, nothing is installed elsewhere");
+    let by_hand = format!(
+        "python3 -m pip install --target {} {PACKAGE}",
+        installed.display()
+    );
+    println!(
+        "setup: NVRTC is missing: `{by_hand}` downloads 90 MB, nothing is installed elsewhere"
+    );
     let mut install = Command::new("python3");
     install.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"]);
     complete(install.arg(&installed).arg(PACKAGE)).with_context(|| {
@@ -37,5 +42,9 @@ fn library_folder(installed: &Path) -> Option<PathBuf> {
     ["nvidia/cu13/lib", "nvidia/cuda_nvrtc/lib"]
         .into_iter()
         .map(|folder| installed.join(folder))
-        .find(|folder| ["13", "12"].iter().any(|version| folder.join(format!("libnvrtc.so.{version}")).exists()))
+        .find(|folder| {
+            ["13", "12"]
+                .iter()
+                .any(|version| folder.join(format!("libnvrtc.so.{version}")).exists())
+        })
 }
