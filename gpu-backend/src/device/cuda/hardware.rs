@@ -208,6 +208,8 @@ impl Machine for Rc<Hardware> {
 
     unsafe fn free(&self, address: Address) {
         if self.bind().is_ok() {
+            // What was started may still use it: its users are done on the host, not on the device.
+            let _ = self.synchronize();
             // SAFETY: the caller vouches for the address.
             let _ = unsafe { result::free_sync(address) };
         }
@@ -330,7 +332,8 @@ fn load(names: &[&str]) -> bool {
     false
 }
 
-fn fault(error: DriverError) -> Fault {
+/// What the driver said, as the operations report it.
+pub(super) fn fault(error: DriverError) -> Fault {
     if error.0 == CUresult::CUDA_ERROR_OUT_OF_MEMORY {
         return Fault::OutOfMemory;
     }
