@@ -90,18 +90,19 @@ static void enter() {
 static ucontext_t scheduler_context;
 static void run_block() {
   // Static: locals would not outlive the jumps.
-  static unsigned threads, left, i;
+  static unsigned threads, left, turn, pass;
   threads = left = blockDim.x;
   for (auto& f : fibers) f.started = f.done = false;
   std::fill(barriers.begin(), barriers.end(), 0u);
   std::fill(exchanges.begin(), exchanges.end(), 0u);
   memset(dynamic_shared, 0xff, sizeof dynamic_shared);  // not a number
   while (left > 0) {
-    left = 0;
-    for (i = 0; i < threads; i++) {
-      Fiber& f = fibers[i];
+    left = 0, pass++;
+    for (turn = 0; turn < threads; turn++) {
+      // Forwards, then backwards: where a barrier is missing, one of the two shows it.
+      current = pass % 2 ? turn : threads - 1 - turn, threadIdx.x = current;
+      Fiber& f = fibers[current];
       if (f.done) continue;
-      current = i, threadIdx.x = i;
       if (_setjmp(scheduler) == 0) {
         if (f.started) _longjmp(f.at, 1);
         f.started = true;
@@ -111,7 +112,7 @@ static void run_block() {
         makecontext(&f.context, enter, 0);
         setcontext(&f.context);
       }
-      if (!fibers[i].done) left++;
+      if (!fibers[current].done) left++;
     }
   }
 }
