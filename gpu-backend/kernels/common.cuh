@@ -1,5 +1,5 @@
 // What every kernel starts with; its text is put before each .cu file, so nothing is included and
-// NVRTC needs no header. The same files are compiled for the CPU by tests/emulator/shim.h, which
+// NVRTC needs no header. The same files are compiled for the CPU by tests/cuda/emulator/shim.h, which
 // defines EMULATED and what CUDA has built in.
 
 #ifndef EMULATED

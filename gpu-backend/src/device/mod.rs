@@ -304,6 +304,7 @@ pub trait Device: Sized {
     ///
     /// With `backward`, also writes `dx` and adds the weight's gradient, of `loss * scale`. Logits
     /// are computed in chunks and never stored whole.
+    #[allow(clippy::too_many_arguments)]
     fn head_loss(
         &self,
         weights: &Self::Act,

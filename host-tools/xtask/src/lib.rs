@@ -1,5 +1,5 @@
 //! What the chores and the end-to-end tests share: converting checkpoints, building firmware,
-//! running it in QEMU, and looking at what came out.
+//! running it in QEMU, and looking at what came out; and the compiler that GPU kernels are tested by.
 
 pub mod boards;
 pub mod command;
@@ -7,6 +7,7 @@ pub mod elf;
 pub mod firmware;
 pub mod host;
 pub mod model;
+pub mod nvrtc;
 pub mod paths;
 pub mod qemu;
 pub mod report;

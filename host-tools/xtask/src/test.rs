@@ -7,7 +7,7 @@ use std::time::Instant;
 use xtask::boards::{Board, NAMES};
 use xtask::command::{cargo, cargo_embedded, complete, shown};
 use xtask::model::Files;
-use xtask::{firmware, paths, setup};
+use xtask::{firmware, nvrtc, paths, setup};
 
 /// Runs the steps in order; stops at the first that fails.
 pub fn run() -> Result<()> {
@@ -101,6 +101,8 @@ fn clippy_firmware(board: &str, features: &[&str]) -> Result<()> {
 fn tests() -> Result<u64> {
     let mut command = cargo();
     command
+        .env("TOEPLITE_XTASK", "1")
+        .env("TOEPLITE_NVRTC", nvrtc::setup()?)
         .args(["test", "--workspace", "--no-fail-fast"])
         .stdout(Stdio::piped());
     let mut child = command

@@ -41,13 +41,14 @@ impl Nvrtc {
             // SAFETY: loading NVRTC runs no code but its own initialisers.
             match unsafe { Library::new(&path) } {
                 Ok(library) => return Self::of(library, builtins),
-                Err(_) => tried.push(path.display().to_string()),
+                // The message names the file, and says what is wrong with it if it is there.
+                Err(error) => tried.push(error.to_string()),
             }
         }
         Err(format!(
-            "NVRTC (libnvrtc.so of CUDA 12 or 13) is not found; tried {}. {FOLDER} may name its \
+            "NVRTC (libnvrtc.so of CUDA 12 or 13) is not found; tried: {}. {FOLDER} may name its \
              folder; `pip install nvidia-cuda-nvrtc` has it",
-            tried.join(", ")
+            tried.join("; ")
         ))
     }
 

@@ -49,7 +49,7 @@ impl Emulator {
 
 /// Compiles all kernels; returns the library.
 fn build(folder: &Path) -> PathBuf {
-    let shim = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emulator/shim.h");
+    let shim = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda/emulator/shim.h");
     let mut text = format!("#include \"{}\"\n{COMMON}\n", shim.display());
     for (name, source) in SOURCES {
         let space = name.trim_end_matches(".cu");

@@ -1,6 +1,6 @@
 // Runs the kernels on the CPU: a block's threads are fibers that take turns, so barriers and warp
 // shuffles are points where a fiber waits for the others, shared memory is static memory, and
-// nothing races. Kernels are found by name. Compiled by tests/emulator/mod.rs, which puts
+// nothing races. Kernels are found by name. Compiled by tests/cuda/emulator/mod.rs, which puts
 // common.cuh and all .cu files after this.
 #include <csetjmp>
 #include <cmath>
@@ -31,7 +31,7 @@ static float4 make_float4(float x, float y, float z, float w) { return {x, y, z,
 static uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 static uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 static float __uint_as_float(unsigned v) { float f; memcpy(&f, &v, 4); return f; }
-static float __expf(float x) { return expf(x); }
+#define __expf expf
 static float __fdividef(float x, float y) { return x / y; }
 static unsigned short emulated_bf16(float f) {
   unsigned v;
@@ -90,18 +90,19 @@ static void enter() {
 static ucontext_t scheduler_context;
 static void run_block() {
   // Static: locals would not outlive the jumps.
-  static unsigned threads, left, i;
+  static unsigned threads, left, turn, pass;
   threads = left = blockDim.x;
   for (auto& f : fibers) f.started = f.done = false;
   std::fill(barriers.begin(), barriers.end(), 0u);
   std::fill(exchanges.begin(), exchanges.end(), 0u);
   memset(dynamic_shared, 0xff, sizeof dynamic_shared);  // not a number
   while (left > 0) {
-    left = 0;
-    for (i = 0; i < threads; i++) {
-      Fiber& f = fibers[i];
+    left = 0, pass++;
+    for (turn = 0; turn < threads; turn++) {
+      // Forwards, then backwards: where a barrier is missing, one of the two shows it.
+      current = pass % 2 ? turn : threads - 1 - turn, threadIdx.x = current;
+      Fiber& f = fibers[current];
       if (f.done) continue;
-      current = i, threadIdx.x = i;
       if (_setjmp(scheduler) == 0) {
         if (f.started) _longjmp(f.at, 1);
         f.started = true;
@@ -111,7 +112,7 @@ static void run_block() {
         makecontext(&f.context, enter, 0);
         setcontext(&f.context);
       }
-      if (!fibers[i].done) left++;
+      if (!fibers[current].done) left++;
     }
   }
 }

@@ -1,13 +1,7 @@
-//! The operations of [`Cuda`], run on the CPU by the emulator, against plain f64.
-//!
-//! With `TOEPLITE_TEST_CUDA=1` the same tests also run on the first CUDA device.
+//! The operations against plain f64.
 
-mod emulator;
-#[path = "support/reference.rs"]
-mod reference;
-
-use emulator::Emulator;
-use reference::{Random, activate, close, slope};
+use super::device;
+use super::reference::{self, Random, activate, close, slope};
 use toeplite_train::device::cuda::{Act, Cuda, F32, Precision};
 use toeplite_train::device::{
     Activation, AdamW, Device, Gemm, HeadGradient, IGNORE, Norm, NormShape, Optimiser,
@@ -15,16 +9,10 @@ use toeplite_train::device::{
 
 /// Devices with the error that their type of activations allows.
 fn devices() -> Vec<(Cuda, f64)> {
-    let emulated = |precision| Cuda::on(Box::new(Emulator::new()), precision);
-    let mut all = vec![
-        (emulated(Precision::F32), 1e-5),
-        (emulated(Precision::Bf16), 6e-3),
-    ];
-    if std::env::var_os("TOEPLITE_TEST_CUDA").is_some() {
-        let open = |precision| Cuda::open(0, precision).unwrap();
-        all.extend([(open(Precision::F32), 1e-5), (open(Precision::Bf16), 6e-3)]);
-    }
-    all
+    vec![
+        (device(Precision::F32), 1e-5),
+        (device(Precision::Bf16), 6e-3),
+    ]
 }
 
 /// A buffer of random activations, and what it holds.
@@ -546,7 +534,7 @@ fn pools_casts_and_copies() {
 
 #[test]
 fn memory_is_counted() {
-    let device = Cuda::on(Box::new(Emulator::new()), Precision::Bf16);
+    let device = device(Precision::Bf16);
     let first = device.new_act(100).unwrap();
     let second = device.new_f32(100).unwrap();
     assert_eq!(device.memory(), (600, 600));

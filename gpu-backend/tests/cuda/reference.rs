@@ -20,8 +20,6 @@ impl Random {
             .map(|_| self.next() as f32 / (1u64 << 30) as f32 - 1.0)
             .collect()
     }
-
-    #[allow(dead_code, reason = "not every test draws indices")]
     pub fn below(&mut self, end: usize) -> u32 {
         (self.next() % end as u64) as u32
     }
@@ -67,7 +65,6 @@ pub fn activate(act: Activation, x: f64) -> f64 {
 }
 
 /// Its derivative.
-#[allow(dead_code, reason = "not every test needs it")]
 pub fn slope(act: Activation, x: f64) -> f64 {
     if act == Activation::Relu {
         return f64::from(u8::from(x > 0.0));

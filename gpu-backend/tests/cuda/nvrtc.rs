@@ -1,0 +1,55 @@
+//! Every kernel compiles, for each architecture that is supported; NVRTC needs no device for that.
+//!
+//! `cargo xtask test` installs NVRTC and says where in `TOEPLITE_NVRTC`.
+
+use toeplite_train::device::cuda::nvrtc::{FOLDER, Nvrtc};
+use toeplite_train::device::cuda::sources::{OPTIONS, SOURCES, complete};
+
+/// A100, H100, B200.
+const ARCHITECTURES: [&str; 3] = ["sm_80", "sm_90", "sm_100"];
+
+#[test]
+fn every_kernel_compiles_without_spills() {
+    if std::env::var_os(FOLDER).is_none() {
+        let xtask = std::env::var_os("TOEPLITE_XTASK").is_some();
+        assert!(
+            !xtask,
+            "{FOLDER} is not set: `cargo xtask test` sets it, see xtask/src/nvrtc.rs"
+        );
+        eprintln!("SKIPPED: {FOLDER} names no folder with NVRTC; `cargo xtask test` installs it");
+        return;
+    }
+    let nvrtc = Nvrtc::load().unwrap();
+    let mut options = OPTIONS.to_vec();
+    options.push("--ptxas-options=-v");
+    std::thread::scope(|scope| {
+        for architecture in ARCHITECTURES {
+            let (nvrtc, options) = (&nvrtc, &options);
+            scope.spawn(move || {
+                for (name, text) in SOURCES {
+                    let source = complete(name, text);
+                    let (cubin, log) = nvrtc
+                        .compile(name, &source, architecture, options)
+                        .unwrap_or_else(|error| panic!("{architecture}: {error}"));
+                    assert!(cubin.starts_with(b"\x7fELF"), "{name} is no cubin");
+                    assert!(!log.contains("warning"), "{name} for {architecture}: {log}");
+                    for line in log.lines().filter(|line| line.contains("spill")) {
+                        assert!(line.contains(" 0 bytes spill stores"), "{name}: {line}");
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn errors_of_the_compiler_are_shown() {
+    if std::env::var_os(FOLDER).is_none() {
+        return;
+    }
+    let nvrtc = Nvrtc::load().unwrap();
+    let error = nvrtc
+        .compile("wrong.cu", "int;;( x", "sm_90", &[])
+        .unwrap_err();
+    assert!(error.contains("wrong.cu(1)"), "{error}");
+}
