@@ -1,5 +1,7 @@
 //! Training and evaluation of Toeplitz neural networks by FFT, on CUDA devices and CPUs.
 
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod device;
+pub mod train;
