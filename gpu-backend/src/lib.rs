@@ -1,7 +1,9 @@
 //! Training and evaluation of Toeplitz neural networks by FFT, on CUDA devices and CPUs.
 
 pub mod bench;
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod device;
 pub mod network;
+pub mod train;

@@ -72,8 +72,8 @@ impl TextSet {
         to.targets.resize(from + length, IGNORE);
     }
 
-    /// Targets of an evaluation, masks aside.
-    fn targets(&self) -> usize {
+    /// Targets of an evaluation of every token.
+    pub fn targets(&self) -> usize {
         self.tokens.len() - usize::from(self.masking.is_none())
     }
 }

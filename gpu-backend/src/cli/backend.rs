@@ -1,0 +1,53 @@
+//! What commands need of the networks and their devices.
+
+use super::bench::{NetworkBench, NetworkFigures, OperatorBench, OperatorFigures};
+use super::gradcheck::{Checked, GradientCheck};
+use crate::config::{DeviceChoice, Precision, RunConfig};
+use crate::train::{ModelError, Trainable};
+use toeplite_checkpoint::Checkpoint;
+
+/// Where to compute, and in what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The device.
+    pub device: DeviceChoice,
+    /// What activations are computed in.
+    pub precision: Precision,
+}
+
+/// Makes networks on devices, and measures them.
+pub trait Backend {
+    /// A network with fresh parameters from the run's seed, ready to train.
+    ///
+    /// # Errors
+    /// There is no such device, or it cannot compute this network.
+    fn create(&self, config: &RunConfig) -> Result<Box<dyn Trainable>, ModelError>;
+
+    /// A trained network, to be evaluated and sampled from.
+    ///
+    /// # Errors
+    /// As [`Backend::create`].
+    fn load(
+        &self,
+        checkpoint: &Checkpoint,
+        placement: Placement,
+    ) -> Result<Box<dyn Trainable>, ModelError>;
+
+    /// Times training steps of a preset.
+    ///
+    /// # Errors
+    /// As [`Backend::create`].
+    fn bench_network(&self, bench: &NetworkBench) -> Result<NetworkFigures, ModelError>;
+
+    /// Times one operator, forward and backward.
+    ///
+    /// # Errors
+    /// As [`Backend::create`].
+    fn bench_operator(&self, bench: &OperatorBench) -> Result<OperatorFigures, ModelError>;
+
+    /// Compares gradients with differences of the loss.
+    ///
+    /// # Errors
+    /// As [`Backend::create`].
+    fn check_gradients(&self, check: &GradientCheck) -> Result<Vec<Checked>, ModelError>;
+}

@@ -1,0 +1,244 @@
+//! `toeplite-train bench`: how fast training steps, or one operator, are.
+
+use super::eval::positive;
+use super::{Backend, Placement, output};
+use crate::config::{DeviceChoice, Precision, Preset};
+use crate::train::TrainError;
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+/// Time training steps of a preset on random tokens, or one operator.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  toeplite-train bench --preset wikitext103 --length 512 --tokens 32768 --json
+  toeplite-train bench --operator tno --channels 1536 --length 8192 --tokens 32768 --json
+
+With --json {device, tokens_per_second, step_ms: {median, min, max}, peak_bytes, startup_ms, stages},
+or {forward_ms, backward_ms, floor_ms} of an operator.")]
+pub struct Cmd {
+    /// The network.
+    #[arg(
+        long,
+        value_enum,
+        required_unless_present = "operator",
+        conflicts_with = "operator"
+    )]
+    preset: Option<Preset>,
+    /// One operator instead.
+    #[arg(long, value_enum)]
+    operator: Option<Operator>,
+    /// Channels of the operator.
+    #[arg(long, default_value = "1536", value_name = "E", value_parser = positive)]
+    channels: usize,
+    /// Positions of a sequence.
+    #[arg(long, default_value = "512", value_name = "N", value_parser = positive)]
+    length: usize,
+    /// Tokens of a step; a multiple of the length.
+    #[arg(long, default_value = "32768", value_name = "N", value_parser = positive)]
+    tokens: usize,
+    /// Portions that a step is computed in.
+    #[arg(long, default_value = "1", value_name = "N", value_parser = positive)]
+    micro_batches: usize,
+    /// Steps that are timed, after some that are not.
+    #[arg(long, default_value = "20", value_name = "N", value_parser = positive)]
+    steps: usize,
+    /// Where to compute.
+    #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda[:i]")]
+    device: DeviceChoice,
+    /// What activations are computed in.
+    #[arg(long, value_enum, default_value = "auto")]
+    precision: Precision,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Operators that can be timed alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Operator {
+    /// The Toeplitz product of a GTU, with its gate.
+    Tno,
+}
+
+/// What to time of a network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkBench {
+    /// The network.
+    pub preset: Preset,
+    /// Positions of a sequence.
+    pub length: usize,
+    /// Sequences of a step.
+    pub sequences: usize,
+    /// Portions that a step is computed in.
+    pub micro_batches: usize,
+    /// Steps that are timed.
+    pub steps: usize,
+    /// Where, and in what.
+    pub placement: Placement,
+}
+
+/// What to time of an operator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperatorBench {
+    /// Which one.
+    pub operator: Operator,
+    /// Its channels.
+    pub channels: usize,
+    /// Positions of a sequence.
+    pub length: usize,
+    /// Sequences.
+    pub sequences: usize,
+    /// Passes that are timed.
+    pub steps: usize,
+    /// Where, and in what.
+    pub placement: Placement,
+}
+
+/// How fast training steps are.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NetworkFigures {
+    /// Name of the device.
+    pub device: String,
+    /// Positions trained on a second, at the median step.
+    pub tokens_per_second: f64,
+    /// Milliseconds of a step: forward, backward, clipping, AdamW.
+    pub step_ms: Spread,
+    /// Bytes allocated on the device at most.
+    pub peak_bytes: Option<usize>,
+    /// Milliseconds from the process's start to the end of the first step.
+    pub startup_ms: f64,
+    /// Milliseconds of a step by part.
+    pub stages: BTreeMap<String, f64>,
+}
+
+/// Of several measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    /// The one in the middle.
+    pub median: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of `values`; `None` of none.
+    pub fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let half = values.len() / 2;
+        let median = if values.len().is_multiple_of(2) {
+            f64::midpoint(values[half - 1], values[half])
+        } else {
+            values[half]
+        };
+        Some(Self { median, min, max })
+    }
+}
+
+/// How fast an operator is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OperatorFigures {
+    /// Name of the device.
+    pub device: String,
+    /// Milliseconds of a forward pass.
+    pub forward_ms: f64,
+    /// Milliseconds of a backward pass.
+    pub backward_ms: f64,
+    /// Milliseconds that moving the forward pass's operands once takes.
+    pub floor_ms: f64,
+}
+
+impl Cmd {
+    /// Runs the subcommand.
+    ///
+    /// # Errors
+    /// What the device could not do.
+    pub fn run(self, backend: &dyn Backend) -> Result<ExitCode> {
+        let sequences = self.tokens / self.length;
+        if sequences * self.length != self.tokens || !sequences.is_multiple_of(self.micro_batches) {
+            eprintln!(
+                "error: --tokens {} must be a multiple of --length {} times --micro-batches {}",
+                self.tokens, self.length, self.micro_batches
+            );
+            return Ok(ExitCode::from(2));
+        }
+        let placement = Placement {
+            device: self.device,
+            precision: self.precision,
+        };
+        let (length, steps) = (self.length, self.steps);
+        match (self.preset, self.operator) {
+            (Some(preset), None) => {
+                let bench = NetworkBench {
+                    preset,
+                    length,
+                    sequences,
+                    micro_batches: self.micro_batches,
+                    steps,
+                    placement,
+                };
+                let figures = backend.bench_network(&bench).map_err(TrainError::Model)?;
+                if self.json {
+                    output::json(&figures)?;
+                } else {
+                    print_network(&figures)?;
+                }
+            }
+            (None, Some(operator)) => {
+                let bench = OperatorBench {
+                    operator,
+                    channels: self.channels,
+                    length,
+                    sequences,
+                    steps,
+                    placement,
+                };
+                let figures = backend.bench_operator(&bench).map_err(TrainError::Model)?;
+                if self.json {
+                    output::json(&figures)?;
+                } else {
+                    output::line(format!(
+                        "{}: forward {:.3} ms, backward {:.3} ms, bytes alone {:.3} ms",
+                        figures.device, figures.forward_ms, figures.backward_ms, figures.floor_ms
+                    ))?;
+                }
+            }
+            _ => bail!("give either --preset or --operator"),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn print_network(figures: &NetworkFigures) -> Result<()> {
+    let Spread { median, min, max } = figures.step_ms;
+    output::line(format!(
+        "{}: {:.0} tokens/s, step {median:.3} ms ({min:.3} to {max:.3}), first step after {:.0} ms",
+        figures.device, figures.tokens_per_second, figures.startup_ms
+    ))?;
+    if let Some(bytes) = figures.peak_bytes {
+        output::line(format!("peak memory: {bytes} bytes"))?;
+    }
+    for (stage, ms) in &figures.stages {
+        output::line(format!("  {stage}: {ms:.3} ms"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_is_that_of_the_values() {
+        let of = |v: &[f64]| Spread::of(v.to_vec()).map(|s| (s.median, s.min, s.max));
+        assert_eq!(of(&[3.0, 1.0, 2.0]), Some((2.0, 1.0, 3.0)));
+        assert_eq!(of(&[4.0, 1.0]), Some((2.5, 1.0, 4.0)));
+        assert_eq!(of(&[]), None);
+    }
+}

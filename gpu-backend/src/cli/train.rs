@@ -1,0 +1,105 @@
+//! `toeplite-train train`: a new run, or more of an old one.
+
+use super::{Backend, output};
+use crate::config::{ConfigError, DeviceChoice, RunConfig};
+use crate::data::Sources;
+use crate::train::stop::Stop;
+use crate::train::{Run, TrainError};
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Train a network: a new run, or go on with one.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  toeplite-train train --config run.toml
+  toeplite-train train --config run.toml --set train.batch=16 --set model.norm=layernorm --out runs/b16
+  toeplite-train train --resume runs/b16
+  toeplite-train train --resume runs/b16 --set train.steps=9000
+
+Ctrl-C finishes the step and writes a checkpoint; a second one ends at once.")]
+pub struct Cmd {
+    /// The run's configuration.
+    #[arg(long, value_name = "FILE", required_unless_present = "resume")]
+    config: Option<PathBuf>,
+    /// Replace a value of the configuration; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Folder of a new run [default: the configuration's name without its ending].
+    #[arg(long, value_name = "RUN")]
+    out: Option<PathBuf>,
+    /// Go on with the run in this folder.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "out"])]
+    resume: Option<PathBuf>,
+    /// Where to compute [default: what the configuration says].
+    #[arg(long, value_name = "auto|cpu|cuda[:i]")]
+    device: Option<DeviceChoice>,
+    /// Print the outcome as JSON, and no progress.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Cmd {
+    /// Runs the subcommand.
+    ///
+    /// # Errors
+    /// What went wrong with configuration, data, device or files.
+    pub fn run(mut self, backend: &dyn Backend) -> Result<ExitCode> {
+        if let Some(device) = self.device {
+            self.overrides.push(format!("train.device={device}"));
+        }
+        let (run, sources) = match self.open() {
+            Ok(opened) => opened,
+            // A `--set` that cannot be is a wrong argument, like any other.
+            Err(TrainError::Config(
+                e @ (ConfigError::Override { .. } | ConfigError::Frozen { .. }),
+            )) => {
+                eprintln!("error: {e}");
+                return Ok(ExitCode::from(2));
+            }
+            Err(e) => return Err(e.into()),
+        };
+        let stop = Stop::default();
+        stop.on_signals().context("signals cannot be caught")?;
+        let created = backend.create(&run.config).map_err(TrainError::Model)?;
+        let mut model = created;
+        let outcome = run.train(&mut *model, &sources, &stop, self.json)?;
+        let folder = run.folder.display();
+        if self.json {
+            output::json(&json!({
+                "run": run.folder,
+                "step": outcome.step,
+                "finished": outcome.finished,
+                "best_loss": outcome.best,
+            }))?;
+        } else if outcome.finished {
+            let best = outcome
+                .best
+                .map_or(String::new(), |b| format!(", best validation loss {b:.4}"));
+            output::line(format!("{} steps done{best}: {folder}", outcome.step))?;
+        } else {
+            output::line(format!(
+                "stopped after step {}; go on with: toeplite-train train --resume {folder}",
+                outcome.step
+            ))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The data is opened before a run folder is made: a misspelt path leaves nothing behind.
+    fn open(&self) -> Result<(Run, Sources), TrainError> {
+        if let Some(folder) = &self.resume {
+            let run = Run::resume(folder, &self.overrides)?;
+            let sources = Sources::open(&run.config)?;
+            return Ok((run, sources));
+        }
+        let path = self.config.as_deref().unwrap_or(Path::new("run.toml"));
+        let config = RunConfig::load(path, &self.overrides)?;
+        let sources = Sources::open(&config)?;
+        let folder = self.out.clone().unwrap_or_else(|| path.with_extension(""));
+        Ok((Run::create(&folder, config)?, sources))
+    }
+}

@@ -1,0 +1,80 @@
+//! Loss, perplexity, bits a byte and accuracy of a network on a source.
+
+use super::{Sums, TrainError, Trainable};
+use crate::data::Source;
+use serde::Serialize;
+use std::f64::consts::LN_2;
+
+/// What an evaluation measured; what `toeplite-train eval --json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Mean cross entropy of a target, in nats.
+    pub loss: f64,
+    /// Its exponential.
+    pub perplexity: f64,
+    /// Cross entropy of all targets, in bits, over the bytes that they stand for; of texts that were
+    /// evaluated to their end.
+    pub bits_per_byte: Option<f64>,
+    /// Share of targets that had the largest logit.
+    pub accuracy: f64,
+    /// Positions of a window.
+    pub length: usize,
+    /// Targets predicted.
+    pub tokens: u64,
+}
+
+/// How an evaluation is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Windows {
+    /// Positions of a window.
+    pub length: usize,
+    /// Windows computed at a time.
+    pub sequences: usize,
+    /// Targets after which it stops, in whole batches; 0 for none.
+    pub max_targets: u64,
+}
+
+/// Evaluates `model` on `source`. `look` is told the targets done so far after each batch and says
+/// whether to go on; `None` is the result of an evaluation that was stopped.
+///
+/// # Errors
+/// The data or the network failed, or there is no target.
+pub fn evaluate(
+    model: &mut dyn Trainable,
+    source: &dyn Source,
+    windows: Windows,
+    look: &mut dyn FnMut(u64) -> bool,
+) -> Result<Option<Evaluation>, TrainError> {
+    let mut sums = Sums::default();
+    let mut whole = false;
+    for index in 0.. {
+        let Some(batch) = source.evaluation(index, windows.length, windows.sequences)? else {
+            whole = true;
+            break;
+        };
+        sums += model.evaluate(&batch).map_err(TrainError::Model)?;
+        if windows.max_targets > 0 && sums.targets >= windows.max_targets {
+            break;
+        }
+        if !look(sums.targets) {
+            return Ok(None);
+        }
+    }
+    if sums.targets == 0 {
+        return Err(TrainError::NoTargets);
+    }
+    let loss = sums.mean_loss();
+    // Of a text that was not read to its end the bytes are not known, unless tokens are bytes.
+    let bytes = source
+        .target_bytes()
+        .filter(|b| *b > 0 && (whole || source.tokens_are_bytes()))
+        .map(|b| if whole { b } else { sums.targets });
+    Ok(Some(Evaluation {
+        loss,
+        perplexity: loss.exp(),
+        bits_per_byte: bytes.map(|b| sums.loss / LN_2 / b as f64),
+        accuracy: sums.accuracy(),
+        length: windows.length,
+        tokens: sums.targets,
+    }))
+}

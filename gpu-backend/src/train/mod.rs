@@ -1,0 +1,23 @@
+//! The training run: steps, schedule, evaluation, metrics, checkpoints, resume.
+
+mod error;
+pub mod evaluate;
+pub mod metrics;
+mod model;
+mod progress;
+pub mod report;
+mod run;
+pub mod schedule;
+mod state;
+pub mod stop;
+mod store;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub mod toy;
+
+pub use error::TrainError;
+pub use model::{ModelError, ModelInfo, OptimiserState, StepReport, StepValues, Sums, Trainable};
+pub use run::{Outcome, Run};
+pub use state::{Progress, TRAINING};
+pub use store::{BEST, Store};

@@ -1,0 +1,37 @@
+//! Ending a run from outside: the first signal finishes the step and writes a checkpoint.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A wish to stop, shared between the run and whoever wishes.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks the run to stop; whether it had been asked before.
+    pub fn ask(&self) -> bool {
+        self.0.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether the run was asked to stop.
+    pub fn asked(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Makes SIGINT, SIGTERM and SIGHUP (on Windows Ctrl-C) ask this run to stop; the second one ends
+    /// the process at once, which loses the steps since the last checkpoint and nothing else.
+    ///
+    /// # Errors
+    /// Handlers are set already, or the system refuses.
+    pub fn on_signals(&self) -> Result<(), ctrlc::Error> {
+        let stop = self.clone();
+        ctrlc::set_handler(move || {
+            if stop.ask() {
+                std::process::exit(130);
+            }
+            eprintln!(
+                "stopping: the step is finished and a checkpoint written; again to end at once"
+            );
+        })
+    }
+}
