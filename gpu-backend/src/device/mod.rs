@@ -21,9 +21,11 @@
 //!
 //! Every operation is deterministic: the same inputs give the same bits on the same device.
 
+pub mod checks;
 pub mod cpu;
 pub mod cuda;
 mod error;
+pub mod random;
 mod shapes;
 
 pub use error::DeviceError;
@@ -69,7 +71,8 @@ pub trait Device: Sized {
     fn new_ids(&self, len: usize, vocabulary: usize) -> Result<Self::Ids>;
     /// Plans the Toeplitz products of one shape.
     fn new_mix(&self, shape: MixShape) -> Result<Self::Mix>;
-    /// Replaces all identities; those of 0 ..= vocabulary - 1 alone are valid, others are an error.
+    /// Replaces all identities; those of 0 ..= vocabulary - 1 and [`IGNORE`] (in targets) alone are
+    /// valid, others are an error.
     fn write_ids(&self, ids: &mut Self::Ids, values: &[u32]) -> Result<()>;
     /// Writes `values` from element `at` on.
     fn write_f32(&self, to: &mut Self::F32, at: usize, values: &[f32]) -> Result<()>;
@@ -275,7 +278,8 @@ pub trait Device: Sized {
 
     /// Zeroes elements with probability `p`, multiplies the others by `1 / (1 - p)`. Which ones
     /// depends on `seed[0..2]` (two f32 that hold 24 bits each), on `stream` and on the element's
-    /// index alone, so that the backward pass applies the same mask with the same call.
+    /// index alone ([`random::Stream`]), so that the backward pass applies the same mask with the
+    /// same call.
     fn dropout(&self, x: &mut Self::Act, p: f32, seed: &Self::F32, stream: u32) -> Result<()>;
 
     /// `y[b] = mean over positions of x[b]`: `[batch, length, width]` to `[batch, width]`.
@@ -300,7 +304,7 @@ pub trait Device: Sized {
 
     /// Cross entropy of the head's logits `x W^T`, `x` `[tokens, width]`, `W` `[classes, width]` at
     /// `weight_at` of `weights`; tokens whose target is [`IGNORE`] do not count. Adds to `sums`: the
-    /// loss in nats, the number of targets, how many were the largest logit.
+    /// loss in nats, the number of targets, how many had the largest logit (or one equal to it).
     ///
     /// With `backward`, also writes `dx` and adds the weight's gradient, of `loss * scale`. Logits
     /// are computed in chunks and never stored whole.
@@ -329,7 +333,9 @@ pub trait Device: Sized {
 
     /// One AdamW step (Loshchilov and Hutter 2019) on the elements of `range`; `hyper` is a buffer
     /// laid out as [`Optimiser`] says, so that recorded steps read this step's values. Writes the
-    /// new parameters, and their copy in the type of activations.
+    /// new parameters, and their copy in the type of activations. Where the norm of all gradients,
+    /// `gradient_scale * sqrt(sum of squares)`, is above the limit, they are multiplied by
+    /// `max_norm / (norm + 1e-6)`, as PyTorch does.
     fn adamw(&self, state: AdamW<'_, Self>, range: Range<usize>, decay: bool) -> Result<()>;
 }
 

@@ -1,0 +1,175 @@
+//! The operations in f64, as plainly as possible.
+
+use crate::device::{Activation, Gemm, MixShape, Norm, RpeInput, RpeShape};
+
+pub fn act(act: Activation, x: f64) -> f64 {
+    match act {
+        Activation::None => x,
+        Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::Relu => x.max(0.0),
+        Activation::Gelu => 0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2),
+    }
+}
+
+/// `op(A) op(B)`.
+pub fn product(shape: Gemm, a: &[f64], b: &[f64]) -> Vec<f64> {
+    let Gemm { m, n, k, .. } = shape;
+    let a_at = |i: usize, p: usize| {
+        if shape.transpose_a {
+            a[p * m + i]
+        } else {
+            a[i * k + p]
+        }
+    };
+    let b_at = |p: usize, j: usize| {
+        if shape.transpose_b {
+            b[j * k + p]
+        } else {
+            b[p * n + j]
+        }
+    };
+    let element = |at: usize| (0..k).map(|p| a_at(at / n, p) * b_at(p, at % n)).sum();
+    (0..m * n).map(element).collect()
+}
+
+/// A norm of rows; `affine` is weight then bias.
+pub fn norm(norm: Norm, width: usize, affine: &[f64], x: &[f64]) -> Vec<f64> {
+    let mut y = Vec::with_capacity(x.len());
+    for row in x.chunks(width) {
+        let mean = |f: &dyn Fn(f64) -> f64| row.iter().map(|&x| f(x)).sum::<f64>() / width as f64;
+        match norm {
+            Norm::SimpleRms => {
+                let root = mean(&|x| x * x).sqrt();
+                y.extend(row.iter().map(|x| x / (root + 1e-8)));
+            }
+            Norm::Layer => {
+                let middle = mean(&|x| x);
+                let root = (mean(&|x| (x - middle).powi(2)) + 1e-5).sqrt();
+                let one = |(j, x)| (x - middle) / root * affine[j] + affine[width + j];
+                y.extend(row.iter().enumerate().map(one));
+            }
+        }
+    }
+    y
+}
+
+/// `x W^T (+ b)` of rows; the bias follows the weight `[outputs, inputs]`.
+fn linear(x: &[f64], inputs: usize, outputs: usize, weight: &[f64], bias: bool) -> Vec<f64> {
+    let mut y = Vec::new();
+    for row in x.chunks(inputs) {
+        for j in 0..outputs {
+            let weight = &weight[j * inputs..(j + 1) * inputs];
+            y.push(row.iter().zip(weight).map(|(x, w)| x * w).sum::<f64>());
+        }
+    }
+    if bias {
+        let bias = &weight[inputs * outputs..];
+        for row in y.chunks_mut(outputs) {
+            row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+        }
+    }
+    y
+}
+
+/// The kernel `[channels, lags]` from all parameters.
+pub fn kernel(shape: &RpeShape, parameters: &[f64]) -> Vec<f64> {
+    let (width, n) = (shape.width, shape.length as i64);
+    let lags = 0..shape.lags() as i64;
+    let lags: Vec<i64> = lags.map(|i| if i > n { i - 2 * n } else { i }).collect();
+    let scale = match shape.input {
+        RpeInput::Lag => 1.0,
+        RpeInput::Scaled(length) => length as f64,
+    };
+    let position: Vec<f64> = lags.iter().map(|&lag| lag as f64 / scale).collect();
+    let block = |x: &[f64], layer: usize, at: usize, outputs: usize| {
+        let mut x = match shape.norm {
+            Some(norm) => {
+                let at = shape.norms_at.get(layer).copied().unwrap_or(0);
+                self::norm(norm, width, &parameters[at..], x)
+            }
+            None => x.to_vec(),
+        };
+        x.iter_mut().for_each(|x| *x = act(shape.act, *x));
+        linear(&x, width, outputs, &parameters[at..], shape.bias)
+    };
+    let mut x = linear(
+        &position,
+        1,
+        width,
+        &parameters[shape.first_at..],
+        shape.bias,
+    );
+    for (layer, &at) in shape.hidden_at.iter().enumerate() {
+        let mut next = block(&x, layer, at, width);
+        if shape.residual {
+            next.iter_mut().zip(&x).for_each(|(next, x)| *next += x);
+        }
+        x = next;
+    }
+    let out = block(&x, shape.layers, shape.last_at, shape.channels);
+    let mut kernel = Vec::new();
+    for channel in 0..shape.channels {
+        for (row, &lag) in lags.iter().enumerate() {
+            let decay = |at: usize| parameters[at + channel].powi(lag.abs() as i32);
+            let value = out[row * shape.channels + channel] * shape.gamma_at.map_or(1.0, decay);
+            let between = !shape.causal && lag == n;
+            kernel.push(if between {
+                0.0
+            } else {
+                act(shape.kernel_act, value)
+            });
+        }
+    }
+    kernel
+}
+
+/// `y` and `g` of the gated Toeplitz unit, one behind the other; `bias` `[2E]` or empty.
+pub fn mix(shape: MixShape, kernel: &[f64], bias: &[f64], uv: &[f64]) -> Vec<f64> {
+    let (tokens, n, lags) = (shape.tokens(), shape.length, shape.lags());
+    let at = |row: usize, t: usize| {
+        let bias = bias.get(row).copied().unwrap_or(0.0);
+        act(shape.act, uv[row * tokens + t] + bias)
+    };
+    let (mut y, mut g) = (Vec::new(), Vec::new());
+    for channel in 0..shape.channels {
+        let kernel = &kernel[channel * lags..][..lags];
+        let v: Vec<f64> = (0..tokens)
+            .map(|t| at(shape.channels + channel, t))
+            .collect();
+        for t in 0..tokens {
+            let (first, i) = (t - t % n, t % n);
+            let term = |j: usize| match i >= j {
+                true => kernel[i - j] * v[first + j],
+                false if shape.causal => 0.0,
+                false => kernel[2 * n + i - j] * v[first + j],
+            };
+            let sum = (0..n).map(term).sum();
+            y.push(sum);
+            g.push(at(channel, t) * sum);
+        }
+    }
+    y.extend(g);
+    y
+}
+
+/// The gate of a GLU; `bias` `[2G]` or empty.
+pub fn gate(f: Activation, tokens: usize, bias: &[f64], h: &[f64]) -> Vec<f64> {
+    let half = h.len() / 2;
+    let at = |i: usize| h[i] + bias.get(i / tokens).copied().unwrap_or(0.0);
+    (0..half).map(|i| act(f, at(i)) * at(half + i)).collect()
+}
+
+/// Cross entropy summed over targets, number of targets, right guesses.
+pub fn loss(width: usize, weight: &[f64], x: &[f64], targets: &[Option<usize>]) -> [f64; 3] {
+    let mut sums = [0.0; 3];
+    for (x, target) in x.chunks(width).zip(targets) {
+        let Some(target) = *target else { continue };
+        let logits = linear(x, width, weight.len() / width, weight, false);
+        let largest = logits.iter().fold(f64::MIN, |a, &b| a.max(b));
+        let sum: f64 = logits.iter().map(|x| (x - largest).exp()).sum();
+        sums[0] += sum.ln() + largest - logits[target];
+        sums[1] += 1.0;
+        sums[2] += if logits[target] >= largest { 1.0 } else { 0.0 };
+    }
+    sums
+}

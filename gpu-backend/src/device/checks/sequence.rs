@@ -1,0 +1,191 @@
+//! Checks of kernels, the gated Toeplitz unit and the gate of a GLU.
+
+use super::{Random, act, act_error, added, error, full, full_error, gradient, plain};
+use crate::device::{Activation, Device, MixShape, Norm, Result, RpeInput, RpeShape};
+
+/// An RPE without decay or options, its parameters one behind another, and how many they are
+/// (the decay's included, which come last).
+pub fn rpe_shape(
+    length: usize,
+    causal: bool,
+    (width, layers, channels): (usize, usize, usize),
+    norm: Option<Norm>,
+    act: Activation,
+    bias: bool,
+) -> (RpeShape, usize) {
+    let mut end = 1;
+    let mut take = |len: usize| {
+        end += len;
+        end - len
+    };
+    let affine = |outputs: usize, inputs: usize| outputs * (inputs + usize::from(bias));
+    let first_at = take(affine(width, 1));
+    let hidden_at = (0..layers).map(|_| take(affine(width, width))).collect();
+    let last_at = take(affine(channels, width));
+    let norms_at = match norm {
+        Some(Norm::Layer) => (0..=layers).map(|_| take(2 * width)).collect(),
+        _ => Vec::new(),
+    };
+    take(channels);
+    let shape = RpeShape {
+        length,
+        causal,
+        width,
+        layers,
+        channels,
+        norm,
+        norms_at,
+        act,
+        residual: false,
+        input: RpeInput::Lag,
+        gamma_at: None,
+        kernel_act: Activation::None,
+        bias,
+        first_at,
+        hidden_at,
+        last_at,
+    };
+    (shape, end)
+}
+
+/// A kernel and the gradients of its parameters, of which there are `count`.
+pub fn rpe<D: Device>(device: &D, shape: &RpeShape, count: usize, seed: u64) -> Result<f64> {
+    let mut random = Random::new(seed);
+    let mut values = random.values(count);
+    if let Some(at) = shape.gamma_at {
+        let gamma = &mut values[at..at + shape.channels];
+        gamma
+            .iter_mut()
+            .for_each(|gamma| *gamma = 0.95 + 0.05 * *gamma);
+    }
+    let (parameters, held) = full(device, &values)?;
+    let elements = shape.channels * shape.lags();
+    let mut hidden = device.new_f32(shape.hidden_len())?;
+    let mut kernel = device.new_f32(elements)?;
+    let (mut d_kernel, dy) = full(device, &random.values(elements))?;
+    let (mut gradients, before) = full(device, &random.values(count))?;
+    device.rpe(shape, &parameters, &mut hidden, &mut kernel)?;
+    device.rpe_backward(
+        shape,
+        &parameters,
+        &mut hidden,
+        &mut d_kernel,
+        &mut gradients,
+    )?;
+    let mut want = gradient(&held, &dy, |parameters| plain::kernel(shape, parameters));
+    if let Some(at) = shape.gamma_at {
+        want[at..at + shape.channels].fill(0.0);
+    }
+    let forward = full_error(device, &kernel, &plain::kernel(shape, &held))?;
+    Ok(forward.max(full_error(device, &gradients, &added(want, &before))?))
+}
+
+/// Columns of a kernel's row that lie within the support.
+fn supported(shape: MixShape, column: usize) -> bool {
+    let (n, lags) = (shape.length, shape.lags());
+    let lag = if column < n { column } else { lags - column };
+    lag < shape.support.min(n)
+}
+
+/// The gated Toeplitz unit and its gradients.
+pub fn mix<D: Device>(device: &D, shape: MixShape, bias: bool, seed: u64) -> Result<f64> {
+    let mut random = Random::new(seed);
+    let (tokens, lags, channels) = (shape.tokens(), shape.lags(), shape.channels);
+    let within = |i: usize| supported(shape, i % lags);
+    let mut values = random.values(channels * lags);
+    let outside = values.iter_mut().enumerate().filter(|(i, _)| !within(*i));
+    outside.for_each(|(_, value)| *value = 0.0);
+    let (kernel, kernel_held) = full(device, &values)?;
+    let (parameters, held) = full(device, &random.values(2 * channels + 1))?;
+    let (uv, uv_held) = act(device, &random.values(2 * channels * tokens))?;
+    let (dg, dg_held) = act(device, &random.values(channels * tokens))?;
+    let mut y = device.new_act(channels * tokens)?;
+    let mut g = device.new_act(channels * tokens)?;
+    let (mut duv, _) = act(device, &random.values(2 * channels * tokens))?;
+    let (mut d_kernel, _) = full(device, &random.values(channels * lags))?;
+    let (mut gradients, before) = full(device, &random.values(2 * channels + 1))?;
+    let mut mix = device.new_mix(shape)?;
+    let bias_at = bias.then_some(1);
+    device.mix(&mut mix, &kernel, &parameters, bias_at, &uv, &mut y, &mut g)?;
+    device.mix_backward(
+        &mut mix,
+        &kernel,
+        &parameters,
+        bias_at,
+        &uv,
+        &y,
+        &dg,
+        &mut duv,
+        &mut d_kernel,
+        &mut gradients,
+    )?;
+
+    let plain = |kernel: &[f64], parameters: &[f64], uv: &[f64]| {
+        let bias = if bias { &parameters[1..] } else { &[] };
+        plain::mix(shape, kernel, bias, uv)
+    };
+    let of_g = |yg: Vec<f64>| yg[channels * tokens..].to_vec();
+    let yg = plain(&kernel_held, &held, &uv_held);
+    let want_duv = gradient(&uv_held, &dg_held, |uv| {
+        of_g(plain(&kernel_held, &held, uv))
+    });
+    let want_kernel = gradient(&kernel_held, &dg_held, |k| of_g(plain(k, &held, &uv_held)));
+    let want_bias = gradient(&held, &dg_held, |p| of_g(plain(&kernel_held, p, &uv_held)));
+    let got_kernel = device.read_f32(&d_kernel, 0..channels * lags)?;
+    let (got_kernel, want_kernel): (Vec<f32>, Vec<f64>) = got_kernel
+        .into_iter()
+        .zip(want_kernel)
+        .enumerate()
+        .filter(|(i, _)| within(*i))
+        .map(|(_, pair)| pair)
+        .unzip();
+    let errors = [
+        act_error(device, &y, &yg[..channels * tokens])?,
+        act_error(device, &g, &yg[channels * tokens..])?,
+        act_error(device, &duv, &want_duv)?,
+        error(&got_kernel, &want_kernel),
+        full_error(device, &gradients, &added(want_bias, &before))?,
+    ];
+    Ok(errors.into_iter().fold(0.0, f64::max))
+}
+
+/// The gate of a GLU and its gradients.
+pub fn gate<D: Device>(
+    device: &D,
+    f: Activation,
+    channels: usize,
+    tokens: usize,
+    bias: bool,
+    seed: u64,
+) -> Result<f64> {
+    let mut random = Random::new(seed);
+    let (parameters, held) = full(device, &random.values(2 * channels + 2))?;
+    let (h, h_held) = act(device, &random.values(2 * channels * tokens))?;
+    let (da, da_held) = act(device, &random.values(channels * tokens))?;
+    let mut a = device.new_act(channels * tokens)?;
+    let (mut dh, _) = act(device, &random.values(2 * channels * tokens))?;
+    let (mut gradients, before) = full(device, &random.values(2 * channels + 2))?;
+    let bias_at = bias.then_some(2);
+    device.gate(f, &parameters, bias_at, tokens, &h, &mut a)?;
+    device.gate_backward(
+        f,
+        &parameters,
+        bias_at,
+        tokens,
+        &h,
+        &da,
+        &mut dh,
+        &mut gradients,
+    )?;
+    let plain = |parameters: &[f64], h: &[f64]| {
+        plain::gate(f, tokens, if bias { &parameters[2..] } else { &[] }, h)
+    };
+    let want_dh = gradient(&h_held, &da_held, |h| plain(&held, h));
+    let want_bias = gradient(&held, &da_held, |parameters| plain(parameters, &h_held));
+    let errors = [
+        act_error(device, &a, &plain(&held, &h_held))?,
+        act_error(device, &dh, &want_dh)?,
+        full_error(device, &gradients, &added(want_bias, &before))?,
+    ];
+    Ok(errors.into_iter().fold(0.0, f64::max))
+}
