@@ -1,5 +1,6 @@
 //! Training and evaluation of Toeplitz neural networks by FFT, on CUDA devices and CPUs.
 
+pub mod backend;
 pub mod bench;
 pub mod cli;
 pub mod config;

@@ -4,8 +4,9 @@
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 use toeplite_checkpoint::Checkpoint;
+use toeplite_train::data::{Batch, Inputs};
 use toeplite_train::device::cpu::Cpu;
-use toeplite_train::network::{Batch, Inputs, Network};
+use toeplite_train::network::Network;
 
 fn bundled(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -56,6 +57,7 @@ fn bits_per_byte_of_the_small_model_are_those_recorded() {
     for start in (0..last).step_by(8192) {
         let end = (start + 8192).min(last);
         let batch = Batch {
+            sequences: 1,
             length: end - start,
             inputs: Inputs::Tokens(text[start..end].to_vec()),
             targets: text[start + 1..end + 1].to_vec(),

@@ -1,8 +1,9 @@
 //! Whole training steps: forward, backward, clipping and AdamW.
 
 use super::Times;
+use crate::data::{Batch, Inputs};
 use crate::device::{Device, Optimiser};
-use crate::network::{Batch, Inputs, Network, NetworkError};
+use crate::network::{Network, NetworkError};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -14,6 +15,8 @@ pub struct NetworkBench {
     pub length: usize,
     /// Positions of all sequences of a step.
     pub tokens: usize,
+    /// Portions that a step is computed in.
+    pub micro_batches: usize,
     /// Steps that are timed, after three that are not.
     pub steps: usize,
 }
@@ -53,12 +56,12 @@ pub fn network<D: Device>(
     start: Instant,
 ) -> Result<NetworkResult, NetworkError> {
     let batches: Vec<_> = (0..4)
-        .map(|seed| random_batch(network, bench, seed))
+        .map(|seed| random_batches(network, bench, seed))
         .collect();
     let one = |network: &mut Network<D>, step: usize| {
         let begin = Instant::now();
-        let batch = &batches[step % batches.len()];
-        network.step(std::slice::from_ref(batch), values(bench.tokens, step), 1)?;
+        let micro_batches = &batches[step % batches.len()];
+        network.step(micro_batches, values(bench.tokens, step), 1)?;
         network.device().synchronize()?;
         Ok::<_, NetworkError>(begin.elapsed().as_secs_f64() * 1e3)
     };
@@ -71,7 +74,7 @@ pub fn network<D: Device>(
         .map(|step| one(network, step + 3))
         .collect();
     let step_ms = Times::of(samples?);
-    let stages = network.stage_times(&batches[0], 5)?;
+    let stages = network.stage_times(&batches[0][0], 5)?;
     let seconds = step_ms.median / 1e3;
     let per_token = 6.0 * network.product_weights() as f64;
     Ok(NetworkResult {
@@ -88,16 +91,21 @@ pub fn network<D: Device>(
     })
 }
 
-fn random_batch<D: Device>(network: &Network<D>, bench: NetworkBench, seed: u64) -> Batch {
+/// The micro-batches of one step.
+fn random_batches<D: Device>(network: &Network<D>, bench: NetworkBench, seed: u64) -> Vec<Batch> {
     let vocabulary = network.config().vocab_size;
     let noise = super::noise(seed + 1, bench.tokens + 1);
     let token = |x: &f32| (((x + 0.5) * vocabulary as f32) as u32).min(vocabulary as u32 - 1);
     let text: Vec<u32> = noise.iter().map(token).collect();
-    Batch {
+    let portion = bench.tokens / bench.micro_batches.max(1);
+    let starts = (0..bench.tokens).step_by(portion.max(1));
+    let batch = |start: usize| Batch {
+        sequences: portion / bench.length,
         length: bench.length,
-        inputs: Inputs::Tokens(text[..bench.tokens].to_vec()),
-        targets: text[1..].to_vec(),
-    }
+        inputs: Inputs::Tokens(text[start..start + portion].to_vec()),
+        targets: text[start + 1..start + portion + 1].to_vec(),
+    };
+    starts.map(batch).collect()
 }
 
 fn values(tokens: usize, step: usize) -> Optimiser {

@@ -1,7 +1,8 @@
 //! What commands need of the networks and their devices.
 
-use super::bench::{NetworkBench, NetworkFigures, OperatorBench, OperatorFigures};
+use super::bench::{NetworkBench, NetworkFigures, OperatorBench};
 use super::gradcheck::{Checked, GradientCheck};
+use crate::bench::OperatorResult;
 use crate::config::{DeviceChoice, Precision, RunConfig};
 use crate::train::{ModelError, Trainable};
 use toeplite_checkpoint::Checkpoint;
@@ -43,7 +44,7 @@ pub trait Backend {
     ///
     /// # Errors
     /// As [`Backend::create`].
-    fn bench_operator(&self, bench: &OperatorBench) -> Result<OperatorFigures, ModelError>;
+    fn bench_operator(&self, bench: &OperatorBench) -> Result<OperatorResult, ModelError>;
 
     /// Compares gradients with differences of the loss.
     ///

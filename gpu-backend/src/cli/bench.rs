@@ -2,6 +2,7 @@
 
 use super::eval::positive;
 use super::{Backend, Placement, output};
+use crate::bench::OperatorResult as OperatorFigures;
 use crate::config::{DeviceChoice, Precision, Preset};
 use crate::train::TrainError;
 use anyhow::{Result, bail};
@@ -40,6 +41,10 @@ pub struct Cmd {
     /// Tokens of a step; a multiple of the length.
     #[arg(long, default_value = "32768", value_name = "N", value_parser = positive)]
     tokens: usize,
+    /// Decay of the operator's kernel a lag. Where it has fallen below f32's rounding, lags may be
+    /// left out; 1 for a kernel that does not decay.
+    #[arg(long, default_value = "0.99", value_name = "G")]
+    gamma: f32,
     /// Portions that a step is computed in.
     #[arg(long, default_value = "1", value_name = "N", value_parser = positive)]
     micro_batches: usize,
@@ -92,6 +97,8 @@ pub struct OperatorBench {
     pub length: usize,
     /// Sequences.
     pub sequences: usize,
+    /// Decay of the kernel a lag; 1 for none.
+    pub gamma: f32,
     /// Passes that are timed.
     pub steps: usize,
     /// Where, and in what.
@@ -111,7 +118,9 @@ pub struct NetworkFigures {
     pub peak_bytes: Option<usize>,
     /// Milliseconds from the process's start to the end of the first step.
     pub startup_ms: f64,
-    /// Milliseconds of a step by part.
+    /// Arithmetic of the matrix products (6 operations a weight and token), in 10^12 a second.
+    pub model_tflops: f64,
+    /// Milliseconds of a step by part, each waited for: together longer than a step.
     pub stages: BTreeMap<String, f64>,
 }
 
@@ -139,19 +148,6 @@ impl Spread {
         };
         Some(Self { median, min, max })
     }
-}
-
-/// How fast an operator is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct OperatorFigures {
-    /// Name of the device.
-    pub device: String,
-    /// Milliseconds of a forward pass.
-    pub forward_ms: f64,
-    /// Milliseconds of a backward pass.
-    pub backward_ms: f64,
-    /// Milliseconds that moving the forward pass's operands once takes.
-    pub floor_ms: f64,
 }
 
 impl Cmd {
@@ -196,6 +192,7 @@ impl Cmd {
                     channels: self.channels,
                     length,
                     sequences,
+                    gamma: self.gamma,
                     steps,
                     placement,
                 };
@@ -204,8 +201,12 @@ impl Cmd {
                     output::json(&figures)?;
                 } else {
                     output::line(format!(
-                        "{}: forward {:.3} ms, backward {:.3} ms, bytes alone {:.3} ms",
-                        figures.device, figures.forward_ms, figures.backward_ms, figures.floor_ms
+                        "{}: forward {:.3} ms (bytes alone {:.3}), backward {:.3} ms (bytes alone {:.3})",
+                        figures.device,
+                        figures.forward_ms,
+                        figures.floor_ms,
+                        figures.backward_ms,
+                        figures.backward_floor_ms
                     ))?;
                 }
             }

@@ -1,8 +1,9 @@
 //! The command line over the toy network.
 
-use super::bench::{NetworkBench, NetworkFigures, OperatorBench, OperatorFigures, Spread};
+use super::bench::{NetworkBench, NetworkFigures, OperatorBench, Spread};
 use super::gradcheck::{Checked, GradientCheck};
 use super::{App, Backend, Placement};
+use crate::bench::OperatorResult as OperatorFigures;
 use crate::config::RunConfig;
 use crate::train::toy::{Toy, config_in};
 use crate::train::{ModelError, OptimiserState, Trainable};
@@ -39,6 +40,7 @@ impl Backend for Toys {
             step_ms: Spread::of(vec![1.0]).unwrap(),
             peak_bytes: None,
             startup_ms: 1.0,
+            model_tflops: 1.0,
             stages: BTreeMap::new(),
         })
     }

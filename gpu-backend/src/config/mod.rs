@@ -110,6 +110,9 @@ pub struct TrainConfig {
     /// Decides initial parameters, the order of the data, dropout.
     #[serde(default)]
     pub seed: u64,
+    /// Decay rate of the kernels of a network with decay, a lag.
+    #[serde(default = "published_gamma")]
+    pub gamma: f64,
     /// Probability that dropout zeroes an activation.
     #[serde(default)]
     pub dropout: f64,
@@ -126,6 +129,10 @@ pub struct TrainConfig {
 
 fn one() -> usize {
     1
+}
+
+fn published_gamma() -> f64 {
+    0.99
 }
 
 fn ten() -> u64 {

@@ -27,9 +27,9 @@ pub enum NetworkError {
         length: usize,
     },
     /// Tokens for a network of frames, or frames that do not fit.
-    #[error("an input of {found} numbers does not fit frames of {frame_dim} (0: tokens)")]
+    #[error("the batch has frames of {found} numbers, the network takes {frame_dim} (0: tokens)")]
     Frames {
-        /// Tokens or numbers given.
+        /// Numbers of a frame given; 0 where tokens were.
         found: usize,
         /// Numbers of a frame; 0 where the network takes tokens.
         frame_dim: usize,

@@ -6,9 +6,10 @@
 //! together (`u_proj` before `v_proj`, `l1` before `l2`); such groups start at multiples of
 //! [`ALIGN`] elements, as matrix products ask for.
 
+use super::NetworkError;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use toeplite_checkpoint::{Config, expected_tensors};
+use toeplite_checkpoint::{Checkpoint, Config, expected_tensors};
 
 /// Groups start at multiples of so many elements: 16 bytes of bf16.
 const ALIGN: usize = 8;
@@ -119,6 +120,22 @@ impl Layout {
         ranges
             .reduce(|all, range| all.start.min(range.start)..all.end.max(range.end))
             .unwrap_or(0..0)
+    }
+
+    /// A checkpoint's parameters in this order.
+    ///
+    /// # Errors
+    /// [`NetworkError::Tensor`] names one that is missing or of another shape.
+    pub fn values_of(&self, checkpoint: &Checkpoint) -> Result<Vec<f32>, NetworkError> {
+        let mut values = vec![0.0; self.len];
+        for (name, tensor) in &self.tensors {
+            let stored = checkpoint.tensors.get(name);
+            let stored = stored.filter(|stored| stored.shape() == tensor.shape);
+            let stored = stored.ok_or_else(|| NetworkError::Tensor { name: name.clone() })?;
+            let to = values[tensor.range()].iter_mut();
+            to.zip(stored).for_each(|(to, from)| *to = *from);
+        }
+        Ok(values)
     }
 
     /// All tensors by name.

@@ -5,6 +5,7 @@
 //! are channel-major, see [`crate::device`]. The backward pass is written by hand; all buffers of a
 //! batch shape are allocated once, so that a device may record a step and replay it.
 
+mod differences;
 mod error;
 mod initial;
 mod layer;
@@ -21,7 +22,7 @@ mod workspace;
 
 pub use error::NetworkError;
 pub use layout::{Layout, Tensor};
-pub use step::{Batch, Inputs, StepSums};
+pub use step::StepSums;
 
 use crate::device::{Device, Optimiser};
 use ndarray::{ArrayD, IxDyn};
@@ -91,16 +92,7 @@ impl<D: Device> Network<D> {
     pub fn from_checkpoint(device: D, checkpoint: &Checkpoint) -> Result<Self, NetworkError> {
         checkpoint.config.validate()?;
         let layout = Layout::new(&checkpoint.config);
-        let mut values = vec![0.0; layout.len()];
-        for (name, tensor) in layout.tensors() {
-            let stored = checkpoint.tensors.get(name);
-            let stored = stored.filter(|stored| stored.shape() == tensor.shape);
-            let stored = stored.ok_or_else(|| NetworkError::Tensor { name: name.clone() })?;
-            values[tensor.range()]
-                .iter_mut()
-                .zip(stored)
-                .for_each(|(to, from)| *to = *from);
-        }
+        let values = layout.values_of(checkpoint)?;
         Self::with_values(device, checkpoint.config.clone(), layout, &values)
     }
 
@@ -210,6 +202,14 @@ impl<D: Device> Network<D> {
         } = &mut self.parameters;
         self.device.write_f32(to, 0, values)?;
         Ok(self.device.cast(to, copy, 0..expected)?)
+    }
+
+    /// Replaces all parameters by those of a checkpoint of the same network.
+    ///
+    /// # Errors
+    /// A tensor is missing or of another shape; the device fails.
+    pub fn set_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), NetworkError> {
+        self.set_parameters(&self.layout.values_of(checkpoint)?)
     }
 
     /// The optimiser's running means of gradients and of their squares, laid out as

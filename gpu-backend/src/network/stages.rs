@@ -1,7 +1,8 @@
 //! Times of the parts of a training step.
 
-use super::{Batch, Network, NetworkError};
+use super::{Network, NetworkError};
 use crate::bench::Times;
+use crate::data::Batch;
 use crate::device::Device;
 use std::collections::BTreeMap;
 use std::time::Instant;

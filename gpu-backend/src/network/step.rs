@@ -2,67 +2,45 @@
 
 use super::workspace::Workspace;
 use super::{Network, NetworkError, Recorded};
+use crate::data::{Batch, Inputs};
 use crate::device::{AdamW, Device, DeviceError, Gemm, IGNORE, Optimiser};
 use toeplite_checkpoint::Config;
 
-/// Sequences of one length.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Batch {
-    /// Positions of each sequence.
-    pub length: usize,
-    /// What the network sees.
-    pub inputs: Inputs,
-    /// Of a language model, the target of each position, [`IGNORE`] where there is none; of a
-    /// classifier, the class of each sequence.
-    pub targets: Vec<u32>,
-}
-
-/// The inputs of a [`Batch`], sequence after sequence.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Inputs {
-    /// A token a position.
-    Tokens(Vec<u32>),
-    /// A frame of `frame_dim` numbers a position.
-    Frames(Vec<f32>),
-}
-
-impl Batch {
-    /// Sequences and positions of each, for a network of `config`.
-    ///
-    /// # Errors
-    /// The inputs are of the other kind or no whole number of sequences; the targets are another
-    /// number.
-    pub fn shape(&self, config: &Config) -> Result<(usize, usize), NetworkError> {
-        let positions = match (&self.inputs, config.frame_dim()) {
-            (Inputs::Tokens(tokens), None) => tokens.len(),
-            (Inputs::Frames(frames), Some(dim)) if frames.len() % dim == 0 => frames.len() / dim,
-            (Inputs::Frames(frames), dim) => {
-                return Err(NetworkError::Frames {
-                    found: frames.len(),
-                    frame_dim: dim.unwrap_or_default(),
-                });
-            }
-            (Inputs::Tokens(tokens), dim) => {
-                return Err(NetworkError::Frames {
-                    found: tokens.len(),
-                    frame_dim: dim.unwrap_or_default(),
-                });
-            }
-        };
-        let batch = positions / self.length.max(1);
-        let targets = match config.classifier {
-            Some(_) => batch,
-            None => positions,
-        };
-        if batch > 0 && batch * self.length == positions && self.targets.len() == targets {
-            return Ok((batch, self.length));
+/// Sequences and positions of each, of a batch for a network of `config`.
+///
+/// # Errors
+/// The inputs are of the other kind or not as many as the batch says; the targets are another
+/// number.
+fn shape(batch: &Batch, config: &Config) -> Result<(usize, usize), NetworkError> {
+    let positions = match (&batch.inputs, config.frame_dim()) {
+        (Inputs::Tokens(tokens), None) => tokens.len(),
+        (Inputs::Frames { width, values }, Some(dim)) if *width == dim => values.len() / dim,
+        (Inputs::Tokens(_), Some(frame_dim)) => {
+            return Err(NetworkError::Frames {
+                found: 0,
+                frame_dim,
+            });
         }
-        Err(NetworkError::Batch {
-            positions,
-            targets: self.targets.len(),
-            length: self.length,
-        })
+        (Inputs::Frames { width, .. }, dim) => {
+            return Err(NetworkError::Frames {
+                found: *width,
+                frame_dim: dim.unwrap_or_default(),
+            });
+        }
+    };
+    let targets = match config.classifier {
+        Some(_) => batch.sequences,
+        None => positions,
+    };
+    let whole = positions > 0 && positions == batch.positions();
+    if whole && batch.targets.len() == targets {
+        return Ok((batch.sequences, batch.length));
     }
+    Err(NetworkError::Batch {
+        positions,
+        targets: batch.targets.len(),
+        length: batch.length,
+    })
 }
 
 /// What was summed since the sums were last taken.
@@ -128,7 +106,7 @@ impl<D: Device> Network<D> {
 
     /// The workspace of a batch with its tokens in place.
     pub(super) fn load(&mut self, batch: &Batch) -> Result<Workspace<D>, NetworkError> {
-        let shape = batch.shape(&self.config)?;
+        let shape = shape(batch, &self.config)?;
         let mut workspace = self.take_workspace(shape)?;
         match workspace.write(&self.device, batch) {
             Ok(()) => Ok(workspace),
@@ -233,6 +211,7 @@ impl<D: Device> Network<D> {
         positions: std::ops::Range<usize>,
     ) -> Result<Vec<f32>, NetworkError> {
         let batch = Batch {
+            sequences: 1,
             length: tokens.len(),
             inputs: Inputs::Tokens(tokens.to_vec()),
             targets: vec![IGNORE; tokens.len()],

@@ -3,7 +3,7 @@
 use super::layer::{Layer, mix_shape};
 use super::layout::Layout;
 use super::support::Options;
-use super::{Batch, Inputs};
+use crate::data::{Batch, Inputs};
 use crate::device::{Device, IGNORE, Result};
 use toeplite_checkpoint::Config;
 use toeplite_checkpoint::config::Pooling;
@@ -130,8 +130,10 @@ impl<D: Device> Workspace<D> {
     pub fn write(&mut self, device: &D, batch: &Batch) -> Result<()> {
         match (&mut self.input, &batch.inputs) {
             (Input::Tokens(ids), Inputs::Tokens(tokens)) => device.write_ids(ids, tokens)?,
-            (Input::Frames(to), Inputs::Frames(frames)) => device.write_act(to, 0, frames)?,
-            _ => unreachable!("Batch::shape refuses inputs of the other kind"),
+            (Input::Frames(to), Inputs::Frames { values, .. }) => {
+                device.write_act(to, 0, values)?
+            }
+            _ => unreachable!("the shape's check refuses inputs of the other kind"),
         }
         if self.pooled.is_some() || batch.targets.len() == self.positions() {
             return device.write_ids(&mut self.targets, &batch.targets);

@@ -1,0 +1,128 @@
+//! The networks and devices of this crate, as the commands see them.
+
+mod gradients;
+mod learner;
+mod open;
+
+use crate::bench;
+use crate::bench::OperatorResult;
+use crate::cli::bench::{NetworkBench, NetworkFigures, OperatorBench, Spread};
+use crate::cli::gradcheck::{Checked, GradientCheck};
+use crate::cli::{Backend, Placement};
+use crate::config::RunConfig;
+use crate::device::Device;
+use crate::network::Network;
+use crate::train::{ModelError, Trainable};
+use learner::Learner;
+use open::{Opened, open};
+use std::time::Instant;
+use toeplite_checkpoint::Checkpoint;
+
+/// Decay rate of a benchmark's kernels: the published models'.
+const GAMMA: f32 = 0.99;
+
+/// Runs `$body` with `$device` bound to the device that was opened, whichever it is.
+macro_rules! on {
+    ($opened:expr, |$device:ident| $body:expr) => {
+        match $opened {
+            Opened::Cpu($device) => $body,
+            Opened::Cuda($device) => $body,
+        }
+    };
+}
+
+/// The CPU and CUDA devices of this machine.
+pub struct Devices {
+    started: Instant,
+}
+
+impl Devices {
+    /// `started` is when the process began: benchmarks report the time to the first step.
+    pub fn new(started: Instant) -> Self {
+        Self { started }
+    }
+}
+
+impl Backend for Devices {
+    fn create(&self, config: &RunConfig) -> Result<Box<dyn Trainable>, ModelError> {
+        let placement = Placement {
+            device: config.train.device,
+            precision: config.train.precision,
+        };
+        let (model, train) = (config.model.clone(), &config.train);
+        on!(open(placement)?, |device| {
+            let network = Network::new(device, model, train.gamma as f32, train.seed)?;
+            Ok(Box::new(Learner::new(network)))
+        })
+    }
+
+    fn load(
+        &self,
+        checkpoint: &Checkpoint,
+        placement: Placement,
+    ) -> Result<Box<dyn Trainable>, ModelError> {
+        on!(open(placement)?, |device| {
+            let network = Network::from_checkpoint(device, checkpoint)?;
+            Ok(Box::new(Learner::new(network)))
+        })
+    }
+
+    fn bench_network(&self, asked: &NetworkBench) -> Result<NetworkFigures, ModelError> {
+        let mut config = asked.preset.config();
+        config.train_len = asked.length;
+        on!(open(asked.placement)?, |device| {
+            let mut network = Network::new(device, config, GAMMA, 1)?;
+            bench_network(&mut network, asked, self.started)
+        })
+    }
+
+    fn bench_operator(&self, asked: &OperatorBench) -> Result<OperatorResult, ModelError> {
+        let bench = bench::OperatorBench {
+            channels: asked.channels,
+            length: asked.length,
+            tokens: asked.sequences * asked.length,
+            gamma: asked.gamma,
+            calls: asked.steps,
+        };
+        on!(open(asked.placement)?, |device| Ok(bench::operator(
+            &device, bench
+        )?))
+    }
+
+    fn check_gradients(&self, check: &GradientCheck) -> Result<Vec<Checked>, ModelError> {
+        on!(open(check.placement)?, |device| gradients::check(
+            device, check
+        ))
+    }
+}
+
+fn bench_network<D: Device>(
+    network: &mut Network<D>,
+    asked: &NetworkBench,
+    started: Instant,
+) -> Result<NetworkFigures, ModelError> {
+    let bench = bench::NetworkBench {
+        length: asked.length,
+        tokens: asked.sequences * asked.length,
+        micro_batches: asked.micro_batches,
+        steps: asked.steps,
+    };
+    let result = bench::network(network, bench, started)?;
+    Ok(NetworkFigures {
+        device: result.device,
+        tokens_per_second: result.tokens_per_second,
+        step_ms: Spread {
+            median: result.step_ms.median,
+            min: result.step_ms.min,
+            max: result.step_ms.max,
+        },
+        peak_bytes: Some(result.peak_bytes),
+        startup_ms: result.startup_ms,
+        model_tflops: result.model_tflops,
+        stages: result
+            .stages
+            .into_iter()
+            .map(|(stage, ms)| (stage.to_owned(), ms))
+            .collect(),
+    })
+}
