@@ -13,7 +13,6 @@
 //! ```
 
 use realfft::RealFftPlanner;
-
 pub use realfft::{ComplexToReal, FftNum, RealToComplex};
 use rustfft::FftPlanner;
 pub use rustfft::{Fft, num_complex::Complex};

@@ -112,7 +112,7 @@ pub(super) use with_activation;
 
 /// `x = act(x)`.
 pub fn activate(act: Activation, x: &mut [f32]) {
-    with_activation!(act, F => super::simd::vectorized(|| {
+    with_activation!(act, F => super::simd::vectorized(#[inline(always)] || {
         for x in x {
             *x = F::value(*x);
         }
@@ -121,7 +121,7 @@ pub fn activate(act: Activation, x: &mut [f32]) {
 
 /// `dy *= act'(x)`.
 pub fn activate_backward(act: Activation, x: &[f32], dy: &mut [f32]) {
-    with_activation!(act, F => super::simd::vectorized(|| {
+    with_activation!(act, F => super::simd::vectorized(#[inline(always)] || {
         for (dy, &x) in dy.iter_mut().zip(x) {
             *dy *= F::both(x).1;
         }

@@ -27,11 +27,14 @@ pub fn add_in_order(
 
 /// `to += from`.
 pub fn add(from: &[f32], to: &mut [f32]) {
-    super::simd::vectorized(|| {
-        for (to, from) in to.iter_mut().zip(from) {
-            *to += from;
-        }
-    });
+    super::simd::vectorized(
+        #[inline(always)]
+        || {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to += from;
+            }
+        },
+    );
 }
 
 /// Sum of squares in f64: eight sums side by side, then those in order.

@@ -15,11 +15,14 @@ pub fn dropout(x: &mut [f32], p: f32, stream: Stream) {
     let scale = if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 };
     x.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, x)| {
         let first = (chunk * CHUNK) as u64;
-        vectorized(|| {
-            for (x, i) in x.iter_mut().zip(0u32..) {
-                let kept = stream.bits(first + u64::from(i)) >= threshold;
-                *x = if kept { *x * scale } else { 0.0 };
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                for (x, i) in x.iter_mut().zip(0u32..) {
+                    let kept = stream.bits(first + u64::from(i)) >= threshold;
+                    *x = if kept { *x * scale } else { 0.0 };
+                }
+            },
+        );
     });
 }

@@ -36,11 +36,14 @@ pub fn backward(ids: &Ids, dx: &[f32], scale: f32, gradients: &mut [f32]) {
     rows.enumerate().for_each(|(id, sum)| {
         for &token in &ids.order[ids.starts[id]..ids.starts[id + 1]] {
             let dx = &dx[token as usize * width..][..width];
-            vectorized(|| {
-                sum.iter_mut()
-                    .zip(dx)
-                    .for_each(|(sum, dx)| *sum += scale * dx)
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    sum.iter_mut()
+                        .zip(dx)
+                        .for_each(|(sum, dx)| *sum += scale * dx)
+                },
+            );
         }
     });
 }

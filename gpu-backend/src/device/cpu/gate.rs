@@ -19,7 +19,7 @@ pub fn forward(act: Activation, bias: &[f32], tokens: usize, h: &[f32], a: &mut 
     let rows = a.par_chunks_mut(tokens).zip(inputs).enumerate();
     rows.for_each(|(channel, (a, (gate, value)))| {
         let (gate_bias, value_bias) = biases(bias, channel);
-        with_activation!(act, F => vectorized(|| {
+        with_activation!(act, F => vectorized(#[inline(always)] || {
             for ((a, gate), value) in a.iter_mut().zip(gate).zip(value) {
                 *a = F::value(gate + gate_bias) * (value + value_bias);
             }
@@ -62,14 +62,18 @@ fn row_backward<F: Function>(
     da: &[f32],
     (d_gate, d_value): (&mut [f32], &mut [f32]),
 ) -> (f32, f32) {
-    vectorized(|| {
-        let outputs = d_gate.iter_mut().zip(d_value.iter_mut());
-        for (((d_gate, d_value), (gate, value)), da) in outputs.zip(gate.iter().zip(value)).zip(da)
-        {
-            let (y, slope) = F::both(gate + gate_bias);
-            *d_gate = da * (value + value_bias) * slope;
-            *d_value = da * y;
-        }
-        (sum(d_gate) as f32, sum(d_value) as f32)
-    })
+    vectorized(
+        #[inline(always)]
+        || {
+            let outputs = d_gate.iter_mut().zip(d_value.iter_mut());
+            for (((d_gate, d_value), (gate, value)), da) in
+                outputs.zip(gate.iter().zip(value)).zip(da)
+            {
+                let (y, slope) = F::both(gate + gate_bias);
+                *d_gate = da * (value + value_bias) * slope;
+                *d_value = da * y;
+            }
+            (sum(d_gate) as f32, sum(d_value) as f32)
+        },
+    )
 }

@@ -53,7 +53,12 @@ impl Lines<'_> {
                 for (to, term) in panel.chunks_exact_mut(width).zip(terms.clone()) {
                     let from = term * self.stride;
                     let from = &self.data[from + here.start..from + here.end];
-                    to[..from.len()].copy_from_slice(from);
+                    // The length of whole panels is known when this is compiled: no call then.
+                    if from.len() == width {
+                        to.copy_from_slice(&from[..width]);
+                    } else {
+                        to[..from.len()].copy_from_slice(from);
+                    }
                 }
             }
         }

@@ -112,7 +112,12 @@ fn group(head: Head, x: &[f32], targets: &[u32], mut backward: Option<Gradient>)
         gemm(by, x, weight, None, logits);
         let scale = backward.as_ref().map(|gradient| gradient.scale);
         let rows = logits.par_chunks_mut(classes).with_min_len(32).zip(targets);
-        let rows = rows.map(|(row, &target)| vectorized(|| token(row, target, scale)));
+        let rows = rows.map(|(row, &target)| {
+            vectorized(
+                #[inline(always)]
+                || token(row, target, scale),
+            )
+        });
         sums = rows
             .collect::<Vec<_>>()
             .into_iter()

@@ -218,18 +218,27 @@ fn forward_channel<F: Function>(
     let pair = 2 * shape.length;
     let outputs = y.chunks_mut(pair).zip(g.chunks_mut(pair));
     for ((u, v), (y, g)) in u.chunks(pair).zip(v.chunks(pair)).zip(outputs) {
-        vectorized(|| load::<F>(v, shape.length, v_bias, z));
+        vectorized(
+            #[inline(always)]
+            || load::<F>(v, shape.length, v_bias, z),
+        );
         mix.plan.forward.process_with_scratch(z, fft);
-        vectorized(|| multiply(z, kernel));
+        vectorized(
+            #[inline(always)]
+            || multiply(z, kernel),
+        );
         mix.plan.inverse.process_with_scratch(z, fft);
-        vectorized(|| {
-            let (y1, y2) = y.split_at_mut(shape.length);
-            y1.iter_mut().zip(z.iter()).for_each(|(y, z)| *y = z.re);
-            y2.iter_mut().zip(z.iter()).for_each(|(y, z)| *y = z.im);
-            for ((g, y), u) in g.iter_mut().zip(y).zip(u) {
-                *g = F::value(u + u_bias) * *y;
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                let (y1, y2) = y.split_at_mut(shape.length);
+                y1.iter_mut().zip(z.iter()).for_each(|(y, z)| *y = z.re);
+                y2.iter_mut().zip(z.iter()).for_each(|(y, z)| *y = z.im);
+                for ((g, y), u) in g.iter_mut().zip(y).zip(u) {
+                    *g = F::value(u + u_bias) * *y;
+                }
+            },
+        );
     }
 }
 
@@ -328,26 +337,35 @@ fn backward_channel<F: Function>(
     let outputs = du.chunks_mut(pair).zip(dv.chunks_mut(pair));
     let mut sums = (0f64, 0f64);
     for (((u, v), (y, dg)), (du, dv)) in inputs.zip(given).zip(outputs) {
-        vectorized(|| {
-            load::<F>(v, shape.length, v_bias, z);
-            gate_backward::<F>(u, u_bias, y, dg, du, dv);
-            // `dv` holds the gradient of y for a moment.
-            load::<super::activation::Identity>(dv, shape.length, 0.0, d);
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                load::<F>(v, shape.length, v_bias, z);
+                gate_backward::<F>(u, u_bias, y, dg, du, dv);
+                // `dv` holds the gradient of y for a moment.
+                load::<super::activation::Identity>(dv, shape.length, 0.0, d);
+            },
+        );
         mix.plan.forward.process_with_scratch(z, fft);
         mix.plan.forward.process_with_scratch(d, fft);
-        vectorized(|| correlate(d, z, kernel, sum));
+        vectorized(
+            #[inline(always)]
+            || correlate(d, z, kernel, sum),
+        );
         mix.plan.inverse.process_with_scratch(d, fft);
-        vectorized(|| {
-            let (dv1, dv2) = dv.split_at_mut(shape.length);
-            dv1.iter_mut().zip(d.iter()).for_each(|(dv, d)| *dv = d.re);
-            dv2.iter_mut().zip(d.iter()).for_each(|(dv, d)| *dv = d.im);
-            for (dv, v) in dv.iter_mut().zip(v) {
-                *dv *= F::both(v + v_bias).1;
-            }
-            sums.0 += super::blocks::sum(du);
-            sums.1 += super::blocks::sum(dv);
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                let (dv1, dv2) = dv.split_at_mut(shape.length);
+                dv1.iter_mut().zip(d.iter()).for_each(|(dv, d)| *dv = d.re);
+                dv2.iter_mut().zip(d.iter()).for_each(|(dv, d)| *dv = d.im);
+                for (dv, v) in dv.iter_mut().zip(v) {
+                    *dv *= F::both(v + v_bias).1;
+                }
+                sums.0 += super::blocks::sum(du);
+                sums.1 += super::blocks::sum(dv);
+            },
+        );
     }
     (sums.0 as f32, sums.1 as f32)
 }

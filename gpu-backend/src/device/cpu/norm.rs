@@ -24,17 +24,20 @@ pub fn forward(shape: NormShape, parameters: &[f32], x: &[f32], y: &mut [f32]) {
     let chunk = shape.width * ROWS;
     let chunks = y.par_chunks_mut(chunk).zip(x.par_chunks(chunk));
     chunks.for_each(|(y, x)| {
-        vectorized(|| {
-            let rows = y
-                .chunks_exact_mut(shape.width)
-                .zip(x.chunks_exact(shape.width));
-            for (y, x) in rows {
-                match shape.norm {
-                    Norm::SimpleRms => simple_rms(x, y),
-                    Norm::Layer => layer(x, weight, bias, y),
+        vectorized(
+            #[inline(always)]
+            || {
+                let rows = y
+                    .chunks_exact_mut(shape.width)
+                    .zip(x.chunks_exact(shape.width));
+                for (y, x) in rows {
+                    match shape.norm {
+                        Norm::SimpleRms => simple_rms(x, y),
+                        Norm::Layer => layer(x, weight, bias, y),
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }
 
@@ -87,17 +90,20 @@ pub fn backward(
         .zip(x.par_chunks(chunk))
         .zip(dy.par_chunks(chunk));
     chunks.for_each(|((dx, x), dy)| {
-        vectorized(|| {
-            let rows = dx
-                .chunks_exact_mut(shape.width)
-                .zip(x.chunks_exact(shape.width));
-            for ((dx, x), dy) in rows.zip(dy.chunks_exact(shape.width)) {
-                match shape.norm {
-                    Norm::SimpleRms => simple_rms_backward(x, dy, dx),
-                    Norm::Layer => layer_backward(x, weight, dy, dx),
+        vectorized(
+            #[inline(always)]
+            || {
+                let rows = dx
+                    .chunks_exact_mut(shape.width)
+                    .zip(x.chunks_exact(shape.width));
+                for ((dx, x), dy) in rows.zip(dy.chunks_exact(shape.width)) {
+                    match shape.norm {
+                        Norm::SimpleRms => simple_rms_backward(x, dy, dx),
+                        Norm::Layer => layer_backward(x, weight, dy, dx),
+                    }
                 }
-            }
-        });
+            },
+        );
     });
     if shape.norm == Norm::Layer {
         let sums = &mut gradients[shape.weight_at..][..2 * shape.width];
@@ -145,17 +151,20 @@ fn affine_gradients(width: usize, x: &[f32], dy: &[f32], sums: &mut [f32]) {
     add_in_order(x.len() / width, sums, |rows, sums| {
         let (d_weight, d_bias) = sums.split_at_mut(width);
         let range = rows.start * width..rows.end * width;
-        vectorized(|| {
-            let rows = x[range.clone()].chunks_exact(width);
-            for (x, dy) in rows.zip(dy[range.clone()].chunks_exact(width)) {
-                let (mean, factor) = moments(x);
-                let sums = d_weight.iter_mut().zip(d_bias.iter_mut());
-                for (((d_weight, d_bias), x), dy) in sums.zip(x).zip(dy) {
-                    *d_weight += dy * ((x - mean) * factor);
-                    *d_bias += dy;
+        vectorized(
+            #[inline(always)]
+            || {
+                let rows = x[range.clone()].chunks_exact(width);
+                for (x, dy) in rows.zip(dy[range.clone()].chunks_exact(width)) {
+                    let (mean, factor) = moments(x);
+                    let sums = d_weight.iter_mut().zip(d_bias.iter_mut());
+                    for (((d_weight, d_bias), x), dy) in sums.zip(x).zip(dy) {
+                        *d_weight += dy * ((x - mean) * factor);
+                        *d_bias += dy;
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }
 

@@ -10,7 +10,12 @@ const CHUNK: usize = 8192;
 
 /// Sum of squares.
 pub fn sum_squares(x: &[f32]) -> f32 {
-    let partial = |x: &[f32]| vectorized(|| squares(x));
+    let partial = |x: &[f32]| {
+        vectorized(
+            #[inline(always)]
+            || squares(x),
+        )
+    };
     let partials: Vec<f64> = x.par_chunks(CHUNK).map(partial).collect();
     partials.iter().sum::<f64>() as f32
 }
@@ -92,17 +97,20 @@ pub fn adamw(state: State, hyper: &[f32], decay: bool) {
         .zip(state.second.par_chunks_mut(CHUNK));
     let chunks = values.zip(means).zip(state.gradients.par_chunks(CHUNK));
     chunks.for_each(|(((parameters, copy), (first, second)), gradients)| {
-        vectorized(|| {
-            let values = parameters.iter_mut().zip(copy);
-            let means = first.iter_mut().zip(second);
-            for (((p, copy), (m, v)), g) in values.zip(means).zip(gradients) {
-                let g = g * factors.gradient;
-                *m = factors.beta1 * *m + (1.0 - factors.beta1) * g;
-                *v = factors.beta2 * *v + (1.0 - factors.beta2) * g * g;
-                let step = *m / (v.sqrt() * factors.root + factors.epsilon);
-                *p = *p * factors.keep - factors.rate * step;
-                *copy = *p;
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                let values = parameters.iter_mut().zip(copy);
+                let means = first.iter_mut().zip(second);
+                for (((p, copy), (m, v)), g) in values.zip(means).zip(gradients) {
+                    let g = g * factors.gradient;
+                    *m = factors.beta1 * *m + (1.0 - factors.beta1) * g;
+                    *v = factors.beta2 * *v + (1.0 - factors.beta2) * g * g;
+                    let step = *m / (v.sqrt() * factors.root + factors.epsilon);
+                    *p = *p * factors.keep - factors.rate * step;
+                    *copy = *p;
+                }
+            },
+        );
     });
 }

@@ -1,7 +1,8 @@
 //! Loops compiled for the processor's widest vectors, and the elementary functions they call.
 
 /// Runs `f`, compiled once for each generation of vector instructions, as the one that the
-/// processor has. Rust never fuses or reorders sums by itself: all generations give the same bits.
+/// processor has. `f` must be marked `#[inline(always)]`: it is called once a generation, and left
+/// alone it is compiled once, for the oldest. Rust never fuses or reorders sums by itself: all generations give the same bits.
 #[inline(always)]
 pub fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)

@@ -1,0 +1,176 @@
+//! Kernels and Toeplitz products of the official modules (tests/fixtures/tno), on the CPU.
+
+use safetensors::SafeTensors;
+use serde_json::Value;
+use std::path::Path;
+use toeplite_train::device::cpu::Cpu;
+use toeplite_train::device::{Activation, Device, MixShape, Norm, RpeInput, RpeShape};
+
+/// What another f32 implementation can reach (tests/fixtures/README.md).
+const TOLERANCE: f32 = 2e-6;
+
+/// A safetensors file of f32.
+struct Tensors(Vec<u8>);
+
+impl Tensors {
+    fn get(&self, name: &str) -> Option<(Vec<usize>, Vec<f32>)> {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let view = file.tensor(name).ok()?;
+        let (chunks, _) = view.data().as_chunks();
+        let values = chunks.iter().map(|&bytes| f32::from_le_bytes(bytes));
+        Some((view.shape().to_vec(), values.collect()))
+    }
+}
+
+fn activation(value: &Value) -> Activation {
+    match value.as_str().unwrap() {
+        "none" => Activation::None,
+        "silu" => Activation::Silu,
+        "relu" => Activation::Relu,
+        other => panic!("no fixture uses {other}"),
+    }
+}
+
+/// The operator of a case, and its parameters one behind another. Several heads are that many
+/// times as many channels.
+fn shape(case: &Value, tensors: &Tensors) -> (RpeShape, Vec<f32>) {
+    let args = &case["args"];
+    let size = |name: &str| args[name].as_u64().unwrap() as usize;
+    let mut all = Vec::new();
+    let mut push = |name: &str| {
+        let at = all.len();
+        all.extend(tensors.get(&format!("param.{name}")).expect("parameter").1);
+        at
+    };
+    let mut map = |name: &str| {
+        let at = push(&format!("rpe.{name}.weight"));
+        push(&format!("rpe.{name}.bias"));
+        at
+    };
+    let first_at = map("pos_proj");
+    let layers = size("layers");
+    let hidden_at = (0..layers).map(|k| map(&format!("layers.{k}.2"))).collect();
+    let last_at = map("out.2");
+    let decays = args["use_decay"].as_bool().unwrap();
+    assert_eq!(args["norm_type"], "simplermsnorm");
+    let shape = RpeShape {
+        length: case["n"].as_u64().unwrap() as usize,
+        causal: args["causal"].as_bool().unwrap(),
+        width: size("rpe_dim"),
+        layers,
+        channels: size("h") * size("dim"),
+        norm: Some(Norm::SimpleRms),
+        norms_at: Vec::new(),
+        act: activation(&args["act"]),
+        residual: args["residual"].as_bool().unwrap(),
+        input: RpeInput::Lag,
+        gamma_at: decays.then(|| push("gamma")),
+        kernel_act: activation(&args["act_type"]),
+        bias: args["bias"].as_bool().unwrap(),
+        first_at,
+        hidden_at,
+        last_at,
+    };
+    (shape, all)
+}
+
+/// Largest difference over the largest element.
+fn error(got: &[f32], want: &[f32]) -> f32 {
+    let largest = want.iter().fold(0f32, |a, b| a.max(b.abs()));
+    let differences = got.iter().zip(want).map(|(got, want)| (got - want).abs());
+    differences.fold(0f32, f32::max) / largest
+}
+
+/// `a` `[heads, lags, dim]` as the device orders it: `[channels, lags]`, lags circular.
+fn circular(shape: &RpeShape, dim: usize, a: &[f32]) -> Vec<f32> {
+    let (n, lags) = (shape.length, shape.lags());
+    let stored = if shape.causal { n } else { 2 * n - 1 };
+    let mut kernel = vec![0.0; shape.channels * lags];
+    for (i, a) in a.iter().enumerate() {
+        let (head, row, column) = (i / (stored * dim), i / dim % stored, i % dim);
+        let at = if shape.causal {
+            row
+        } else {
+            (row + n + 1) % (2 * n)
+        };
+        kernel[(head * dim + column) * lags + at] = *a;
+    }
+    kernel
+}
+
+/// `[batch, heads, n, dim]` to `[channels, batch * n]`.
+fn channel_major(x: &[f32], sizes: &[usize]) -> Vec<f32> {
+    let &[batch, heads, n, dim] = sizes else {
+        panic!("four dimensions")
+    };
+    let mut y = vec![0.0; x.len()];
+    for (at, x) in x.iter().enumerate() {
+        let (j, i) = (at % dim, at / dim % n);
+        let (h, b) = (at / (dim * n) % heads, at / (dim * n * heads));
+        y[((h * dim + j) * batch + b) * n + i] = *x;
+    }
+    y
+}
+
+/// Errors of the kernel and of the product.
+fn check(cpu: &Cpu, case: &Value, tensors: &Tensors) -> (f32, f32) {
+    let (shape, values) = shape(case, tensors);
+    let (sizes, x) = tensors.get("x").unwrap();
+    let mut parameters = cpu.new_f32(values.len()).unwrap();
+    cpu.write_f32(&mut parameters, 0, &values).unwrap();
+    let elements = shape.channels * shape.lags();
+    let mut kernel = cpu.new_f32(elements).unwrap();
+    let mut hidden = cpu.new_f32(shape.hidden_len()).unwrap();
+    cpu.rpe(&shape, &parameters, &mut hidden, &mut kernel)
+        .unwrap();
+    let got = cpu.read_f32(&kernel, 0..elements).unwrap();
+    let a_error = error(
+        &got,
+        &circular(&shape, sizes[3], &tensors.get("a").unwrap().1),
+    );
+
+    let mix = MixShape {
+        batch: sizes[0],
+        length: shape.length,
+        channels: shape.channels,
+        causal: shape.causal,
+        act: Activation::None,
+        support: shape.length,
+    };
+    let mut uv = cpu.new_act(2 * x.len()).unwrap();
+    cpu.write_act(&mut uv, 0, &vec![1.0; x.len()]).unwrap();
+    cpu.write_act(&mut uv, x.len(), &channel_major(&x, &sizes))
+        .unwrap();
+    let mut y = cpu.new_act(x.len()).unwrap();
+    let mut g = cpu.new_act(x.len()).unwrap();
+    let mut plan = cpu.new_mix(mix).unwrap();
+    cpu.mix(&mut plan, &kernel, &parameters, None, &uv, &mut y, &mut g)
+        .unwrap();
+    let y = cpu.read_act(&y, 0..x.len()).unwrap();
+    assert_eq!(cpu.read_act(&g, 0..x.len()).unwrap(), y, "u is 1");
+    let want = channel_major(&tensors.get("y").unwrap().1, &sizes);
+    (a_error, error(&y, &want))
+}
+
+#[test]
+fn operators_are_the_official_ones() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tno");
+    let index = std::fs::read(folder.join("index.json")).unwrap();
+    let index: Value = serde_json::from_slice(&index).unwrap();
+    let mut count = 0;
+    for (name, case) in index["cases"].as_object().unwrap() {
+        if case["module"] != "Tno" {
+            continue;
+        }
+        let file = folder.join(case["file"].as_str().unwrap());
+        let tensors = Tensors(std::fs::read(file).unwrap());
+        let (a, y) = check(&Cpu::new(), case, &tensors);
+        println!("{name}: kernel {a:e}, product {y:e}");
+        assert!(
+            a < TOLERANCE && y < TOLERANCE,
+            "{name}: kernel {a:e}, product {y:e}"
+        );
+        count += 1;
+    }
+    assert_eq!(count, 10);
+}
