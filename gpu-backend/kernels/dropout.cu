@@ -6,12 +6,15 @@ INLINE unsigned mix32(unsigned h) {
   return h ^ h >> 16;
 }
 
+// The bits are those of `device/random.rs`: the CPU drops the same elements.
 template <typename T>
 INLINE void dropout(T* x, const float* seed, int count, float p, unsigned stream) {
   unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= count) return;
-  unsigned h = i * 0x9E3779B1u ^ stream * 0x85EBCA77u ^ (unsigned)seed[0] ^ (unsigned)seed[1] << 8;
-  bool keep = (mix32(h) >> 8) * 5.9604644775390625e-8f >= p;
+  unsigned first = mix32((unsigned)seed[0] + 0x9E3779B9u * (stream + 1));
+  unsigned second = mix32(first ^ ((unsigned)seed[1] + 0x7F4A7C15u));
+  unsigned bits = mix32(mix32(i ^ first) + second);
+  bool keep = bits >= (unsigned)((double)p * 4294967296.0);
   float v = keep ? widen(x[i]) / (1.f - p) : 0.f;
   Io<T, 1>::store(x + i, &v);
 }
