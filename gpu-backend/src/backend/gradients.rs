@@ -1,6 +1,7 @@
 //! `gradcheck`: every operation against plain f64 arithmetic, and every parameter of a small network
 //! against differences of its loss.
 
+use super::against_cpu;
 use crate::cli::gradcheck::{Checked, GradientCheck};
 use crate::config::Preset;
 use crate::data::{Batch, Inputs};
@@ -12,7 +13,7 @@ use toeplite_checkpoint::Config;
 /// Errors of sums of a few hundred terms, relative to the largest element: f32, and bf16.
 const TOLERANCES: [f64; 2] = [2e-5, 3e-2];
 /// Error of a difference of the loss, in f32; bf16 cannot tell such small differences apart.
-const DIFFERENCE: f64 = 0.02;
+const DIFFERENCE: f64 = 0.04;
 
 pub(super) fn check<D: Device>(
     device: D,
@@ -91,10 +92,7 @@ fn mixes<D: Device>(
         (3, 1, 2, true),
         (2, 7, 3, true),
         (3, 64, 2, true),
-        (5, 100, 3, false),
-        (2, 512, 2, true),
-        (1, 2048, 2, true),
-        (1, 2048, 1, false),
+        (5, 50, 3, false),
     ];
     for (index, (batch, length, channels, causal)) in shapes.into_iter().enumerate() {
         let shape = MixShape {
@@ -109,11 +107,47 @@ fn mixes<D: Device>(
         let sides = if causal { "causal" } else { "bidirectional" };
         results.push((format!("mix {sides} {batch}x{length}"), error));
     }
+    for (shape, name) in long_shapes() {
+        results.push((name, against_cpu::mix(device, shape, seed)?));
+    }
     for act in acts {
         let error = checks::gate(device, act, 12, 33, true, seed)?;
         results.push((format!("gate {act:?}"), error));
     }
     Ok(())
+}
+
+/// Products too long for differences: every size of FFT, sequences cut into blocks, spilled spectra.
+fn long_shapes() -> Vec<(MixShape, String)> {
+    let shape = |batch, length, causal, support| MixShape {
+        batch,
+        length,
+        channels: 3,
+        causal,
+        act: Activation::Silu,
+        support,
+    };
+    let shapes = [
+        shape(3, 100, true, 100),
+        shape(5, 512, true, 512),
+        shape(2, 512, false, 512),
+        shape(3, 1000, true, 1000),
+        shape(2, 2048, true, 2048),
+        shape(2, 3000, true, 300),
+        shape(1, 4096, false, 4096),
+        shape(2, 8192, true, 1600),
+        shape(1, 8192, true, 8192),
+        shape(2, 16_384, true, 16_384),
+    ];
+    let name = |s: MixShape| {
+        let sides = if s.causal { "causal" } else { "bidirectional" };
+        let (batch, length, support) = (s.batch, s.length, s.support);
+        (
+            s,
+            format!("mix {sides} {batch}x{length}, {support} lags, against the CPU"),
+        )
+    };
+    shapes.map(name).into()
 }
 
 /// A network with all parts, small enough for differences.

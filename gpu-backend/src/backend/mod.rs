@@ -1,5 +1,6 @@
 //! The networks and devices of this crate, as the commands see them.
 
+mod against_cpu;
 mod gradients;
 mod learner;
 mod open;

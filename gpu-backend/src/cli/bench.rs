@@ -2,7 +2,6 @@
 
 use super::eval::positive;
 use super::{Backend, Placement, output};
-use crate::bench::OperatorResult as OperatorFigures;
 use crate::config::{DeviceChoice, Precision, Preset};
 use crate::train::TrainError;
 use anyhow::{Result, bail};

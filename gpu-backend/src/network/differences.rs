@@ -5,7 +5,8 @@ use crate::data::Batch;
 use crate::device::Device;
 
 impl<D: Device> Network<D> {
-    /// For every trained tensor, the relative error of its gradient's norm against the central
+    /// For every trained tensor, the error of its gradient's norm (relative to it, or to 2% of the
+    /// norm of all) against the central
     /// difference of the loss along that gradient. The parameters are as before afterwards.
     ///
     /// # Errors
@@ -14,6 +15,10 @@ impl<D: Device> Network<D> {
         let gradients = self.gradients(std::slice::from_ref(batch), 1)?;
         self.take_sums()?;
         let start = self.parameters()?;
+        let all = gradients.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>();
+        // A tensor with hardly any gradient is judged by that of the others: the difference along
+        // it is mostly rounding, and the loss's bends.
+        let least = 0.02 * all.sqrt();
         let mut errors = Vec::new();
         for (name, tensor) in self.layout().tensors().clone() {
             if !self.layout().trained().contains(&tensor.at) {
@@ -35,7 +40,7 @@ impl<D: Device> Network<D> {
                 Ok::<_, NetworkError>(self.take_sums()?.loss)
             };
             let measured = (loss(1.0)? - loss(-1.0)?) / (2.0 * step);
-            errors.push((name, (measured - norm).abs() / norm.max(0.01)));
+            errors.push((name, (measured - norm).abs() / norm.max(least)));
         }
         self.set_parameters(&start)?;
         Ok(errors)

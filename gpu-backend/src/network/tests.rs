@@ -60,7 +60,7 @@ fn check_gradients(config: Config) {
 fn check_gradients_on(config: Config, batch: Batch) {
     let mut network = network(config);
     for (name, error) in network.gradient_errors(&batch).unwrap() {
-        assert!(error < 0.02, "{name}: off by {error}");
+        assert!(error < 0.04, "{name}: off by {error}");
     }
 }
 
