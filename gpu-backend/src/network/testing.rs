@@ -33,7 +33,8 @@ pub fn config() -> Config {
             kind: ToeplitzKind::Tno,
             rpe_dim: 8,
             rpe_layers: 2,
-            rpe_act: Activation::Relu,
+            // Smooth: differences of the loss have no kinks to cross.
+            rpe_act: Activation::Silu,
             rpe_norm: Norm::SimpleRmsNorm,
             rpe_input: RpeInput::Lag,
             decay: true,

@@ -3,6 +3,7 @@
 use super::device;
 use super::reference::{self, Random, activate, close, slope};
 use toeplite_train::device::cuda::{Act, Cuda, F32, Precision};
+use toeplite_train::device::random::{Stream, dropout_threshold};
 use toeplite_train::device::{
     Activation, AdamW, Device, Gemm, HeadGradient, IGNORE, Norm, NormShape, Optimiser,
 };
@@ -471,20 +472,12 @@ fn dropout_is_repeatable_and_keeps_the_mean() {
         let mut x = device.new_act(5000).unwrap();
         device.write_act(&mut x, 0, &[1.0; 5000]).unwrap();
         device.dropout(&mut x, 0.25, &seed, 3).unwrap();
-        let want: Vec<f64> = (0..5000u32)
-            .map(|i| {
-                let mut h = i.wrapping_mul(0x9E37_79B1)
-                    ^ 3u32.wrapping_mul(0x85EB_CA77)
-                    ^ 123_456
-                    ^ (654_321 << 8);
-                h = (h ^ h >> 16).wrapping_mul(0x85EB_CA6B);
-                h = (h ^ h >> 13).wrapping_mul(0xC2B2_AE35);
-                h ^= h >> 16;
-                if (h >> 8) as f64 / f64::from(1 << 24) >= 0.25 {
-                    1.0 / 0.75
-                } else {
-                    0.0
-                }
+        let stream = Stream::new([123_456.0, 654_321.0], 3);
+        let dropped = dropout_threshold(0.25).unwrap();
+        let want: Vec<f64> = (0..5000)
+            .map(|i| match stream.bits(i) < dropped {
+                true => 0.0,
+                false => 1.0 / 0.75,
             })
             .collect();
         close("kept", &held(&device, &x), &want, tolerance);
