@@ -2,8 +2,10 @@
 //!
 //! `cargo xtask test` installs NVRTC and says where in `TOEPLITE_NVRTC`.
 
+use toeplite_train::device::cuda::mix::{Limits, MixPlan};
 use toeplite_train::device::cuda::nvrtc::{FOLDER, Nvrtc};
 use toeplite_train::device::cuda::sources::{OPTIONS, SOURCES, complete};
+use toeplite_train::device::{Activation, MixShape};
 
 /// A100, H100, B200.
 const ARCHITECTURES: [&str; 3] = ["sm_80", "sm_90", "sm_100"];
@@ -40,6 +42,35 @@ fn every_kernel_compiles_without_spills() {
             });
         }
     });
+}
+
+/// The Toeplitz products are compiled for one shape at a time: the published model's for each
+/// architecture, and a sequence cut into blocks.
+#[test]
+fn toeplitz_products_compile() {
+    if std::env::var_os(FOLDER).is_none() {
+        return;
+    }
+    let nvrtc = Nvrtc::load().unwrap();
+    let shape = |batch, length, support| MixShape {
+        batch,
+        length,
+        channels: 1536,
+        causal: true,
+        act: Activation::Silu,
+        support,
+    };
+    let published = shape(64, 512, 512);
+    let shapes = ARCHITECTURES.map(|architecture| (architecture, published));
+    for (architecture, shape) in shapes.into_iter().chain([("sm_90", shape(4, 8192, 1600))]) {
+        let plan = MixPlan::new(shape, true, Limits::H100).unwrap();
+        let options = plan.options();
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        let (cubin, _) = nvrtc
+            .compile("mix.cu", plan.source(), architecture, &options)
+            .unwrap_or_else(|error| panic!("{architecture}: {error}"));
+        assert!(cubin.starts_with(b"\x7fELF"), "mix.cu is no cubin");
+    }
 }
 
 #[test]
