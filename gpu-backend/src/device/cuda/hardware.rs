@@ -35,7 +35,7 @@ pub struct Hardware {
     // Dropped before the stream and the context that they use.
     products: Products,
     functions: RefCell<HashMap<String, Function>>,
-    modules: RefCell<Vec<Arc<CudaModule>>>,
+    modules: RefCell<Vec<Module>>,
     compiled: RefCell<HashSet<String>>,
     nvrtc: Nvrtc,
     architecture: String,
@@ -44,6 +44,36 @@ pub struct Hardware {
     collective: Option<Collective>,
     stream: Arc<CudaStream>,
     context: Arc<CudaContext>,
+}
+
+/// Loaded kernels, and their names: asking a module for one that it does not have is an error of the
+/// driver, which tools report.
+struct Module {
+    names: HashSet<String>,
+    module: Arc<CudaModule>,
+}
+
+impl Module {
+    fn load(context: &Arc<CudaContext>, cubin: Vec<u8>) -> Result<Self, DriverError> {
+        Ok(Self {
+            names: kernels(&cubin),
+            module: context.load_module(Ptx::from_binary(cubin))?,
+        })
+    }
+}
+
+/// The kernels of a cubin: an ELF file with a section `.text.NAME` for each.
+fn kernels(cubin: &[u8]) -> HashSet<String> {
+    const SECTION: &[u8] = b".text.";
+    let starts = (0..cubin.len()).filter(|&at| cubin[at..].starts_with(SECTION));
+    let name = |at: usize| {
+        let bytes = cubin[at + SECTION.len()..].iter();
+        bytes
+            .take_while(|b| **b != 0)
+            .map(|b| char::from(*b))
+            .collect()
+    };
+    starts.map(name).collect()
 }
 
 struct Function {
@@ -92,7 +122,7 @@ impl Hardware {
         let cubins = cache::cubins(&nvrtc, &architecture, cache.as_deref())?;
         let modules = cubins
             .into_iter()
-            .map(|cubin| context.load_module(Ptx::from_binary(cubin)).map_err(said))
+            .map(|cubin| Module::load(&context, cubin).map_err(said))
             .collect::<Result<Vec<_>, _>>()?;
         let stream = context.new_stream().map_err(said)?;
         let outcome = |fault: Fault| format!("{fault:?}");
@@ -135,10 +165,9 @@ impl Hardware {
         let mut functions = self.functions.borrow_mut();
         if !functions.contains_key(name) {
             let modules = self.modules.borrow();
-            let found = modules
-                .iter()
-                .find_map(|module| module.load_function(name).ok());
-            let handle = found.ok_or_else(|| Fault::Other(format!("there is no kernel {name}")))?;
+            let found = modules.iter().find(|module| module.names.contains(name));
+            let found = found.ok_or_else(|| Fault::Other(format!("there is no kernel {name}")))?;
+            let handle = found.module.load_function(name).map_err(fault)?;
             let shared = SHARED_WITHOUT_ASKING;
             functions.insert(name.to_string(), Function { handle, shared });
         }
@@ -240,8 +269,8 @@ impl Machine for Hardware {
         let folder = cache::folder();
         let (nvrtc, architecture) = (&self.nvrtc, &self.architecture);
         let cubin = cache::cubin(nvrtc, name, text, &options, architecture, folder.as_deref());
-        let ptx = Ptx::from_binary(cubin.map_err(Fault::Other)?);
-        let module = self.context.load_module(ptx).map_err(fault)?;
+        let cubin = cubin.map_err(Fault::Other)?;
+        let module = Module::load(&self.context, cubin).map_err(fault)?;
         self.modules.borrow_mut().push(module);
         Ok(())
     }
@@ -363,5 +392,18 @@ fn named(error: DriverError, launch: &Launch) -> Fault {
             launch.kernel, launch.grid, launch.block
         )),
         full => full,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kernels;
+
+    #[test]
+    fn kernels_are_named_by_their_sections() {
+        let cubin = b"\x7fELF\0.text.norm_bf16_v\0.nv.info\0.text.gate_f32_s\0.text";
+        let names = kernels(cubin);
+        assert_eq!(names.len(), 2);
+        assert!(names.contains("norm_bf16_v") && names.contains("gate_f32_s"));
     }
 }
