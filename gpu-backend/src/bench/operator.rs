@@ -1,7 +1,7 @@
 //! The Toeplitz product of one layer, forward and backward.
 
 use super::{Times, noise};
-use crate::device::{Activation, Device, MixShape, Result};
+use crate::device::{Activation, Device, MixShape, Result, decayed_support};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -56,7 +56,7 @@ pub fn operator<D: Device>(device: &D, bench: OperatorBench) -> Result<OperatorR
         channels: bench.channels,
         causal: true,
         act: Activation::Silu,
-        support: support(bench),
+        support: decayed_support(bench.gamma, bench.length),
     };
     let (e, t) = (shape.channels, shape.tokens());
     let mut mix = device.new_mix(shape)?;
@@ -105,15 +105,6 @@ pub fn operator<D: Device>(device: &D, bench: OperatorBench) -> Result<OperatorR
         backward_floor_ms: 1.5 * copy_ms,
         copy_gb_per_second: (4 * e * t * device.act_bytes()) as f64 / copy_ms / 1e6,
     })
-}
-
-/// Lags above f32's rounding.
-fn support(bench: OperatorBench) -> usize {
-    if bench.gamma >= 1.0 {
-        return bench.length;
-    }
-    let lags = -26.0 * std::f64::consts::LN_2 / f64::from(bench.gamma).ln();
-    (lags.ceil() as usize).clamp(1, bench.length)
 }
 
 /// The median of five groups of `calls` calls that the device is not waited for in between.

@@ -29,7 +29,9 @@ pub mod random;
 mod shapes;
 
 pub use error::DeviceError;
-pub use shapes::{Activation, Gemm, MixShape, Norm, NormShape, Optimiser, RpeInput, RpeShape};
+pub use shapes::{
+    Activation, Gemm, MixShape, Norm, NormShape, Optimiser, RpeInput, RpeShape, decayed_support,
+};
 
 use std::ops::Range;
 

@@ -76,12 +76,24 @@ impl MixShape {
 
     /// Columns of the kernel: see [`Device::rpe`](super::Device::rpe).
     pub fn lags(&self) -> usize {
-        if self.causal {
-            self.length
-        } else {
-            2 * self.length
-        }
+        lags(self.length, self.causal)
     }
+}
+
+/// Lags at which `gamma^lag` is above a quarter of f32's rounding, 2^-26: the
+/// [`support`](MixShape::support) of a kernel of `length` lags that decays by `gamma`.
+pub fn decayed_support(gamma: f32, length: usize) -> usize {
+    if gamma >= 1.0 {
+        return length;
+    }
+    let lags =
+        (-26.0 * std::f64::consts::LN_2 / f64::from(gamma.max(f32::MIN_POSITIVE)).ln()).ceil();
+    (lags as usize).clamp(1, length)
+}
+
+/// Columns of a kernel: see [`Device::rpe`](super::Device::rpe).
+fn lags(length: usize, causal: bool) -> usize {
+    if causal { length } else { 2 * length }
 }
 
 /// What the RPE network sees of a lag.
@@ -136,11 +148,7 @@ pub struct RpeShape {
 impl RpeShape {
     /// Columns of the kernel.
     pub fn lags(&self) -> usize {
-        if self.causal {
-            self.length
-        } else {
-            2 * self.length
-        }
+        lags(self.length, self.causal)
     }
 
     /// Elements of the buffer that keeps hidden values for the backward pass: for each lag and map
@@ -195,5 +203,20 @@ impl Optimiser {
             self.gradient_scale,
             0.0,
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decayed_support;
+
+    #[test]
+    fn support_is_where_the_decay_is_below_rounding() {
+        assert_eq!(decayed_support(1.0, 512), 512);
+        assert_eq!(decayed_support(0.99, 512), 512);
+        let lags = decayed_support(0.99, 1 << 20);
+        assert!(0.99f64.powi(lags as i32) <= 2f64.powi(-26));
+        assert!(0.99f64.powi(lags as i32 - 1) > 2f64.powi(-26));
+        assert_eq!(decayed_support(0.0, 16), 1);
     }
 }

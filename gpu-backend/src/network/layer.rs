@@ -2,7 +2,7 @@
 
 use super::layout::Layout;
 use super::support::Options;
-use crate::device::{Gemm, MixShape, NormShape, RpeInput, RpeShape};
+use crate::device::{Gemm, MixShape, NormShape, RpeInput, RpeShape, decayed_support};
 use toeplite_checkpoint::Config;
 
 /// A layer as its operations see it, for one batch shape.
@@ -112,18 +112,8 @@ pub(super) fn mix_shape(
         channels: config.channels(),
         causal: config.causal,
         act: options.gtu_act,
-        support: support(gamma, length),
+        support: decayed_support(gamma, length),
     }
-}
-
-/// Lags at which `gamma^lag` is above a quarter of f32's rounding, 2^-26.
-fn support(gamma: f32, length: usize) -> usize {
-    if gamma >= 1.0 {
-        return length;
-    }
-    let lags =
-        (-26.0 * std::f64::consts::LN_2 / f64::from(gamma.max(f32::MIN_POSITIVE)).ln()).ceil();
-    (lags as usize).clamp(1, length)
 }
 
 /// Matrix products of one layer's map `W [out, in]` between token-major and channel-major values.
@@ -227,20 +217,5 @@ pub(super) mod products {
             transpose_b: true,
             ..PLAIN
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::support;
-
-    #[test]
-    fn support_is_where_the_decay_is_below_rounding() {
-        assert_eq!(support(1.0, 512), 512);
-        assert_eq!(support(0.99, 512), 512);
-        let lags = support(0.99, 1 << 20);
-        assert!(0.99f64.powi(lags as i32) <= 2f64.powi(-26));
-        assert!(0.99f64.powi(lags as i32 - 1) > 2f64.powi(-26));
-        assert_eq!(support(0.0, 16), 1);
     }
 }

@@ -160,11 +160,7 @@ impl<D: Device> Workspace<D> {
         }
         let tokens = self.positions();
         let (d, e, g) = (config.dim, config.channels(), config.glu_dim);
-        let lags = if config.causal {
-            self.length
-        } else {
-            2 * self.length
-        };
+        let lags = self.layers.first().map_or(0, |layer| layer.rpe.lags());
         let act = |width: usize| device.new_act(width * tokens);
         self.gradients = Some(Gradients {
             x: act(d)?,
