@@ -9,18 +9,14 @@ use crate::train::{
 use std::collections::BTreeMap;
 use toeplite_checkpoint::Checkpoint;
 
-/// A network on a device, and what its steps have added up to.
+/// A network on a device.
 pub(super) struct Learner<D: Device> {
     network: Network<D>,
-    dropout: f32,
 }
 
 impl<D: Device> Learner<D> {
     pub fn new(network: Network<D>) -> Self {
-        Self {
-            network,
-            dropout: 0.0,
-        }
+        Self { network }
     }
 }
 
@@ -37,10 +33,7 @@ impl<D: Device> Trainable for Learner<D> {
     }
 
     fn step(&mut self, micro_batches: &[Batch], values: &StepValues) -> Result<(), ModelError> {
-        if self.dropout != values.dropout {
-            self.dropout = values.dropout;
-            self.network.set_dropout(values.dropout);
-        }
+        self.network.set_dropout(values.dropout);
         let targets: u64 = micro_batches.iter().map(Batch::counted).sum();
         let [beta1, beta2] = values.betas;
         let correction = |beta: f32| (1.0 - f64::from(beta).powf(values.step as f64)) as f32;

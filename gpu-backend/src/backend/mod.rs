@@ -6,8 +6,8 @@ mod learner;
 mod open;
 
 use crate::bench;
-use crate::bench::OperatorResult;
-use crate::cli::bench::{NetworkBench, NetworkFigures, OperatorBench, Spread};
+use crate::bench::{NetworkResult, OperatorResult};
+use crate::cli::bench::{NetworkBench, OperatorBench};
 use crate::cli::gradcheck::{Checked, GradientCheck};
 use crate::cli::{Backend, Placement};
 use crate::config::RunConfig;
@@ -68,7 +68,7 @@ impl Backend for Devices {
         })
     }
 
-    fn bench_network(&self, asked: &NetworkBench) -> Result<NetworkFigures, ModelError> {
+    fn bench_network(&self, asked: &NetworkBench) -> Result<NetworkResult, ModelError> {
         let mut config = asked.preset.config();
         config.train_len = asked.length;
         on!(open(asked.placement)?, |device| {
@@ -101,29 +101,12 @@ fn bench_network<D: Device>(
     network: &mut Network<D>,
     asked: &NetworkBench,
     started: Instant,
-) -> Result<NetworkFigures, ModelError> {
+) -> Result<NetworkResult, ModelError> {
     let bench = bench::NetworkBench {
         length: asked.length,
         tokens: asked.sequences * asked.length,
         micro_batches: asked.micro_batches,
         steps: asked.steps,
     };
-    let result = bench::network(network, bench, started)?;
-    Ok(NetworkFigures {
-        device: result.device,
-        tokens_per_second: result.tokens_per_second,
-        step_ms: Spread {
-            median: result.step_ms.median,
-            min: result.step_ms.min,
-            max: result.step_ms.max,
-        },
-        peak_bytes: Some(result.peak_bytes),
-        startup_ms: result.startup_ms,
-        model_tflops: result.model_tflops,
-        stages: result
-            .stages
-            .into_iter()
-            .map(|(stage, ms)| (stage.to_owned(), ms))
-            .collect(),
-    })
+    Ok(bench::network(network, bench, started)?)
 }

@@ -10,42 +10,50 @@ mod operator;
 pub use network::{NetworkBench, NetworkResult, network};
 pub use operator::{OperatorBench, OperatorResult, operator};
 
+use crate::device::checks::Random;
 use serde::Serialize;
 
-/// Times of repeated runs, in milliseconds.
+/// Of several measurements, in their unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Times {
-    /// The middle one.
+pub struct Spread {
+    /// The one in the middle.
     pub median: f64,
-    /// The shortest.
+    /// The smallest.
     pub min: f64,
-    /// The longest.
+    /// The largest.
     pub max: f64,
 }
 
-impl Times {
-    /// Of `samples` in milliseconds.
-    ///
-    /// # Panics
-    /// There are no samples.
-    pub fn of(mut samples: Vec<f64>) -> Self {
-        samples.sort_by(f64::total_cmp);
-        Self {
-            median: samples[samples.len() / 2],
-            min: samples[0],
-            max: samples[samples.len() - 1],
-        }
+impl Spread {
+    /// Of `values`; `None` of none.
+    pub fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let half = values.len() / 2;
+        let median = if values.len().is_multiple_of(2) {
+            f64::midpoint(values[half - 1], values[half])
+        } else {
+            values[half]
+        };
+        Some(Self { median, min, max })
     }
 }
 
-/// Numbers in -0.5 .. 0.5, the same everywhere (Marsaglia's xorshift).
+/// Numbers in -0.5 .. 0.5, the same everywhere.
 pub(crate) fn noise(seed: u64, len: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut draw = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
-    };
-    (0..len).map(|_| draw()).collect()
+    let values = Random::new(seed).values(len).into_iter();
+    values.map(|x| x / 2.0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_is_that_of_the_values() {
+        let of = |v: &[f64]| Spread::of(v.to_vec()).map(|s| (s.median, s.min, s.max));
+        assert_eq!(of(&[3.0, 1.0, 2.0]), Some((2.0, 1.0, 3.0)));
+        assert_eq!(of(&[4.0, 1.0]), Some((2.5, 1.0, 4.0)));
+        assert_eq!(of(&[]), None);
+    }
 }

@@ -1,6 +1,6 @@
 //! Whole training steps: forward, backward, clipping and AdamW.
 
-use super::Times;
+use super::Spread;
 use crate::data::{Batch, Inputs};
 use crate::device::{Device, Optimiser};
 use crate::network::{Network, NetworkError};
@@ -34,8 +34,8 @@ pub struct NetworkResult {
     pub parameters: usize,
     /// By the median step.
     pub tokens_per_second: f64,
-    /// Times of steps.
-    pub step_ms: Times,
+    /// Milliseconds of a step: forward, backward, clipping, AdamW.
+    pub step_ms: Spread,
     /// Most bytes allocated on the device.
     pub peak_bytes: usize,
     /// From the start of the process to the end of the first step.
@@ -73,7 +73,7 @@ pub fn network<D: Device>(
     let samples: Result<Vec<_>, _> = (0..bench.steps.max(1))
         .map(|step| one(network, step + 3))
         .collect();
-    let step_ms = Times::of(samples?);
+    let step_ms = Spread::of(samples?).expect("at least one step is timed");
     let stages = network.stage_times(&batches[0][0], 5)?;
     let seconds = step_ms.median / 1e3;
     let per_token = 6.0 * network.product_weights() as f64;

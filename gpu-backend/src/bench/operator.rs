@@ -1,6 +1,6 @@
 //! The Toeplitz product of one layer, forward and backward.
 
-use super::{Times, noise};
+use super::{Spread, noise};
 use crate::device::{Activation, Device, MixShape, Result, decayed_support};
 use serde::Serialize;
 use std::time::Instant;
@@ -123,5 +123,5 @@ fn timed<D: Device>(device: &D, calls: usize, mut call: impl FnMut() -> Result<(
         device.synchronize()?;
         samples.push(begin.elapsed().as_secs_f64() * 1e3 / calls as f64);
     }
-    Ok(Times::of(samples).median)
+    Ok(Spread::of(samples).expect("five groups are timed").median)
 }

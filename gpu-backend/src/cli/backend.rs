@@ -1,8 +1,8 @@
 //! What commands need of the networks and their devices.
 
-use super::bench::{NetworkBench, NetworkFigures, OperatorBench};
+use super::bench::{NetworkBench, OperatorBench};
 use super::gradcheck::{Checked, GradientCheck};
-use crate::bench::OperatorResult;
+use crate::bench::{NetworkResult, OperatorResult};
 use crate::config::{DeviceChoice, Precision, RunConfig};
 use crate::train::{ModelError, Trainable};
 use toeplite_checkpoint::Checkpoint;
@@ -38,7 +38,7 @@ pub trait Backend {
     ///
     /// # Errors
     /// As [`Backend::create`].
-    fn bench_network(&self, bench: &NetworkBench) -> Result<NetworkFigures, ModelError>;
+    fn bench_network(&self, bench: &NetworkBench) -> Result<NetworkResult, ModelError>;
 
     /// Times one operator, forward and backward.
     ///

@@ -2,12 +2,11 @@
 
 use super::eval::positive;
 use super::{Backend, Placement, output};
+use crate::bench::{NetworkResult, Spread};
 use crate::config::{DeviceChoice, Precision, Preset};
 use crate::train::TrainError;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use serde::Serialize;
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 /// Time training steps of a preset on random tokens, or one operator.
@@ -104,51 +103,6 @@ pub struct OperatorBench {
     pub placement: Placement,
 }
 
-/// How fast training steps are.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct NetworkFigures {
-    /// Name of the device.
-    pub device: String,
-    /// Positions trained on a second, at the median step.
-    pub tokens_per_second: f64,
-    /// Milliseconds of a step: forward, backward, clipping, AdamW.
-    pub step_ms: Spread,
-    /// Bytes allocated on the device at most.
-    pub peak_bytes: Option<usize>,
-    /// Milliseconds from the process's start to the end of the first step.
-    pub startup_ms: f64,
-    /// Arithmetic of the matrix products (6 operations a weight and token), in 10^12 a second.
-    pub model_tflops: f64,
-    /// Milliseconds of a step by part, each waited for: together longer than a step.
-    pub stages: BTreeMap<String, f64>,
-}
-
-/// Of several measurements.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Spread {
-    /// The one in the middle.
-    pub median: f64,
-    /// The smallest.
-    pub min: f64,
-    /// The largest.
-    pub max: f64,
-}
-
-impl Spread {
-    /// Of `values`; `None` of none.
-    pub fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
-        let half = values.len() / 2;
-        let median = if values.len().is_multiple_of(2) {
-            f64::midpoint(values[half - 1], values[half])
-        } else {
-            values[half]
-        };
-        Some(Self { median, min, max })
-    }
-}
-
 impl Cmd {
     /// Runs the subcommand.
     ///
@@ -215,30 +169,15 @@ impl Cmd {
     }
 }
 
-fn print_network(figures: &NetworkFigures) -> Result<()> {
+fn print_network(figures: &NetworkResult) -> Result<()> {
     let Spread { median, min, max } = figures.step_ms;
     output::line(format!(
         "{}: {:.0} tokens/s, step {median:.3} ms ({min:.3} to {max:.3}), first step after {:.0} ms",
         figures.device, figures.tokens_per_second, figures.startup_ms
     ))?;
-    if let Some(bytes) = figures.peak_bytes {
-        output::line(format!("peak memory: {bytes} bytes"))?;
-    }
+    output::line(format!("peak memory: {} bytes", figures.peak_bytes))?;
     for (stage, ms) in &figures.stages {
         output::line(format!("  {stage}: {ms:.3} ms"))?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spread_is_that_of_the_values() {
-        let of = |v: &[f64]| Spread::of(v.to_vec()).map(|s| (s.median, s.min, s.max));
-        assert_eq!(of(&[3.0, 1.0, 2.0]), Some((2.0, 1.0, 3.0)));
-        assert_eq!(of(&[4.0, 1.0]), Some((2.5, 1.0, 4.0)));
-        assert_eq!(of(&[]), None);
-    }
 }

@@ -1,9 +1,9 @@
 //! The command line over the toy network.
 
-use super::bench::{NetworkBench, NetworkFigures, OperatorBench, Spread};
+use super::bench::{NetworkBench, OperatorBench};
 use super::gradcheck::{Checked, GradientCheck};
 use super::{App, Backend, Placement};
-use crate::bench::OperatorResult as OperatorFigures;
+use crate::bench::{NetworkResult, OperatorResult, Spread};
 use crate::config::RunConfig;
 use crate::train::toy::{Toy, config_in};
 use crate::train::{ModelError, OptimiserState, Trainable};
@@ -32,20 +32,23 @@ impl Backend for Toys {
         Ok(Box::new(toy))
     }
 
-    fn bench_network(&self, bench: &NetworkBench) -> Result<NetworkFigures, ModelError> {
+    fn bench_network(&self, bench: &NetworkBench) -> Result<NetworkResult, ModelError> {
         assert_eq!((bench.length, bench.sequences), (512, 64));
-        Ok(NetworkFigures {
+        Ok(NetworkResult {
             device: "toy".to_owned(),
             tokens_per_second: 1.0,
             step_ms: Spread::of(vec![1.0]).unwrap(),
-            peak_bytes: None,
+            length: bench.length,
+            tokens: bench.sequences * bench.length,
+            parameters: 1,
+            peak_bytes: 1,
             startup_ms: 1.0,
             model_tflops: 1.0,
             stages: BTreeMap::new(),
         })
     }
 
-    fn bench_operator(&self, bench: &OperatorBench) -> Result<OperatorFigures, ModelError> {
+    fn bench_operator(&self, bench: &OperatorBench) -> Result<OperatorResult, ModelError> {
         assert_eq!((bench.channels, bench.sequences), (1536, 4));
         Err("no operator here".into())
     }

@@ -134,8 +134,11 @@ impl<D: Device> Network<D> {
     /// Probability with which training zeroes values: of the embedding, and of what enters the last
     /// map of each GTU and GLU.
     pub fn set_dropout(&mut self, p: f32) {
-        self.dropout = p;
-        self.recorded.clear();
+        // Recorded passes hold the probability.
+        if self.dropout != p {
+            self.dropout = p;
+            self.recorded.clear();
+        }
     }
 
     /// The device that the network lies on.

@@ -1,7 +1,7 @@
 //! Times of the parts of a training step.
 
 use super::{Network, NetworkError};
-use crate::bench::Times;
+use crate::bench::Spread;
 use crate::data::Batch;
 use crate::device::Device;
 use std::collections::BTreeMap;
@@ -44,8 +44,8 @@ impl<D: Device> Network<D> {
             self.update()?;
             lap(self, "optimiser")?;
         }
-        let median = |(stage, times)| (stage, Times::of(times).median);
-        Ok(samples.into_iter().map(median).collect())
+        let median = |(stage, times)| Some((stage, Spread::of(times)?.median));
+        Ok(samples.into_iter().filter_map(median).collect())
     }
 
     /// Weights of matrix products that every token goes through (the RPE networks' do not count:
