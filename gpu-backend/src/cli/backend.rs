@@ -8,11 +8,13 @@ use crate::train::{ModelError, Trainable};
 use toeplite_checkpoint::Checkpoint;
 
 /// Where to compute, and in what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 pub struct Placement {
-    /// The device.
+    /// Where to compute.
+    #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda[:i]")]
     pub device: DeviceChoice,
     /// What activations are computed in.
+    #[arg(long, value_enum, default_value = "auto")]
     pub precision: Precision,
 }
 

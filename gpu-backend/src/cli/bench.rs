@@ -3,7 +3,7 @@
 use super::eval::positive;
 use super::{Backend, Placement, output};
 use crate::bench::{NetworkResult, Spread};
-use crate::config::{DeviceChoice, Precision, Preset};
+use crate::config::Preset;
 use crate::train::TrainError;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
@@ -49,12 +49,8 @@ pub struct Cmd {
     /// Steps that are timed, after some that are not.
     #[arg(long, default_value = "20", value_name = "N", value_parser = positive)]
     steps: usize,
-    /// Where to compute.
-    #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda[:i]")]
-    device: DeviceChoice,
-    /// What activations are computed in.
-    #[arg(long, value_enum, default_value = "auto")]
-    precision: Precision,
+    #[command(flatten)]
+    placement: Placement,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -117,10 +113,6 @@ impl Cmd {
             );
             return Ok(ExitCode::from(2));
         }
-        let placement = Placement {
-            device: self.device,
-            precision: self.precision,
-        };
         let (length, steps) = (self.length, self.steps);
         match (self.preset, self.operator) {
             (Some(preset), None) => {
@@ -130,7 +122,7 @@ impl Cmd {
                     sequences,
                     micro_batches: self.micro_batches,
                     steps,
-                    placement,
+                    placement: self.placement,
                 };
                 let figures = backend.bench_network(&bench).map_err(TrainError::Model)?;
                 if self.json {
@@ -147,7 +139,7 @@ impl Cmd {
                     sequences,
                     gamma: self.gamma,
                     steps,
-                    placement,
+                    placement: self.placement,
                 };
                 let figures = backend.bench_operator(&bench).map_err(TrainError::Model)?;
                 if self.json {

@@ -2,7 +2,6 @@
 
 use super::text::Coding;
 use super::{Backend, Placement, output};
-use crate::config::{DeviceChoice, Precision};
 use crate::data::{Masking, TextSet, Tokens};
 use crate::train::TrainError;
 use crate::train::evaluate::{Windows, evaluate};
@@ -45,12 +44,8 @@ pub struct Cmd {
     /// Masked language models: share of tokens to predict.
     #[arg(long, default_value = "0.15", value_name = "P", value_parser = share)]
     mask_probability: f64,
-    /// Where to compute.
-    #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda[:i]")]
-    device: DeviceChoice,
-    /// What activations are computed in.
-    #[arg(long, value_enum, default_value = "auto")]
-    precision: Precision,
+    #[command(flatten)]
+    placement: Placement,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -83,12 +78,8 @@ impl Cmd {
             seed: 0,
         });
         let source = TextSet::new(&self.data, tokens, 1, masking)?;
-        let placement = Placement {
-            device: self.device,
-            precision: self.precision,
-        };
         let mut model = backend
-            .load(&checkpoint, placement)
+            .load(&checkpoint, self.placement)
             .map_err(TrainError::Model)?;
         if !self.json {
             output::line("| length | targets | loss | perplexity | bits/byte | accuracy |")?;

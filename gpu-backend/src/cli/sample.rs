@@ -3,7 +3,6 @@
 use super::eval::positive;
 use super::text::Coding;
 use super::{Backend, Placement, output};
-use crate::config::{DeviceChoice, Precision};
 use crate::data::mix;
 use crate::train::TrainError;
 use anyhow::{Result, ensure};
@@ -46,12 +45,8 @@ pub struct Cmd {
     /// The tokenizer [default: tokenizer.json beside the checkpoint or in its run; else bytes].
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// Where to compute.
-    #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda[:i]")]
-    device: DeviceChoice,
-    /// What activations are computed in.
-    #[arg(long, value_enum, default_value = "auto")]
-    precision: Precision,
+    #[command(flatten)]
+    placement: Placement,
     /// Print JSON: {text, tokens}.
     #[arg(long)]
     json: bool,
@@ -80,12 +75,8 @@ impl Cmd {
             !tokens.is_empty(),
             "--prompt holds no token: give some text"
         );
-        let placement = Placement {
-            device: self.device,
-            precision: self.precision,
-        };
         let mut model = backend
-            .load(&checkpoint, placement)
+            .load(&checkpoint, self.placement)
             .map_err(TrainError::Model)?;
         let context = self.context.unwrap_or(config.train_len);
         let start = tokens.len();

@@ -13,9 +13,9 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 /// The configuration's file name.
-pub(super) const CONFIG: &str = "config.json";
+pub const CONFIG: &str = "config.json";
 /// The parameters' file name.
-pub(super) const MODEL: &str = "model.safetensors";
+pub const MODEL: &str = "model.safetensors";
 
 /// Nobody writes a configuration this long; something else was given that name.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;

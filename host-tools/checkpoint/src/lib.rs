@@ -25,6 +25,7 @@ pub use config::Config;
 pub use dtype::StoredType;
 pub use error::CheckpointError;
 pub use expected::expected_tensors;
+pub use folder::{CONFIG, MODEL};
 pub use tensors::{TensorProblem, TensorProblems};
 pub use validate::{BadValue, BadValues, ConfigError};
 

@@ -1,6 +1,7 @@
 //! Where results go: looked at before any work starts, so that no input is overwritten and no work is
 //! done for nothing.
 
+use crate::checkpoint::{CONFIG, MODEL};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -84,9 +85,8 @@ pub fn check(outputs: &[Output<'_>], inputs: &[PathBuf]) -> Result<(), OutputErr
 
 /// The files that reading a checkpoint at `path` may read.
 pub fn of_checkpoint(path: &Path) -> Vec<PathBuf> {
-    const CONFIG: &str = "config.json";
     if path.is_dir() {
-        return vec![path.join(CONFIG), path.join("model.safetensors")];
+        return vec![path.join(CONFIG), path.join(MODEL)];
     }
     vec![path.into(), path.with_file_name(CONFIG)]
 }
