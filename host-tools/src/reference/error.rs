@@ -4,7 +4,7 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     /// A network that gives a class for a whole sequence.
-    #[error("this checkpoint is a classifier: `toeplite-train eval` evaluates it")]
+    #[error("this checkpoint is a classifier: the reference network computes language models")]
     Classifier,
     /// A parameter that the configuration asks for is absent.
     #[error("tensor `{name}` is missing: the configuration asks for it")]
