@@ -94,6 +94,8 @@ fn mixes<D: Device>(
         (2, 7, 3, true),
         (3, 64, 2, true),
         (5, 50, 3, false),
+        (5, 50, 3, true),
+        (3, 9, 2, false),
     ];
     for (index, (batch, length, channels, causal)) in shapes.into_iter().enumerate() {
         let shape = MixShape {
@@ -102,11 +104,13 @@ fn mixes<D: Device>(
             channels,
             causal,
             act: acts[index % 4],
+            gated: index < 4,
             support: length,
         };
         let error = checks::mix(device, shape, index % 2 == 0, seed)?;
         let sides = if causal { "causal" } else { "bidirectional" };
-        results.push((format!("mix {sides} {batch}x{length}"), error));
+        let gate = if shape.gated { "" } else { ", no gate" };
+        results.push((format!("mix {sides} {batch}x{length}{gate}"), error));
     }
     for (shape, name) in long_shapes() {
         results.push((name, against_cpu::mix(device, shape, seed)?));
@@ -126,7 +130,12 @@ fn long_shapes() -> Vec<(MixShape, String)> {
         channels: 3,
         causal,
         act: Activation::Silu,
+        gated: true,
         support,
+    };
+    let ungated = |batch, length| MixShape {
+        gated: false,
+        ..shape(batch, length, true, length)
     };
     let shapes = [
         shape(3, 100, true, 100),
@@ -139,13 +148,16 @@ fn long_shapes() -> Vec<(MixShape, String)> {
         shape(2, 8192, true, 1600),
         shape(1, 8192, true, 8192),
         shape(2, 16_384, true, 16_384),
+        ungated(5, 512),
+        ungated(1, 8192),
     ];
     let name = |s: MixShape| {
         let sides = if s.causal { "causal" } else { "bidirectional" };
         let (batch, length, support) = (s.batch, s.length, s.support);
+        let gate = if s.gated { "" } else { ", no gate" };
         (
             s,
-            format!("mix {sides} {batch}x{length}, {support} lags, against the CPU"),
+            format!("mix {sides} {batch}x{length}, {support} lags{gate}, against the CPU"),
         )
     };
     shapes.map(name).into()
