@@ -1,4 +1,4 @@
-// Matrix products of any shape, C = op(A) op(B) (+ C) (+ bias) with f32 sums in the order of k: for
+// Matrix products of any shape, C = op(A) op(B) (+ addend) (+ bias) with f32 sums in the order of k: for
 // bf16 matrices whose rows do not begin at multiples of 16 bytes, which cuBLASLt refuses. Blocks of
 // 64 x 64 elements, 4 x 4 of them a thread, 16 terms at a time. The tensor cores stay idle: widths
 // that are multiples of 8 are many times faster.
@@ -27,7 +27,7 @@ INLINE void stage(float* part, const T* from, int side, int term, int sides, int
 }
 
 template <typename T, typename O>
-INLINE void product(const T* a, const T* b, const O* bias, O* c, ProductArgs p) {
+INLINE void product(const T* a, const T* b, const O* bias, const O* addend, O* c, ProductArgs p) {
   __shared__ float left[DEPTH * (SIDE + 1)], right[DEPTH * (SIDE + 1)];
   int row = blockIdx.y * SIDE, column = blockIdx.x * SIDE;
   int i = threadIdx.x / 16, j = threadIdx.x % 16;
@@ -52,16 +52,17 @@ INLINE void product(const T* a, const T* b, const O* bias, O* c, ProductArgs p) 
     for (int s = 0; s < 4; s++) {
       int y = row + i + 16 * r, x = column + j + 16 * s;
       if (y >= p.m || x >= p.n) continue;
-      O* to = c + (size_t)y * p.c_row + x;
+      size_t at = (size_t)y * p.c_row + x;
       float v = sums[r][s];
       if (bias) v += widen(bias[x]);
-      if (p.accumulate) v += widen(*to);
-      Io<O, 1>::store(to, &v);
+      if (p.accumulate) v += widen(addend[at]);
+      Io<O, 1>::store(c + at, &v);
     }
 }
 
-#define PRODUCT(O, NAME)                                                                        \
-  KERNEL(product_##NAME, 256, (const bf16* a, const bf16* b, const O* bias, O* c, ProductArgs p), \
-         product<bf16, O>(a, b, bias, c, p))
+#define PRODUCT(O, NAME)                                                                     \
+  KERNEL(product_##NAME, 256,                                                                \
+         (const bf16* a, const bf16* b, const O* bias, const O* addend, O* c, ProductArgs p), \
+         product<bf16, O>(a, b, bias, addend, c, p))
 PRODUCT(bf16, bf16)
 PRODUCT(float, f32)

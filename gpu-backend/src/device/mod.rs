@@ -71,6 +71,10 @@ pub trait Device: Sized {
     fn new_f32(&self, len: usize) -> Result<Self::F32>;
     /// Room for `len` token identities below `vocabulary`, all 0.
     fn new_ids(&self, len: usize, vocabulary: usize) -> Result<Self::Ids>;
+    /// The same for targets, which [`Device::embed_backward`] does not take.
+    fn new_targets(&self, len: usize, classes: usize) -> Result<Self::Ids> {
+        self.new_ids(len, classes)
+    }
     /// Plans the Toeplitz products of one shape.
     fn new_mix(&self, shape: MixShape) -> Result<Self::Mix>;
     /// Replaces all identities; those of 0 ..= vocabulary - 1 and [`IGNORE`] (in targets) alone are
@@ -126,6 +130,30 @@ pub trait Device: Sized {
         bias: Option<(&Self::Act, usize)>,
         c: &mut Self::Act,
     ) -> Result<()>;
+
+    /// `C = op(A) op(B) + addend (+ bias)`: as [`Device::gemm`], onto another matrix of the shape of C.
+    fn gemm_add(
+        &self,
+        shape: Gemm,
+        a: (&Self::Act, usize),
+        b: (&Self::Act, usize),
+        bias: Option<(&Self::Act, usize)>,
+        addend: &Self::Act,
+        c: &mut Self::Act,
+    ) -> Result<()> {
+        self.copy(addend, c)?;
+        let accumulate = true;
+        self.gemm(
+            Gemm {
+                accumulate,
+                ..shape
+            },
+            a,
+            b,
+            bias,
+            c,
+        )
+    }
 
     /// `C += op(A) op(B)` into f32, from element `c_at` on: gradients of weights.
     fn gemm_gradient(

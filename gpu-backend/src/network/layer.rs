@@ -184,7 +184,7 @@ pub(super) mod products {
         }
     }
 
-    /// `[T, out] += x^T W^T` for channel-major `x [in, T]`: back to token-major.
+    /// `[T, out] = x^T W^T` for channel-major `x [in, T]`: back to token-major.
     pub fn leave(out: usize, tokens: usize, inputs: usize) -> Gemm {
         Gemm {
             m: tokens,
@@ -192,7 +192,7 @@ pub(super) mod products {
             k: inputs,
             transpose_a: true,
             transpose_b: true,
-            accumulate: true,
+            ..PLAIN
         }
     }
 

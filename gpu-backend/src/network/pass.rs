@@ -182,10 +182,9 @@ impl<D: Device> Network<D> {
             &mut kept.g,
         )?;
         dropout.apply(device, Place::Gtu(index), &mut kept.g)?;
-        device.copy(&kept.x, &mut kept.z)?;
         let bias = layer.o_bias_at.map(|at| (copy, at));
-        let leave = products::leave(d, t, e);
-        device.gemm(leave, (&kept.g, 0), (copy, layer.o_at), bias, &mut kept.z)
+        let (leave, x, z) = (products::leave(d, t, e), &kept.x, &mut kept.z);
+        device.gemm_add(leave, (&kept.g, 0), (copy, layer.o_at), bias, x, z)
     }
 
     /// `out = z + GLU(norm(z))`.
@@ -217,10 +216,9 @@ impl<D: Device> Network<D> {
         let act = self.options.glu_act;
         device.gate(act, values, layer.l12_bias_at, t, &kept.h, &mut kept.a)?;
         dropout.apply(device, Place::Glu(index), &mut kept.a)?;
-        device.copy(&kept.z, out)?;
         let bias = layer.l3_bias_at.map(|at| (copy, at));
-        let leave = products::leave(d, t, g);
-        device.gemm(leave, (&kept.a, 0), (copy, layer.l3_at), bias, out)
+        let (leave, z) = (products::leave(d, t, g), &kept.z);
+        device.gemm_add(leave, (&kept.a, 0), (copy, layer.l3_at), bias, z, out)
     }
 
     /// Loss of `workspace.targets`, not divided by their number, and all its gradients, after

@@ -116,7 +116,7 @@ impl<D: Device> Workspace<D> {
                 Some(frame) => Input::Frames(act(frame)?),
                 None => Input::Tokens(device.new_ids(tokens, config.vocab_size)?),
             },
-            targets: device.new_ids(if mean { batch } else { tokens }, config.outputs())?,
+            targets: device.new_targets(if mean { batch } else { tokens }, config.outputs())?,
             pooled: mean.then(|| device.new_act(d * batch)).transpose()?,
             seed: device.new_f32(2)?,
             last: act(d)?,

@@ -458,6 +458,14 @@ fn matrix_products() {
                 want_d[4 + i * n + j] += sum;
             }
             close("C", &held(&device, &c), &want_c, tolerance);
+            let (addend, old) = act(&device, &mut random, m * n);
+            device
+                .gemm_add(shape, (&a, 8), (&b, 0), Some((&bias, 8)), &addend, &mut c)
+                .unwrap();
+            let changed = if accumulate { cs } else { vec![0.0; m * n] };
+            let sums = want_c.iter().zip(&old).zip(&changed);
+            let want_c: Vec<f64> = sums.map(|((c, old), changed)| c - changed + old).collect();
+            close("C onto another", &held(&device, &c), &want_c, tolerance);
             close("gradient", &all(&device, &d), &want_d, 1e-5);
         }
     }

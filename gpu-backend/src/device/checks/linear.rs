@@ -28,7 +28,16 @@ pub fn gemm<D: Device>(device: &D, shape: Gemm, bias: bool, seed: u64) -> Result
         bias.then_some((&offsets, 1)),
         &mut c,
     )?;
-    act_error(device, &c, &want)
+    let mut worst = act_error(device, &c, &want)?;
+    if shape.accumulate {
+        let values: Vec<f32> = before.iter().map(|&x| x as f32).collect();
+        let (addend, _) = act(device, &values)?;
+        let (mut sum, _) = act(device, &random.values(m * n))?;
+        let (a, b, bias) = ((&a, 3), (&b, 5), bias.then_some((&offsets, 1)));
+        device.gemm_add(shape, a, b, bias, &addend, &mut sum)?;
+        worst = worst.max(act_error(device, &sum, &want)?);
+    }
+    Ok(worst)
 }
 
 /// A product added to f32.

@@ -107,7 +107,7 @@ impl Element {
     }
 }
 
-/// `C = op(A) op(B) (+ C) (+ bias)`, row-major, accumulated in f32: see [`Gemm`](crate::device::Gemm).
+/// `C = op(A) op(B) (+ addend) (+ bias)`, row-major, accumulated in f32: see [`Gemm`](crate::device::Gemm).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Product {
     /// Rows of C.
@@ -120,7 +120,7 @@ pub struct Product {
     pub transpose_a: bool,
     /// Whether B is stored as `[n, k]`.
     pub transpose_b: bool,
-    /// Whether the product is added to what C holds.
+    /// Whether the product is added to the addend: what C holds, unless the operands name another.
     pub accumulate: bool,
     /// Elements from one row of A, as stored, to the next; likewise of B and C.
     pub strides: [usize; 3],
@@ -139,8 +139,17 @@ pub struct Operands {
     pub b: Address,
     /// `[n]` of the type of C, added to each row.
     pub bias: Option<Address>,
+    /// Another matrix of the shape, stride and type of C that the product is added to.
+    pub addend: Option<Address>,
     /// C.
     pub c: Address,
+}
+
+impl Operands {
+    /// What the product is added to, where it is added.
+    pub fn added_to(&self) -> Address {
+        self.addend.unwrap_or(self.c)
+    }
 }
 
 /// What was recorded; it holds addresses, not buffers.

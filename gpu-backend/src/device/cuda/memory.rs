@@ -127,6 +127,8 @@ pub struct Ids {
     pub(super) buffer: Buffer,
     pub(super) len: usize,
     pub(super) vocabulary: usize,
+    /// Whether the positions are kept in the order of identities, for the embedding's gradient.
+    pub(super) ordered: bool,
 }
 
 impl Ids {

@@ -135,6 +135,47 @@ impl Cuda {
             .at_least(&self.memory, bytes, recorded, recording)
     }
 
+    fn identities(&self, len: usize, vocabulary: usize, ordered: bool) -> Result<Ids> {
+        let words = if ordered { 2 * len } else { len };
+        let mut ids = Ids {
+            buffer: self.memory.allocate(4 * words)?,
+            len,
+            vocabulary,
+            ordered,
+        };
+        self.write_ids(&mut ids, &vec![0; len])?;
+        Ok(ids)
+    }
+
+    /// `C = op(A) op(B) (+ addend) (+ bias)` of activations.
+    fn act_product(
+        &self,
+        shape: Gemm,
+        [a, b]: [(&Act, usize); 2],
+        bias: Option<(&Act, usize)>,
+        addend: Option<&Act>,
+        c: &mut Act,
+    ) -> Result<()> {
+        let Gemm { m, n, k, .. } = shape;
+        expect("A", a.0.len(), a.1 + m * k);
+        expect("B", b.0.len(), b.1 + k * n);
+        expect("C", c.len(), m * n);
+        let operands = Operands {
+            a: a.0.address(a.1),
+            b: b.0.address(b.1),
+            bias: bias.map(|(bias, at)| {
+                expect("bias", bias.len(), at + n);
+                bias.address(at)
+            }),
+            addend: addend.map(|addend| {
+                expect("addend", addend.len(), m * n);
+                addend.address(0)
+            }),
+            c: c.address(0),
+        };
+        self.multiply("gemm", &self.product(shape, self.element), &operands)
+    }
+
     fn product(&self, shape: Gemm, output: Element) -> Product {
         let Gemm { m, n, k, .. } = shape;
         Product {
@@ -219,13 +260,11 @@ impl Device for Cuda {
     }
 
     fn new_ids(&self, len: usize, vocabulary: usize) -> Result<Ids> {
-        let mut ids = Ids {
-            buffer: self.memory.allocate(2 * len * 4)?,
-            len,
-            vocabulary,
-        };
-        self.write_ids(&mut ids, &vec![0; len])?;
-        Ok(ids)
+        self.identities(len, vocabulary, true)
+    }
+
+    fn new_targets(&self, len: usize, classes: usize) -> Result<Ids> {
+        self.identities(len, classes, false)
     }
 
     fn new_mix(&self, shape: MixShape) -> Result<Mix> {
@@ -339,20 +378,24 @@ impl Device for Cuda {
         bias: Option<(&Act, usize)>,
         c: &mut Act,
     ) -> Result<()> {
-        let Gemm { m, n, k, .. } = shape;
-        expect("A", a.0.len(), a.1 + m * k);
-        expect("B", b.0.len(), b.1 + k * n);
-        expect("C", c.len(), m * n);
-        let operands = Operands {
-            a: a.0.address(a.1),
-            b: b.0.address(b.1),
-            bias: bias.map(|(bias, at)| {
-                expect("bias", bias.len(), at + n);
-                bias.address(at)
-            }),
-            c: c.address(0),
+        self.act_product(shape, [a, b], bias, None, c)
+    }
+
+    fn gemm_add(
+        &self,
+        shape: Gemm,
+        a: (&Act, usize),
+        b: (&Act, usize),
+        bias: Option<(&Act, usize)>,
+        addend: &Act,
+        c: &mut Act,
+    ) -> Result<()> {
+        let accumulate = true;
+        let shape = Gemm {
+            accumulate,
+            ..shape
         };
-        self.multiply("gemm", &self.product(shape, self.element), &operands)
+        self.act_product(shape, [a, b], bias, Some(addend), c)
     }
 
     fn gemm_gradient(
@@ -375,6 +418,7 @@ impl Device for Cuda {
             a: a.0.address(a.1),
             b: b.0.address(b.1),
             bias: None,
+            addend: None,
             c: c.address(c_at),
         };
         let product = self.product(shape, Element::F32);

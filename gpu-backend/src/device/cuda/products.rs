@@ -87,7 +87,7 @@ impl Products {
                 plan.first,
                 operands.a as *const c_void,
                 plan.second,
-                operands.c as *const c_void,
+                operands.added_to() as *const c_void,
                 plan.result,
                 operands.c as *mut c_void,
                 plan.result,
@@ -111,8 +111,8 @@ impl Drop for Products {
 
 impl Key {
     fn of(product: &Product, operands: &Operands) -> Self {
-        // The bias is read in the same vectors as C is written.
-        let c = operands.c | operands.bias.unwrap_or(0);
+        // The bias and the addend are read in the same vectors as C is written.
+        let c = operands.c | operands.added_to() | operands.bias.unwrap_or(0);
         Self {
             product: *product,
             bias: operands.bias.is_some(),

@@ -182,7 +182,7 @@ impl Machine for Emulator {
                     sum += at(bias, product.output, j);
                 }
                 if product.accumulate {
-                    sum += at(operands.c, product.output, c);
+                    sum += at(operands.added_to(), product.output, c);
                 }
                 // SAFETY: as above.
                 unsafe {

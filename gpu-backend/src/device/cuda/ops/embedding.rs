@@ -16,10 +16,15 @@ impl Cuda {
         values: &[u32],
     ) -> Result<()> {
         assert_eq!(values.len(), ids.len, "all identities are replaced at once");
-        let order = sorted(values, ids.vocabulary)?;
+        known(values, ids.vocabulary)?;
+        let order = if ids.ordered {
+            sorted(values, ids.vocabulary)
+        } else {
+            Vec::new()
+        };
         let words = values.iter().chain(&order);
         let bytes: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
-        // SAFETY: the buffer holds twice as many words as there are identities.
+        // SAFETY: the buffer holds a word for each identity, two where they are ordered.
         unsafe { self.machine().write(ids.ids(), &bytes) }
             .map_err(|fault| self.failed("write_ids", fault))
     }
@@ -67,6 +72,7 @@ impl Cuda {
             table_at + ids.vocabulary * width,
         );
         let segments = tokens.div_ceil(SEGMENT);
+        assert!(ids.ordered, "targets have no embedding");
         let partials = self.scratch(segments * 2 * width * 4)?;
         let to: Address = gradients.address(table_at);
         let (variant, vector) = self.variant(width, &[dx.address(0)]);
@@ -105,20 +111,13 @@ impl Cuda {
 }
 
 /// The positions sorted by identity, those of one in order, targets that do not count last.
-fn sorted(values: &[u32], vocabulary: usize) -> Result<Vec<u32>> {
+fn sorted(values: &[u32], vocabulary: usize) -> Vec<u32> {
     let slot = |value: u32| match value {
         IGNORE => vocabulary,
         value => value as usize,
     };
     let mut next = vec![0u32; vocabulary + 2];
-    for (position, &token) in values.iter().enumerate() {
-        if token != IGNORE && token as usize >= vocabulary {
-            return Err(DeviceError::UnknownToken {
-                token,
-                position,
-                vocabulary,
-            });
-        }
+    for &token in values {
         next[slot(token) + 1] += 1;
     }
     for i in 1..next.len() {
@@ -130,17 +129,31 @@ fn sorted(values: &[u32], vocabulary: usize) -> Result<Vec<u32>> {
         order[*at as usize] = position as u32;
         *at += 1;
     }
-    Ok(order)
+    order
+}
+
+/// Refuses what the vocabulary does not have.
+fn known(values: &[u32], vocabulary: usize) -> Result<()> {
+    let unknown = |token: u32| token != IGNORE && token as usize >= vocabulary;
+    match values.iter().position(|&token| unknown(token)) {
+        None => Ok(()),
+        Some(position) => Err(DeviceError::UnknownToken {
+            token: values[position],
+            position,
+            vocabulary,
+        }),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{IGNORE, sorted};
+    use super::{IGNORE, known, sorted};
 
     #[test]
     fn positions_are_sorted_by_identity_and_order() {
-        let order = sorted(&[2, 0, IGNORE, 2, 1, 0], 3).unwrap();
+        let order = sorted(&[2, 0, IGNORE, 2, 1, 0], 3);
         assert_eq!(order, [1, 5, 4, 0, 3, 2]);
-        assert!(sorted(&[0, 3], 3).is_err());
+        assert!(known(&[0, IGNORE, 2], 3).is_ok());
+        assert!(known(&[0, 3], 3).is_err());
     }
 }

@@ -106,6 +106,7 @@ impl Cuda {
             a: head.x.address(first * head.width),
             b: head.weight,
             bias: None,
+            addend: None,
             c: head.logits,
         };
         self.multiply("head_loss", &product, &operands)
@@ -134,6 +135,7 @@ impl Cuda {
             a: head.logits,
             b: head.weight,
             bias: None,
+            addend: None,
             c: gradient.dx.address(first * head.width),
         };
         self.multiply("head_loss", &of_x, &operands)?;
@@ -150,6 +152,7 @@ impl Cuda {
             a: head.logits,
             b: head.x.address(first * head.width),
             bias: None,
+            addend: None,
             c: gradient.gradients.address(gradient.weight_at),
         };
         self.multiply("head_loss", &of_weight, &operands)

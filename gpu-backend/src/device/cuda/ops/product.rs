@@ -47,6 +47,7 @@ impl Cuda {
             operands.a,
             operands.b,
             operands.bias.unwrap_or(NOWHERE),
+            operands.added_to(),
             operands.c,
             Argument::Struct(words(product)),
         ];
@@ -63,6 +64,7 @@ fn aligned(product: &Product, operands: &Operands) -> bool {
         operands.a,
         operands.b,
         operands.c,
+        operands.added_to(),
         operands.bias.unwrap_or(NOWHERE),
     ];
     steps.iter().all(|bytes| bytes.is_multiple_of(ALIGNMENT))

@@ -127,6 +127,7 @@ impl Cuda {
             a: d_kernel.address(0),
             b: parameters.address(shape.last_at),
             bias: None,
+            addend: None,
             c: hidden.address(3 * maps * map),
         };
         self.multiply("rpe_backward", &of_input, &operands)?;
@@ -141,6 +142,7 @@ impl Cuda {
             a: d_kernel.address(0),
             b: hidden.address((2 * maps - 1) * map),
             bias: None,
+            addend: None,
             c: gradients.address(shape.last_at),
         };
         self.multiply("rpe_backward", &of_weight, &operands)
