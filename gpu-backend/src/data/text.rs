@@ -109,6 +109,14 @@ impl Source for TextSet {
         Ok(parts.batch(picks.len(), self.length))
     }
 
+    fn targets(&self, picks: &[Pick]) -> Result<u64> {
+        let count = |pick: &Pick| match &self.masking {
+            None => self.length,
+            Some(masking) => masking.count(self.length, pick.noise),
+        };
+        Ok(picks.iter().map(count).sum::<usize>() as u64)
+    }
+
     /// A causal network's last window is filled up with positions whose targets do not count, which
     /// changes nothing before them. A network that looks ahead would see them: its last window is
     /// shorter instead, in a batch of its own.
