@@ -1,4 +1,5 @@
-//! Several processes that train one network, on the CPU.
+//! Several processes that train one network, on the CPU; on the first four GPUs where
+//! TOEPLITE_TEST_CUDA is 1.
 #![cfg(target_os = "linux")]
 
 use serde_json::Value;
@@ -25,7 +26,8 @@ const RUN: &str = r#"
     dropout = 0.1
     log_every = 1
     seed = 3
-    device = "cpu"
+    device = "DEVICE"
+    precision = "f32"
     [schedule]
     warmup = 2
     [evaluation]
@@ -44,6 +46,13 @@ const MASKED: [&str; 5] = [
     "data.mask_probability=0.05",
 ];
 
+fn device() -> &'static str {
+    match std::env::var("TOEPLITE_TEST_CUDA") {
+        Ok(on) if on == "1" => "cuda",
+        _ => "cpu",
+    }
+}
+
 /// A folder with a configuration and its data.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -55,7 +64,7 @@ fn folder() -> tempfile::TempDir {
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     write("train.txt", &text);
     write("valid.txt", &text[..1000]);
-    write("run.toml", RUN);
+    write("run.toml", &RUN.replace("DEVICE", device()));
     folder
 }
 
@@ -234,7 +243,7 @@ fn a_worker_that_dies_ends_the_run_with_its_name() {
     let (status, said) = endless.end();
     assert_eq!(status.code(), Some(1), "{said}");
     let error = said.lines().last().unwrap();
-    for part in ["error:", "cpu (number 1)", "SIGKILL", "--resume"] {
+    for part in ["error:", device(), "(number 1)", "SIGKILL", "--resume"] {
         assert!(error.contains(part), "{part} is not in: {error}");
     }
 }
@@ -303,12 +312,18 @@ fn workers_are_not_started_by_hand() {
 #[test]
 fn processes_are_timed_together() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_toeplite-train"));
-    command.args(["bench", "--preset", "shakespeare-32x2", "--device", "cpu"]);
+    command.args([
+        "bench",
+        "--preset",
+        "shakespeare-32x2",
+        "--device",
+        device(),
+    ]);
     command.args(["--length", "32", "--tokens", "128", "--micro-batches", "2"]);
     let command = command.args(["--processes", "2", "--steps", "2", "--json"]);
     let output = command.output().unwrap();
     let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(figures["tokens"], 128);
     assert_eq!(figures["processes"], 2);
-    assert!(figures["device"].as_str().unwrap().starts_with("2 x CPU"));
+    assert!(figures["device"].as_str().unwrap().starts_with("2 x "));
 }

@@ -261,7 +261,7 @@ impl Source for FrameSet {
         Ok(self.batch(clips, self.length))
     }
 
-    fn targets(&self, picks: &[Pick]) -> Result<u64> {
+    fn counted(&self, picks: &[Pick]) -> Result<u64> {
         Ok(picks.len() as u64)
     }
 

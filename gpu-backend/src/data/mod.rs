@@ -87,7 +87,7 @@ pub trait Source: Send + Sync {
     ///
     /// # Errors
     /// As [`Source::training`].
-    fn targets(&self, picks: &[Pick]) -> Result<u64>;
+    fn counted(&self, picks: &[Pick]) -> Result<u64>;
 
     /// The `index`-th batch of an evaluation in windows of `length`, `None` after the last one. The
     /// batches together hold every target once. All have `sequences` sequences where the network

@@ -19,7 +19,7 @@ pub fn bench(
     processes: usize,
 ) -> Result<NetworkResult, ModelError> {
     let meeting = backend.meet(asked.placement, processes)?;
-    let crew = Crew::start(&meeting, &Job::Bench(asked.clone()))?;
+    let mut crew = Crew::start(&meeting, &Job::Bench(asked.clone()))?;
     let mut own = asked.clone();
     own.placement.device = meeting.devices[0];
     let mut result = crew.or_failure(backend.bench_network(&own, Some(crew.member())))?;
@@ -30,7 +30,7 @@ pub fn bench(
             reason: "it answered something that was not asked".to_owned(),
         })),
     })?;
-    crew.end();
+    crew.dismiss();
     result.device = format!("{processes} x {}", result.device);
     Ok(result)
 }

@@ -9,7 +9,7 @@ use crate::train::ModelError;
 use std::io;
 use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ pub(super) struct Crew {
     workers: Vec<Worker>,
     failure: Arc<Failure>,
     nccl: Option<[u8; 128]>,
+    dismissed: bool,
 }
 
 struct Worker {
@@ -40,6 +41,7 @@ impl Crew {
             workers: Vec::new(),
             failure: Arc::default(),
             nccl: meeting.nccl,
+            dismissed: false,
         };
         let ranks = meeting.devices.len();
         for (rank, device) in meeting.devices.iter().enumerate().skip(1) {
@@ -103,25 +105,26 @@ impl Crew {
         result.map_err(|own| self.failure.notice().map_or(own, ModelError::from))
     }
 
-    /// Tells the workers to end, and waits until they have.
-    pub fn end(self) {
+    /// Tells the workers to end; dropping the crew then waits until they have.
+    pub fn dismiss(&mut self) {
         self.failure.end();
         for worker in &self.workers {
             // One that has ended already is as good.
             let _ = worker.link.say(&Order::End);
         }
-        let begin = Instant::now();
-        let gone = |worker: &Worker| !matches!(worker.child().try_wait(), Ok(None));
-        while begin.elapsed() < END && !self.workers.iter().all(gone) {
-            thread::sleep(Duration::from_millis(5));
-        }
+        self.dismissed = true;
     }
 }
 
 impl Drop for Crew {
-    /// Ends what still runs.
+    /// Ends what still runs, at once unless it was told to end.
     fn drop(&mut self) {
         self.failure.end();
+        let begin = Instant::now();
+        let gone = |worker: &Worker| !matches!(worker.child().try_wait(), Ok(None));
+        while self.dismissed && begin.elapsed() < END && !self.workers.iter().all(gone) {
+            thread::sleep(Duration::from_millis(5));
+        }
         for worker in &self.workers {
             let mut child = worker.child();
             // Both fail where it has ended by itself.
@@ -153,7 +156,7 @@ impl Worker {
         })
     }
 
-    fn child(&self) -> std::sync::MutexGuard<'_, Child> {
+    fn child(&self) -> MutexGuard<'_, Child> {
         self.child.lock().unwrap_or_else(|e| e.into_inner())
     }
 }

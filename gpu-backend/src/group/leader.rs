@@ -94,9 +94,10 @@ impl Drop for Group {
             mem::forget(own);
             return;
         }
-        drop(own);
-        if let Some(crew) = crew {
-            crew.end();
+        // All processes leave the group at the same time, should leaving wait for the others.
+        if let Some(mut crew) = crew {
+            crew.dismiss();
+            drop(own);
         }
     }
 }
@@ -196,16 +197,16 @@ impl Trainable for Group {
 /// Checks that a process has the gradients that this one has; a loss that is no number is told by
 /// the run.
 fn same(device: &str, ours: f32, theirs: f32) -> Result<(), GroupError> {
-    let apart = (ours - theirs).abs() > DRIFT * ours.abs().max(theirs.abs());
-    if apart || ours.is_nan() != theirs.is_nan() {
-        let device = device.to_owned();
-        return Err(GroupError::Drift {
-            device,
-            ours,
-            theirs,
-        });
+    let numbers = ours.is_finite() && theirs.is_finite();
+    let close = (ours - theirs).abs() <= DRIFT * ours.abs().max(theirs.abs());
+    if (numbers && close) || (!ours.is_finite() && !theirs.is_finite()) {
+        return Ok(());
     }
-    Ok(())
+    Err(GroupError::Drift {
+        device: device.to_owned(),
+        ours,
+        theirs,
+    })
 }
 
 fn unexpected(device: &str) -> ModelError {
@@ -214,4 +215,23 @@ fn unexpected(device: &str) -> ModelError {
         reason: "it answered something that was not asked".to_owned(),
     }
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+
+    #[test]
+    fn gradients_that_differ_are_noticed() {
+        for (ours, theirs, expected) in [
+            (0.0, 0.0, true),
+            (2.0, 2.000_1, true),
+            (2.0, 2.1, false),
+            (f32::NAN, f32::INFINITY, true),
+            (f32::INFINITY, 1.0, false),
+            (1.0, f32::NAN, false),
+        ] {
+            assert_eq!(same("cuda:1", ours, theirs).is_ok(), expected);
+        }
+    }
 }

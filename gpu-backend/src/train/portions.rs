@@ -58,6 +58,6 @@ impl<'a> Portions<'a> {
     /// The data failed.
     pub fn targets(&self, step: u64) -> Result<u64, DataError> {
         let picks = self.sampler.step(step, 1, Shard::WHOLE);
-        picks.iter().map(|p| self.source.targets(p)).sum()
+        picks.iter().map(|p| self.source.counted(p)).sum()
     }
 }
