@@ -1,5 +1,5 @@
 // The gated Toeplitz unit between its linear maps: y = kernel * act(v), g = act(u) . y, and its
-// gradients. Channel-major operands: sequence b of channel c begins at (c batch + b) n. One block is
+// gradients; without a gate y alone. Channel-major operands: sequence b of channel c begins at (c batch + b) n. One block is
 // one channel and a range of the batch; GROUPS sequences at a time, 32 points a thread. The files
 // `mix_fft.cuh` (how the product is computed), `mix_io.cuh` and this are compiled as one text, for
 // one shape at a time (see `cuda/mix.rs`, which chooses the shape).
@@ -15,15 +15,14 @@
 // from the last block to the first with H_b = G_b + i G_(b+1), which is right for dv and for
 // d_kernel at once: the real part of i z is minus the imaginary part.
 //
-// Predictions for E = 1536, 32,768 tokens, n = 512, bf16 on an H100, none of them timed yet: bytes
-// alone take .136 ms forward and .20 ms backward; the forward pass has about 2,900 instructions for
-// two sequences a warp, .13 to .16 ms if every cycle issues one, so .16 to .20 ms; backward about
-// 5,100, .25 ms at best, .4 to .5 ms expected.
-// Registers on sm_90 (bytes of spill stores / loads, NVRTC 13.0): forward 128 (none at 512, 2048 and
-// 8192), spectrum 95 to 126 and d_kernel 128 (none or one word); backward 168 with 212 / 204 at 512
-// and 924 / 948 at 2048, 255 with 108 / 132 at 2048 in chains and 208 / 200 at 8192. Most of that is
-// sums that wait in local memory from one sequence to the next, outside the transforms. Sums in
-// shared memory instead would leave room for only 8 warps a multiprocessor, against 12.
+// Predicted and measured for E = 1536, 32,768 tokens, n = 512, bf16 on an H100: bytes alone take .136 ms
+// forward and .20 ms backward; the forward pass has about 2,900 instructions for two sequences a warp,
+// so .16 to .20 ms were expected and .22 measured, .16 without a gate; backward has about 5,100, .25 ms
+// at best: .4 to .5 ms expected, .43 measured.
+// Registers on sm_90: forward 128 without spills. Backward takes 255 at 4
+// blocks of 64 threads a multiprocessor; 6 blocks of 168 registers were expected to hide more latency,
+// but kept sums in local memory from one sequence to the next: .62 ms at 512 and 1.11 at 2048, against
+// .43 and .58. Sums in shared memory would leave room for only 8 warps a multiprocessor, too.
 
 struct MixArgs {
   int channels, batch, length;
@@ -57,7 +56,8 @@ template <class P> DEV void mix_spectrum(const float* kernel, int lags, float4* 
   MIX_UNROLL for (int s = 0; s < R; s += 2) to[s / 2 * T] = make_float4(v[s].x, v[s].y, v[s + 1].x, v[s + 1].y);
 }
 
-// bias may be null. uv [2 channels, tokens]; y, g [channels, tokens].
+// bias may be null. uv [2 channels, tokens]; y, g [channels, tokens]. Without a gate uv is v alone, and
+// g is not touched.
 template <class P>
 DEV void mix_forward(const typename P::X* uv, const float* bias, const float4* spectrum, typename P::X* y,
                      typename P::X* g, MixArgs a, float2* sm) {
@@ -65,7 +65,8 @@ DEV void mix_forward(const typename P::X* uv, const float* bias, const float4* s
   int t = threadIdx.x % T, group = threadIdx.x / T, c = blockIdx.x;
   size_t tokens = (size_t)a.batch * a.length;
   int first = blockIdx.y * a.per_block, end = min(first + a.per_block, a.batch);
-  float bias_u = bias ? bias[c] : 0.f, bias_v = bias ? bias[a.channels + c] : 0.f;
+  size_t second = (size_t)(P::HALVES - 1) * a.channels;  // row of the first v
+  float bias_u = bias ? bias[c] : 0.f, bias_v = bias ? bias[second + c] : 0.f;
   typename P::F f;
   f.init(sm + group * P::F::SHARED, t);
   float* over = (float*)(sm + P::GROUPS * P::F::SHARED) + group * N + t;  // what ran over; CHAIN only
@@ -77,7 +78,7 @@ DEV void mix_forward(const typename P::X* uv, const float* bias, const float4* s
       int limit = live ? a.length - b * N : 0;
       float x[R];
       float2 v[R];
-      P::load(x, uv + a.channels * tokens + at, t, limit);
+      P::load(x, uv + second * tokens + at, t, limit);
       MIX_UNROLL for (int s = 0; s < R; s++) {
         float z = act<ACT>(x[s] + bias_v);
         float2 w = P::F::twist(s);
@@ -91,7 +92,7 @@ DEV void mix_forward(const typename P::X* uv, const float* bias, const float4* s
         v[s + 1] = cmul(v[s + 1], make_float2(q.z, q.w));
       }
       f.inverse(v);
-      P::load(x, uv + at, t, limit);
+      if (P::GATED) P::load(x, uv + at, t, limit);
       float r[R];
       MIX_UNROLL for (int s = 0; s < R; s++) {
         float2 w = P::F::twist(s);
@@ -100,10 +101,10 @@ DEV void mix_forward(const typename P::X* uv, const float* bias, const float4* s
           if (b > 0) r[s] += over[s * T];
           over[s * T] = v[s].y * w.x - v[s].x * w.y;
         }
-        x[s] = act<ACT>(x[s] + bias_u) * r[s];
+        if (P::GATED) x[s] = act<ACT>(x[s] + bias_u) * r[s];
       }
       P::store(y + at, r, t, limit);
-      P::store(g + at, x, t, limit);
+      if (P::GATED) P::store(g + at, x, t, limit);
     }
   }
 }
@@ -120,14 +121,14 @@ template <int THREADS> DEV float block_sum(float sum, float* sm) {
 }
 
 // partial [gridDim.y][channels][N] float2 in thread order: sums of H conj V; sums
-// [gridDim.y][2 channels]: of du and dv. scratch (SPILL): [blocks of the grid][2][N] float2.
+// [gridDim.y][2 channels]: of du and dv. Without a gate dg is the gradient of y. scratch (SPILL): [blocks of the grid][2][N] float2.
 template <class P>
 DEV void mix_backward(const typename P::X* uv, const float* bias, const float4* spectrum, const typename P::X* y,
                       const typename P::X* dg, typename P::X* duv, float4* partial, float* sums,
                       float4* scratch, MixArgs a, float2* sm) {
   constexpr int N = P::N, T = P::T, R = P::R, ACT = P::ACT;
   int t = threadIdx.x % T, group = threadIdx.x / T;
-  size_t tokens = (size_t)a.batch * a.length;
+  size_t tokens = (size_t)a.batch * a.length, second = (size_t)(P::HALVES - 1) * a.channels;
   int first = blockIdx.y * a.per_block, end = min(first + a.per_block, a.batch);
   typename P::F f;
   f.init(sm + group * P::F::SHARED, t);
@@ -137,7 +138,7 @@ DEV void mix_backward(const typename P::X* uv, const float* bias, const float4* 
   float4* last = P::SPILL ? park + N / 2 : park + P::GROUPS * (N / 2);
   // With SPILL few blocks go through all channels, so that their scratch stays in the L2 cache.
   MIX_NO_UNROLL for (int c = blockIdx.x; c < (P::SPILL ? a.channels : (int)blockIdx.x + 1); c += gridDim.x) {
-    float bias_u = bias ? bias[c] : 0.f, bias_v = bias ? bias[a.channels + c] : 0.f, sum_u = 0.f, sum_v = 0.f;
+    float bias_u = bias ? bias[c] : 0.f, bias_v = bias ? bias[second + c] : 0.f, sum_u = 0.f, sum_v = 0.f;
     const float4* k = MIX_SPECTRUM(spectrum, c);
     float4* out = MIX_SPECTRUM(partial, blockIdx.y * a.channels + c);
     float2 acc[P::SPILL ? 1 : R];
@@ -153,17 +154,22 @@ DEV void mix_backward(const typename P::X* uv, const float* bias, const float4* 
         float2 v[R];
         {
           float x[R], z[R], d[R];
-          P::load(x, uv + at, t, limit);
           P::load(z, dg + at, t, limit);
-          P::load(d, y + at, t, limit);
+          if (P::GATED) {
+            P::load(x, uv + at, t, limit);
+            P::load(d, y + at, t, limit);
+          }
           MIX_UNROLL for (int s = 0; s < R; s++) {
-            float2 u = act_slope<ACT>(x[s] + bias_u), w = P::F::twist(s);
-            d[s] *= z[s] * u.y;
-            z[s] *= u.x;
-            sum_u += d[s];
+            float2 w = P::F::twist(s);
+            if (P::GATED) {
+              float2 u = act_slope<ACT>(x[s] + bias_u);
+              d[s] *= z[s] * u.y;
+              z[s] *= u.x;
+              sum_u += d[s];
+            }
             v[s] = make_float2(z[s] * w.x, z[s] * w.y);
           }
-          P::store(duv + at, d, t, limit);
+          if (P::GATED) P::store(duv + at, d, t, limit);
         }
         f.forward(v);
         MIX_UNROLL for (int s = 0; s < R; s += 2) {
@@ -176,7 +182,7 @@ DEV void mix_backward(const typename P::X* uv, const float* bias, const float4* 
           }
           park[s / 2 * T] = h;
         }
-        const typename P::X* pv = uv + a.channels * tokens + at;
+        const typename P::X* pv = uv + second * tokens + at;
         {
           float x[R];
           P::load(x, pv, t, limit);
@@ -215,7 +221,7 @@ DEV void mix_backward(const typename P::X* uv, const float* bias, const float4* 
           x[s] = (v[s].x * w.x + v[s].y * w.y) * act_slope<ACT>(x[s] + bias_v).y;
           if (P::inside(P::F::position(s, t), limit)) sum_v += x[s];
         }
-        P::store(duv + a.channels * tokens + at, x, t, limit);
+        P::store(duv + second * tokens + at, x, t, limit);
       }
     }
     if constexpr (!P::SPILL) {
@@ -236,9 +242,9 @@ DEV void mix_backward(const typename P::X* uv, const float* bias, const float4* 
     }
     float total_u = block_sum<P::THREADS>(sum_u, (float*)sm), total_v = block_sum<P::THREADS>(sum_v, (float*)sm);
     if (threadIdx.x == 0) {
-      float* to = sums + (size_t)blockIdx.y * 2 * a.channels;
-      to[c] = total_u;
-      to[a.channels + c] = total_v;
+      float* to = sums + (size_t)blockIdx.y * P::HALVES * a.channels;
+      if (P::GATED) to[c] = total_u;
+      to[second + c] = total_v;
     }
     __syncthreads();
   }
@@ -277,19 +283,19 @@ DEV void mix_d_kernel(const float4* partial, const float* sums, int parts, float
   for (int j = N + t; j < n; j += T) to[j] = 0.f;
   if (t == 0) {
     if (lags > n) to[n] = 0.f;
-    for (int half = 0; d_bias && half < 2; half++) {
+    for (int half = 0; d_bias && half < P::HALVES; half++) {
       float sum = 0.f;
-      for (int z = 0; z < parts; z++) sum += sums[((size_t)z * 2 + half) * a.channels + c];
+      for (int z = 0; z < parts; z++) sum += sums[((size_t)z * P::HALVES + half) * a.channels + c];
       d_bias[half * a.channels + c] += sum;
     }
   }
 }
 
 #ifndef MIX_SHIM
-// One shape: MIX_N, MIX_TYPE (float or Bf16), MIX_ACT, MIX_FULL, MIX_PAIR, MIX_CHAIN, MIX_SPILL and
+// One shape: MIX_N, MIX_TYPE (float or Bf16), MIX_ACT, MIX_FULL, MIX_PAIR, MIX_CHAIN, MIX_SPILL, MIX_GATED and
 // how many blocks should fit a multiprocessor, MIX_FIT and MIX_FIT_BACKWARD, come from the command
 // line.
-typedef Mix<MIX_N, MIX_TYPE, MIX_ACT, MIX_FULL, MIX_PAIR, MIX_CHAIN, MIX_SPILL> Shape;
+typedef Mix<MIX_N, MIX_TYPE, MIX_ACT, MIX_FULL, MIX_PAIR, MIX_CHAIN, MIX_SPILL, MIX_GATED> Shape;
 extern __shared__ float4 mix_shared[];
 #define MIX_SHARED ((float2*)mix_shared)
 

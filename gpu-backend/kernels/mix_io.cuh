@@ -55,12 +55,13 @@ template <int ACT> DEV float2 act_slope(float x) {
 // What a set of kernels is compiled for. N: points of the FFT. FULL: no position of a block lies
 // beyond its sequence. PAIR: the length is even, so that two neighbours load as one word. CHAIN:
 // sequences are cut into several blocks of N (overlap-add). SPILL: the backward pass keeps its
-// spectra in global memory, because neither registers nor shared memory hold them.
-template <int N_, typename X_, int ACT_, bool FULL_, bool PAIR_, bool CHAIN_, bool SPILL_> struct Mix {
+// spectra in global memory, because neither registers nor shared memory hold them. GATED: there is u.
+template <int N_, typename X_, int ACT_, bool FULL_, bool PAIR_, bool CHAIN_, bool SPILL_, bool GATED_> struct Mix {
   typedef X_ X;
   typedef Fft<N_> F;
   static constexpr int N = N_, ACT = ACT_, T = F::T, R = F::R, R1 = F::R1;
-  static constexpr bool FULL = FULL_, PAIR = PAIR_, CHAIN = CHAIN_, SPILL = SPILL_;
+  static constexpr bool FULL = FULL_, PAIR = PAIR_, CHAIN = CHAIN_, SPILL = SPILL_, GATED = GATED_;
+  static constexpr int HALVES = GATED ? 2 : 1;  // rows of a channel in uv and bias
   static constexpr int THREADS = T < 64 ? 64 : T, GROUPS = THREADS / T;
 
   // Whether position i of `limit` there are exists (limit is 0 where the group has no sequence).

@@ -3,10 +3,10 @@
 // missing barrier shows as a wrong result, every time.
 //
 // One case from standard input, results to standard output, both as 4-byte words:
-// in: n_fft, type (0 f32, 1 bf16), act, full, pair, chain, spill; channels, batch, length, blocks;
+// in: n_fft, type (0 f32, 1 bf16), act, full, pair, chain, spill, gated; channels, batch, length, blocks;
 // sequences of a block, forward and backward; lags, columns of the backward grid, whether there is a
-// bias; then kernel [E, lags], bias [2E], uv [2E, T], dg [E, T] as f32.
-// out: y, g, duv, d_kernel, d_bias (which starts at 1) as f32.
+// bias; then kernel [E, lags], bias [2E], uv [2E, T], dg [E, T] as f32 (E instead of 2E without gate).
+// out: y, g (with a gate), duv, d_kernel, d_bias (which starts at 1) as f32.
 #include <ucontext.h>
 
 #include <cmath>
@@ -118,19 +118,19 @@ template <class X> static std::vector<float> to_floats(const std::vector<X>& v) 
 }
 
 struct Case {
-  int n_fft, type, act, full, pair, chain, spill, channels, batch, length, blocks, forward, backward, lags, columns, has_bias;
+  int n_fft, type, act, full, pair, chain, spill, gated, channels, batch, length, blocks, forward, backward, lags, columns, has_bias;
 };
 
 template <class P> static void run(const Case& q) {
   typedef typename P::X X;
-  const int N = P::N, E = q.channels, lags = q.lags, parts = (q.batch + q.backward - 1) / q.backward;
+  const int N = P::N, E = q.channels, H = P::HALVES, lags = q.lags, parts = (q.batch + q.backward - 1) / q.backward;
   const size_t tokens = (size_t)q.batch * q.length;
-  auto kernel = read_floats((size_t)E * lags), bias = read_floats(q.has_bias ? 2 * E : 0);
-  auto uv = to_type<X>(read_floats(2 * E * tokens)), dg = to_type<X>(read_floats(E * tokens));
+  auto kernel = read_floats((size_t)E * lags), bias = read_floats(q.has_bias ? H * E : 0);
+  auto uv = to_type<X>(read_floats(H * E * tokens)), dg = to_type<X>(read_floats(E * tokens));
   X nan;
   set(nan, NAN);
-  std::vector<X> y(E * tokens, nan), g(E * tokens, nan), duv(2 * E * tokens, nan);
-  std::vector<float> d_kernel((size_t)E * lags, NAN), d_bias(2 * E, 1.f), sums((size_t)parts * 2 * E, NAN);
+  std::vector<X> y(E * tokens, nan), g(P::GATED ? E * tokens : 0, nan), duv(H * E * tokens, nan);
+  std::vector<float> d_kernel((size_t)E * lags, NAN), d_bias(H * E, 1.f), sums((size_t)parts * H * E, NAN);
   const float4 none = make_float4(NAN, NAN, NAN, NAN);
   const unsigned grid = q.columns, groups = (E + P::GROUPS - 1) / P::GROUPS;
   std::vector<float4> spectrum((size_t)E * N / 2, none), partial((size_t)parts * E * N / 2, none),
@@ -142,7 +142,7 @@ template <class P> static void run(const Case& q) {
   launch(E, (q.batch + q.forward - 1) / q.forward, P::THREADS, fft + (P::CHAIN ? points / 2 : 0),
          [&](float2* sm) { mix_forward<P>(uv.data(), pb, spectrum.data(), y.data(), g.data(), a, sm); });
   launch(grid, parts, P::THREADS, fft + (P::SPILL ? 0 : P::CHAIN ? 2 * points : points), [&](float2* sm) {
-    mix_backward<P>(uv.data(), pb, spectrum.data(), y.data(), dg.data(), duv.data(), partial.data(), sums.data(),
+    mix_backward<P>(uv.data(), pb, spectrum.data(), P::GATED ? y.data() : nullptr, dg.data(), duv.data(), partial.data(), sums.data(),
                     scratch.data(), ab, sm);
   });
   launch(groups, 1, P::THREADS, fft, [&](float2* sm) {
@@ -158,10 +158,10 @@ template <class P> static void run(const Case& q) {
 int main() {
   Case q;
   if (fread(&q, sizeof q, 1, stdin) != 1) return 2;
-#define CASE(N, X, TYPE, ACT, FULL, PAIR, CHAIN, SPILL)                                                     \
+#define CASE(N, X, TYPE, ACT, FULL, PAIR, CHAIN, SPILL, GATED)                                               \
   if (q.n_fft == N && q.type == TYPE && q.act == ACT && q.full == FULL && q.pair == PAIR && q.chain == CHAIN && \
-      q.spill == SPILL)                                                                                     \
-    return run<Mix<N, X, ACT, FULL, PAIR, CHAIN, SPILL>>(q), 0;
+      q.spill == SPILL && q.gated == GATED)                                                                 \
+    return run<Mix<N, X, ACT, FULL, PAIR, CHAIN, SPILL, GATED>>(q), 0;
   MIX_CASES
   return 3;
 }

@@ -15,6 +15,18 @@ struct Case {
     bias: bool,
 }
 
+impl Case {
+    /// The same product without a gate.
+    fn ungated(self) -> Self {
+        let shape = MixShape {
+            gated: false,
+            ..*self.plan.shape()
+        };
+        let plan = MixPlan::new(shape, self.bf16, self.plan.limits()).expect("a plan");
+        Self { plan, ..self }
+    }
+}
+
 fn case(
     (batch, length, channels): (usize, usize, usize),
     causal: bool,
@@ -34,6 +46,7 @@ fn case(
         channels,
         causal,
         act,
+        gated: true,
         support,
     };
     Case {
@@ -59,11 +72,14 @@ fn cases() -> Vec<Case> {
         case((2, 2048, 1), false, 2048, Silu, false),
         case((1, 4099, 2), true, 4099, None, false),
         case((2, 10_000, 1), true, 1500, Silu, true),
+        case((5, 7, 2), false, 7, Silu, false).ungated(),
+        case((9, 512, 2), true, 512, None, true).ungated(),
+        case((2, 3000, 2), true, 600, Silu, false).ungated(),
     ]
 }
 
 /// What the shim is compiled for: a `Mix` of mix_io.cuh.
-fn words(case: &Case) -> [i32; 7] {
+fn words(case: &Case) -> [i32; 8] {
     let options = case.plan.options();
     let option = |name: &str| {
         let start = format!("-DMIX_{name}=");
@@ -81,6 +97,7 @@ fn words(case: &Case) -> [i32; 7] {
         option("PAIR"),
         option("CHAIN"),
         option("SPILL"),
+        option("GATED"),
     ]
 }
 
@@ -90,9 +107,9 @@ fn compile(cases: &[Case]) -> PathBuf {
     let shapes: BTreeSet<_> = cases.iter().map(words).collect();
     let list: String = shapes
         .iter()
-        .map(|[n, kind, act, full, pair, chain, spill]| {
+        .map(|[n, kind, act, full, pair, chain, spill, gated]| {
             let name = if *kind == 1 { "Bf16" } else { "float" };
-            format!("CASE({n},{name},{kind},{act},{full},{pair},{chain},{spill})")
+            format!("CASE({n},{name},{kind},{act},{full},{pair},{chain},{spill},{gated})")
         })
         .collect();
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
@@ -174,9 +191,11 @@ fn expected(case: &Case) -> Expected {
         channels,
         causal,
         support,
+        gated,
         ..
     } = *case.plan.shape();
     let (tokens, lags) = (batch * n, case.plan.shape().lags());
+    let halves = case.plan.shape().halves();
     let mut numbers = Numbers(n as u64);
     let mut kernel = numbers.take(channels * lags);
     for (i, k) in kernel.iter_mut().enumerate() {
@@ -185,13 +204,13 @@ fn expected(case: &Case) -> Expected {
             *k = 0.0;
         }
     }
-    let bias = numbers.take(2 * channels);
-    let uv = numbers.take(2 * channels * tokens);
+    let bias = numbers.take(halves * channels);
+    let uv = numbers.take(halves * channels * tokens);
     let dg = numbers.take(channels * tokens);
     let mut y = vec![0.0; channels * tokens];
-    let (mut g, mut duv) = (y.clone(), vec![0.0; 2 * channels * tokens]);
+    let (mut g, mut duv) = (y.clone(), vec![0.0; halves * channels * tokens]);
     let mut d_kernel = vec![0.0; channels * lags];
-    let mut d_bias = vec![1.0; 2 * channels];
+    let mut d_bias = vec![1.0; halves * channels];
     for c in 0..channels {
         let kernel = &kernel[c * lags..][..lags];
         // Where the lag i - j is in the kernel, for all pairs that the product has.
@@ -208,7 +227,13 @@ fn expected(case: &Case) -> Expected {
                 x.map(|&x| act(case.plan.shape().act, f64::from(x) + bias))
                     .collect()
             };
-            let (u, v) = (activate(0), activate(1));
+            // What is not gated is multiplied by one.
+            let u = if gated {
+                activate(0)
+            } else {
+                vec![(1.0, 0.0); n]
+            };
+            let v = activate(halves - 1);
             let dg: Vec<f64> = dg[row(c)].iter().map(|&x| f64::from(x)).collect();
             let mut dv = vec![0.0; n];
             for i in 0..n {
@@ -227,15 +252,21 @@ fn expected(case: &Case) -> Expected {
                     }
                 }
                 y[row(c)][i] = sum;
-                g[row(c)][i] = sum * u[i].0;
-                duv[row(c)][i] = dg[i] * sum * u[i].1;
-                d_bias[c] += dg[i] * sum * u[i].1;
+                if gated {
+                    g[row(c)][i] = sum * u[i].0;
+                    duv[row(c)][i] = dg[i] * sum * u[i].1;
+                    d_bias[c] += dg[i] * sum * u[i].1;
+                }
             }
             for j in 0..n {
-                duv[row(channels + c)][j] = dv[j] * v[j].1;
-                d_bias[channels + c] += dv[j] * v[j].1;
+                let c = (halves - 1) * channels + c;
+                duv[row(c)][j] = dv[j] * v[j].1;
+                d_bias[c] += dv[j] * v[j].1;
             }
         }
+    }
+    if !gated {
+        g.clear();
     }
     if !case.bias {
         d_bias.fill(1.0);
@@ -304,7 +335,7 @@ fn kernels_agree_with_direct_sums() {
                 .zip(expected)
                 .map(|(&f, e)| (f64::from(f) - e).powi(2));
             let size = expected.iter().map(|e| e * e).sum::<f64>().sqrt();
-            let error = error.sum::<f64>().sqrt() / size;
+            let error = error.sum::<f64>().sqrt() / size.max(f64::MIN_POSITIVE);
             // What bf16 rounds: y, g and duv once, y before du. The bias's gradients are sums over
             // du, whose terms cancel.
             let limit = match *name {

@@ -135,6 +135,7 @@ fn check(cpu: &Cpu, case: &Value, tensors: &Tensors) -> (f32, f32) {
         channels: shape.channels,
         causal: shape.causal,
         act: Activation::None,
+        gated: true,
         support: shape.length,
     };
     let mut uv = cpu.new_act(2 * x.len()).unwrap();

@@ -28,6 +28,7 @@ fn relative(found: &[f32], expected: &[f32]) -> f64 {
 /// y, g, duv, the kernel's and the bias's gradients.
 fn outputs<D: Device>(device: &D, shape: MixShape, seed: u64) -> Result<[Vec<f32>; 5]> {
     let (e, t, lags) = (shape.channels, shape.tokens(), shape.lags());
+    let (rows, gates) = (shape.halves() * e, (shape.halves() - 1) * e);
     let act = |values: Vec<f32>| {
         let mut buffer = device.new_act(values.len())?;
         device.write_act(&mut buffer, 0, &values)?;
@@ -46,13 +47,13 @@ fn outputs<D: Device>(device: &D, shape: MixShape, seed: u64) -> Result<[Vec<f32
     }
     let mut kernel = device.new_f32(e * lags)?;
     device.write_f32(&mut kernel, 0, &values)?;
-    let mut parameters = device.new_f32(2 * e)?;
-    device.write_f32(&mut parameters, 0, &noise(seed + 2, 2 * e))?;
-    let uv = act(noise(seed + 3, 2 * e * t).iter().map(|x| 4.0 * x).collect())?;
+    let mut parameters = device.new_f32(rows)?;
+    device.write_f32(&mut parameters, 0, &noise(seed + 2, rows))?;
+    let uv = act(noise(seed + 3, rows * t).iter().map(|x| 4.0 * x).collect())?;
     let dg = act(noise(seed + 4, e * t))?;
-    let (mut y, mut g) = (device.new_act(e * t)?, device.new_act(e * t)?);
-    let mut duv = device.new_act(2 * e * t)?;
-    let (mut d_kernel, mut d_bias) = (device.new_f32(e * lags)?, device.new_f32(2 * e)?);
+    let (mut y, mut g) = (device.new_act(e * t)?, device.new_act(gates * t)?);
+    let mut duv = device.new_act(rows * t)?;
+    let (mut d_kernel, mut d_bias) = (device.new_f32(e * lags)?, device.new_f32(rows)?);
     device.mix(&mut mix, &kernel, &parameters, Some(0), &uv, &mut y, &mut g)?;
     device.mix_backward(
         &mut mix,
@@ -75,9 +76,9 @@ fn outputs<D: Device>(device: &D, shape: MixShape, seed: u64) -> Result<[Vec<f32
     }
     Ok([
         device.read_act(&y, 0..e * t)?,
-        device.read_act(&g, 0..e * t)?,
-        device.read_act(&duv, 0..2 * e * t)?,
+        device.read_act(&g, 0..gates * t)?,
+        device.read_act(&duv, 0..rows * t)?,
         d_kernel,
-        device.read_f32(&d_bias, 0..2 * e)?,
+        device.read_f32(&d_bias, 0..rows)?,
     ])
 }

@@ -5,7 +5,7 @@ use super::against_cpu;
 use crate::cli::gradcheck::{Checked, GradientCheck};
 use crate::config::Preset;
 use crate::data::{Batch, Inputs};
-use crate::device::{Activation, Device, Gemm, MixShape, Norm, checks};
+use crate::device::{Activation, Device, Gemm, MixShape, Norm, RpeInput, checks};
 use crate::network::Network;
 use crate::train::ModelError;
 use toeplite_checkpoint::Config;
@@ -45,8 +45,11 @@ pub(super) fn check<D: Device>(
     Ok(results)
 }
 
+/// Names of checks and their errors.
+type Results = Vec<(String, f64)>;
+
 /// Names and errors of all operations on a few shapes each, odd ones among them.
-fn operations<D: Device>(device: &D, seed: u64) -> Result<Vec<(String, f64)>, ModelError> {
+fn operations<D: Device>(device: &D, seed: u64) -> Result<Results, ModelError> {
     let mut results = Vec::new();
     for (m, n, k) in [(1, 1, 1), (33, 17, 65), (256, 384, 128)] {
         for bits in 0..4 {
@@ -74,15 +77,71 @@ fn operations<D: Device>(device: &D, seed: u64) -> Result<Vec<(String, f64)>, Mo
             results.push((format!("{name} of {width}"), error));
         }
     }
+    kernels(device, seed, &mut results)?;
     mixes(device, seed, &mut results)?;
+    ends(device, seed, &mut results)?;
     Ok(results)
 }
 
-fn mixes<D: Device>(
-    device: &D,
-    seed: u64,
-    results: &mut Vec<(String, f64)>,
-) -> Result<(), ModelError> {
+/// The networks that give kernels.
+fn kernels<D: Device>(device: &D, seed: u64, results: &mut Results) -> Result<(), ModelError> {
+    let norms = [None, Some(Norm::SimpleRms), Some(Norm::Layer)];
+    for (index, norm) in norms.into_iter().enumerate() {
+        for causal in [true, false] {
+            let sizes = ([5, 16, 32][index], index, 3);
+            let act = [Activation::Silu, Activation::Gelu, Activation::Silu][index];
+            let (mut shape, count) = checks::rpe_shape(9, causal, sizes, norm, act, true);
+            shape.gamma_at = Some(count - shape.channels);
+            shape.residual = index == 1;
+            // Without a norm, powers of large lags would drown everything else.
+            shape.input = RpeInput::Scaled(8);
+            let sides = if causal { "causal" } else { "bidirectional" };
+            let error = checks::rpe(device, &shape, count, seed)?;
+            let (width, layers, _) = sizes;
+            results.push((
+                format!("kernel {sides} of width {width}, {layers} layers"),
+                error,
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What comes before the first layer and after the last.
+fn ends<D: Device>(device: &D, seed: u64, results: &mut Results) -> Result<(), ModelError> {
+    for (tokens, vocabulary, width) in [(300, 5, 7), (1000, 256, 64)] {
+        let error = checks::embed(device, tokens, vocabulary, width, seed)?;
+        results.push((format!("embedding of {vocabulary} in {width}"), error));
+        let error = checks::column_sums(device, tokens, width, seed)?;
+        results.push((format!("sums of {tokens}x{width}"), error));
+    }
+    results.push((
+        "mean pool 3x70x20".into(),
+        checks::mean_pool(device, 3, 70, 20, seed)?,
+    ));
+    for (tokens, classes, width) in [(9, 5, 3), (258, 100, 16)] {
+        let error = checks::head_loss(device, tokens, classes, width, seed)?;
+        results.push((
+            format!("cross entropy of {classes} classes, {tokens} targets"),
+            error,
+        ));
+    }
+    results.push((
+        "dropout of 9000".into(),
+        checks::dropout(device, 9000, 0.3, 5, seed)?,
+    ));
+    results.push((
+        "sum of 9000 squares".into(),
+        checks::sum_squares(device, 9000, seed)?,
+    ));
+    for decay in [true, false] {
+        let name = if decay { "AdamW with decay" } else { "AdamW" };
+        results.push((name.into(), checks::adamw(device, 9000, 0.5, decay, seed)?));
+    }
+    Ok(())
+}
+
+fn mixes<D: Device>(device: &D, seed: u64, results: &mut Results) -> Result<(), ModelError> {
     let acts = [
         Activation::None,
         Activation::Silu,
@@ -94,6 +153,8 @@ fn mixes<D: Device>(
         (2, 7, 3, true),
         (3, 64, 2, true),
         (5, 50, 3, false),
+        (5, 50, 3, true),
+        (3, 9, 2, false),
     ];
     for (index, (batch, length, channels, causal)) in shapes.into_iter().enumerate() {
         let shape = MixShape {
@@ -102,11 +163,13 @@ fn mixes<D: Device>(
             channels,
             causal,
             act: acts[index % 4],
+            gated: index < 4,
             support: length,
         };
         let error = checks::mix(device, shape, index % 2 == 0, seed)?;
         let sides = if causal { "causal" } else { "bidirectional" };
-        results.push((format!("mix {sides} {batch}x{length}"), error));
+        let gate = if shape.gated { "" } else { ", no gate" };
+        results.push((format!("mix {sides} {batch}x{length}{gate}"), error));
     }
     for (shape, name) in long_shapes() {
         results.push((name, against_cpu::mix(device, shape, seed)?));
@@ -126,7 +189,12 @@ fn long_shapes() -> Vec<(MixShape, String)> {
         channels: 3,
         causal,
         act: Activation::Silu,
+        gated: true,
         support,
+    };
+    let ungated = |batch, length| MixShape {
+        gated: false,
+        ..shape(batch, length, true, length)
     };
     let shapes = [
         shape(3, 100, true, 100),
@@ -139,13 +207,16 @@ fn long_shapes() -> Vec<(MixShape, String)> {
         shape(2, 8192, true, 1600),
         shape(1, 8192, true, 8192),
         shape(2, 16_384, true, 16_384),
+        ungated(5, 512),
+        ungated(1, 8192),
     ];
     let name = |s: MixShape| {
         let sides = if s.causal { "causal" } else { "bidirectional" };
         let (batch, length, support) = (s.batch, s.length, s.support);
+        let gate = if s.gated { "" } else { ", no gate" };
         (
             s,
-            format!("mix {sides} {batch}x{length}, {support} lags, against the CPU"),
+            format!("mix {sides} {batch}x{length}, {support} lags{gate}, against the CPU"),
         )
     };
     shapes.map(name).into()

@@ -7,7 +7,7 @@ mod open;
 
 use crate::bench;
 use crate::bench::{NetworkResult, OperatorResult};
-use crate::cli::bench::{NetworkBench, OperatorBench};
+use crate::cli::bench::{NetworkBench, Operator, OperatorBench};
 use crate::cli::gradcheck::{Checked, GradientCheck};
 use crate::cli::{Backend, Placement};
 use crate::config::RunConfig;
@@ -96,6 +96,7 @@ impl Backend for Devices {
             length: asked.length,
             tokens: asked.sequences * asked.length,
             gamma: asked.gamma,
+            gated: asked.operator == Operator::Gtu,
             calls: asked.steps,
         };
         on!(open(asked.placement, None)?, |device| Ok(bench::operator(

@@ -17,6 +17,8 @@ pub struct OperatorBench {
     /// Decay of the kernel a lag; 1 for none. Where it has fallen below f32's rounding, the product
     /// may leave lags out.
     pub gamma: f32,
+    /// Whether there are biases, activations and a gate, as in a GTU; else the product is all.
+    pub gated: bool,
     /// Calls that are timed.
     pub calls: usize,
 }
@@ -32,9 +34,10 @@ pub struct OperatorResult {
     pub length: usize,
     /// Positions of all sequences.
     pub tokens: usize,
-    /// Activations, gate and Toeplitz product; the kernel's spectrum included.
+    /// The Toeplitz product, the kernel's spectrum included; biases, activations and gate too where
+    /// there is one.
     pub forward_ms: f64,
-    /// Gradients of values, gate, kernel and biases.
+    /// Gradients of values and kernel; of gate and biases too where there are any.
     pub backward_ms: f64,
     /// Reading and writing each operand of the forward pass once, at the speed of a copy measured
     /// in the same run.
@@ -45,7 +48,7 @@ pub struct OperatorResult {
     pub copy_gb_per_second: f64,
 }
 
-/// Times the gated Toeplitz product on random inputs.
+/// Times the Toeplitz product on random inputs.
 ///
 /// # Errors
 /// The device fails, for example for want of memory.
@@ -55,10 +58,17 @@ pub fn operator<D: Device>(device: &D, bench: OperatorBench) -> Result<OperatorR
         length: bench.length,
         channels: bench.channels,
         causal: true,
-        act: Activation::Silu,
+        act: if bench.gated {
+            Activation::Silu
+        } else {
+            Activation::None
+        },
+        gated: bench.gated,
         support: decayed_support(bench.gamma, bench.length),
     };
     let (e, t) = (shape.channels, shape.tokens());
+    let (rows, gates) = (shape.halves() * e, (shape.halves() - 1) * e);
+    let bias_at = bench.gated.then_some(0);
     let mut mix = device.new_mix(shape)?;
     let mut kernel = device.new_f32(e * shape.lags())?;
     let mut values = noise(1, e * shape.lags());
@@ -66,24 +76,24 @@ pub fn operator<D: Device>(device: &D, bench: OperatorBench) -> Result<OperatorR
         *value *= bench.gamma.powi((index % shape.lags()) as i32);
     }
     device.write_f32(&mut kernel, 0, &values)?;
-    let parameters = device.new_f32(2 * e)?;
-    let mut uv = device.new_act(2 * e * t)?;
-    device.write_act(&mut uv, 0, &noise(2, 2 * e * t))?;
+    let parameters = device.new_f32(rows)?;
+    let mut uv = device.new_act(rows * t)?;
+    device.write_act(&mut uv, 0, &noise(2, rows * t))?;
     let mut dg = device.new_act(e * t)?;
     device.write_act(&mut dg, 0, &noise(3, e * t))?;
-    let (mut y, mut g) = (device.new_act(e * t)?, device.new_act(e * t)?);
-    let mut duv = device.new_act(2 * e * t)?;
+    let (mut y, mut g) = (device.new_act(e * t)?, device.new_act(gates * t)?);
+    let mut duv = device.new_act(rows * t)?;
     let mut d_kernel = device.new_f32(e * shape.lags())?;
-    let mut gradients = device.new_f32(2 * e)?;
+    let mut gradients = device.new_f32(rows)?;
     let forward_ms = timed(device, bench.calls, || {
-        device.mix(&mut mix, &kernel, &parameters, Some(0), &uv, &mut y, &mut g)
+        device.mix(&mut mix, &kernel, &parameters, bias_at, &uv, &mut y, &mut g)
     })?;
     let backward_ms = timed(device, bench.calls, || {
         device.mix_backward(
             &mut mix,
             &kernel,
             &parameters,
-            Some(0),
+            bias_at,
             &uv,
             &y,
             &dg,
@@ -93,7 +103,8 @@ pub fn operator<D: Device>(device: &D, bench: OperatorBench) -> Result<OperatorR
         )
     })?;
     let copy_ms = timed(device, bench.calls, || device.copy(&uv, &mut duv))?;
-    // A copy moves 4 E T elements; forward 2 in and 2 out, backward 4 in and 2 out.
+    // With a gate a copy moves 4 E T elements, forward 2 in and 2 out, backward 4 in and 2 out;
+    // without one a copy moves 2, forward 1 in and 1 out, backward 2 in and 1 out.
     Ok(OperatorResult {
         device: device.name(),
         channels: e,
@@ -103,7 +114,7 @@ pub fn operator<D: Device>(device: &D, bench: OperatorBench) -> Result<OperatorR
         backward_ms,
         floor_ms: copy_ms,
         backward_floor_ms: 1.5 * copy_ms,
-        copy_gb_per_second: (4 * e * t * device.act_bytes()) as f64 / copy_ms / 1e6,
+        copy_gb_per_second: (2 * rows * t * device.act_bytes()) as f64 / copy_ms / 1e6,
     })
 }
 

@@ -65,8 +65,10 @@ pub struct Cmd {
 /// Operators that can be timed alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Operator {
-    /// The Toeplitz product of a GTU, with its gate.
+    /// The Toeplitz product alone.
     Tno,
+    /// The same in a gated Toeplitz unit: biases, activations, product, gate.
+    Gtu,
 }
 
 /// What to time of a network.

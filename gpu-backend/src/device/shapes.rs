@@ -63,12 +63,20 @@ pub struct MixShape {
     pub causal: bool,
     /// Activation of `u` and `v`.
     pub act: Activation,
+    /// Whether there is a gate `u`. Without one the product is all: operands `uv` and `duv` are those
+    /// of `v` alone, as is the bias; `g` is not touched, and `dg` is the gradient of `y`.
+    pub gated: bool,
     /// Lags from this one on are zero to f32's rounding (a decaying kernel): the product may leave
     /// them out. At least 1; `length` if nothing is known.
     pub support: usize,
 }
 
 impl MixShape {
+    /// Rows of `uv` and of the bias for each channel: those of `u` and of `v`.
+    pub fn halves(&self) -> usize {
+        1 + usize::from(self.gated)
+    }
+
     /// Positions of all sequences.
     pub fn tokens(&self) -> usize {
         self.batch * self.length

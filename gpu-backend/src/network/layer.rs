@@ -112,6 +112,7 @@ pub(super) fn mix_shape(
         channels: config.channels(),
         causal: config.causal,
         act: options.gtu_act,
+        gated: true,
         support: decayed_support(gamma, length),
     }
 }

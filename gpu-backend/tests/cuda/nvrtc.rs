@@ -58,6 +58,7 @@ fn toeplitz_products_compile() {
         channels: 1536,
         causal: true,
         act: Activation::Silu,
+        gated: true,
         support,
     };
     let published = shape(64, 512, 512);

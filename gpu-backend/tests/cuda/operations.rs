@@ -424,9 +424,10 @@ fn optimiser_steps() {
 #[test]
 fn matrix_products() {
     for (device, tolerance) in devices() {
-        for bits in 0..8 {
+        // The second shape has rows that begin at odd places, and more than one block of them.
+        let shapes = [(5, 8, 16), (67, 9, 35)];
+        for (bits, (m, n, k)) in (0..8).flat_map(|bits| shapes.map(|shape| (bits, shape))) {
             let (transpose_a, transpose_b, accumulate) = (bits & 1 > 0, bits & 2 > 0, bits & 4 > 0);
-            let (m, n, k) = (5, 8, 16);
             let shape = Gemm {
                 m,
                 n,

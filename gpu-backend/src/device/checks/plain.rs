@@ -134,7 +134,7 @@ pub fn mix(shape: MixShape, kernel: &[f64], bias: &[f64], uv: &[f64]) -> Vec<f64
     for channel in 0..shape.channels {
         let kernel = &kernel[channel * lags..][..lags];
         let v: Vec<f64> = (0..tokens)
-            .map(|t| at(shape.channels + channel, t))
+            .map(|t| at((shape.halves() - 1) * shape.channels + channel, t))
             .collect();
         for t in 0..tokens {
             let (first, i) = (t - t % n, t % n);
@@ -145,7 +145,9 @@ pub fn mix(shape: MixShape, kernel: &[f64], bias: &[f64], uv: &[f64]) -> Vec<f64
             };
             let sum = (0..n).map(term).sum();
             y.push(sum);
-            g.push(at(channel, t) * sum);
+            if shape.gated {
+                g.push(at(channel, t) * sum);
+            }
         }
     }
     y.extend(g);

@@ -87,23 +87,24 @@ fn supported(shape: MixShape, column: usize) -> bool {
     lag < shape.support.min(n)
 }
 
-/// The gated Toeplitz unit and its gradients.
+/// The Toeplitz product and its gradients, with its gate or without.
 pub fn mix<D: Device>(device: &D, shape: MixShape, bias: bool, seed: u64) -> Result<f64> {
     let mut random = Random::new(seed);
     let (tokens, lags, channels) = (shape.tokens(), shape.lags(), shape.channels);
+    let (rows, elements) = (shape.halves() * channels, channels * tokens);
     let within = |i: usize| supported(shape, i % lags);
     let mut values = random.values(channels * lags);
     let outside = values.iter_mut().enumerate().filter(|(i, _)| !within(*i));
     outside.for_each(|(_, value)| *value = 0.0);
     let (kernel, kernel_held) = full(device, &values)?;
-    let (parameters, held) = full(device, &random.values(2 * channels + 1))?;
-    let (uv, uv_held) = act(device, &random.values(2 * channels * tokens))?;
-    let (dg, dg_held) = act(device, &random.values(channels * tokens))?;
-    let mut y = device.new_act(channels * tokens)?;
-    let mut g = device.new_act(channels * tokens)?;
-    let (mut duv, _) = act(device, &random.values(2 * channels * tokens))?;
+    let (parameters, held) = full(device, &random.values(rows + 1))?;
+    let (uv, uv_held) = act(device, &random.values(rows * tokens))?;
+    let (dg, dg_held) = act(device, &random.values(elements))?;
+    let mut y = device.new_act(elements)?;
+    let mut g = device.new_act((shape.halves() - 1) * elements)?;
+    let (mut duv, _) = act(device, &random.values(rows * tokens))?;
     let (mut d_kernel, _) = full(device, &random.values(channels * lags))?;
-    let (mut gradients, before) = full(device, &random.values(2 * channels + 1))?;
+    let (mut gradients, before) = full(device, &random.values(rows + 1))?;
     let mut mix = device.new_mix(shape)?;
     let bias_at = bias.then_some(1);
     device.mix(&mut mix, &kernel, &parameters, bias_at, &uv, &mut y, &mut g)?;
@@ -124,7 +125,8 @@ pub fn mix<D: Device>(device: &D, shape: MixShape, bias: bool, seed: u64) -> Res
         let bias = if bias { &parameters[1..] } else { &[] };
         plain::mix(shape, kernel, bias, uv)
     };
-    let of_g = |yg: Vec<f64>| yg[channels * tokens..].to_vec();
+    // The last is what gradients are given of.
+    let of_g = |yg: Vec<f64>| yg[yg.len() - elements..].to_vec();
     let yg = plain(&kernel_held, &held, &uv_held);
     let want_duv = gradient(&uv_held, &dg_held, |uv| {
         of_g(plain(&kernel_held, &held, uv))
@@ -140,8 +142,8 @@ pub fn mix<D: Device>(device: &D, shape: MixShape, bias: bool, seed: u64) -> Res
         .map(|(_, pair)| pair)
         .unzip();
     let errors = [
-        act_error(device, &y, &yg[..channels * tokens])?,
-        act_error(device, &g, &yg[channels * tokens..])?,
+        act_error(device, &y, &yg[..elements])?,
+        act_error(device, &g, &yg[elements..])?,
         act_error(device, &duv, &want_duv)?,
         error(&got_kernel, &want_kernel),
         full_error(device, &gradients, &added(want_bias, &before))?,

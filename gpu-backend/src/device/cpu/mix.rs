@@ -53,9 +53,9 @@ impl Mix {
         }
     }
 
-    /// Channels of the operands.
-    pub(super) fn channels(&self) -> usize {
-        self.shape.channels
+    /// Rows of `uv`, and elements of its bias.
+    pub(super) fn rows(&self) -> usize {
+        self.shape.halves() * self.shape.channels
     }
 
     /// Runs `task` with scratch that no other task uses.
@@ -125,24 +125,26 @@ fn fast_length(least: usize) -> usize {
 #[derive(Clone, Copy)]
 pub(super) struct Input<'a> {
     pub kernel: &'a [f32],
-    /// `[2E]`, or empty.
+    /// `[2E]` (`[E]` without a gate), or empty.
     pub bias: &'a [f32],
     pub uv: &'a [f32],
 }
 
 impl<'a> Input<'a> {
-    /// Biases of `u` and `v` of a channel.
-    fn biases(&self, channel: usize) -> (f32, f32) {
-        let half = self.bias.len() / 2;
-        let at = |i: usize| self.bias.get(i).copied().unwrap_or(0.0);
-        (at(channel), at(half + channel))
+    /// A channel's row `[tokens]` of `v`, and its bias.
+    fn value(&self, shape: MixShape, channel: usize) -> (&'a [f32], f32) {
+        self.row(shape, (shape.halves() - 1) * shape.channels + channel)
     }
 
-    /// Rows `u`, `v` of a channel `[tokens]`.
-    fn rows(&self, shape: MixShape, channel: usize) -> (&'a [f32], &'a [f32]) {
+    /// A channel's row `[tokens]` of `u`, and its bias.
+    fn gate(&self, shape: MixShape, channel: usize) -> (&'a [f32], f32) {
+        self.row(shape, channel)
+    }
+
+    fn row(&self, shape: MixShape, row: usize) -> (&'a [f32], f32) {
         let tokens = shape.tokens();
-        let row = |i: usize| &self.uv[i * tokens..][..tokens];
-        (row(channel), row(shape.channels + channel))
+        let bias = self.bias.get(row).copied().unwrap_or(0.0);
+        (&self.uv[row * tokens..][..tokens], bias)
     }
 }
 
@@ -188,17 +190,29 @@ fn correlate(
 
 /// `y = kernel * act(v)`, `g = act(u) y`.
 pub(super) fn forward(mix: &Mix, input: Input, y: &mut [f32], g: &mut [f32]) {
-    let tokens = mix.shape.tokens().max(1);
-    let rows = y
-        .par_chunks_exact_mut(tokens)
-        .zip(g.par_chunks_exact_mut(tokens));
-    let channels = rows.enumerate().take(mix.shape.channels);
-    channels.for_each(|(channel, (y, g))| {
+    let (shape, tokens) = (mix.shape, mix.shape.tokens().max(1));
+    let products = y.par_chunks_exact_mut(tokens).take(shape.channels);
+    let product = |channel: usize, y: &mut [f32]| {
         mix.with_scratch(|scratch| {
-            with_activation!(mix.shape.act, F => {
-                forward_channel::<F>(mix, input, channel, scratch, y, g);
-            });
+            with_activation!(shape.act, F => forward_channel::<F>(mix, input, channel, scratch, y));
         });
+    };
+    if !shape.gated {
+        let channels = products.enumerate();
+        return channels.for_each(|(channel, y)| product(channel, y));
+    }
+    let rows = products.zip(g.par_chunks_exact_mut(tokens)).enumerate();
+    rows.for_each(|(channel, (y, g))| {
+        product(channel, y);
+        let (u, bias) = input.gate(shape, channel);
+        with_activation!(shape.act, F => vectorized(
+            #[inline(always)]
+            || {
+                for ((g, y), u) in g.iter_mut().zip(y).zip(u) {
+                    *g = F::value(u + bias) * *y;
+                }
+            },
+        ));
     });
 }
 
@@ -208,19 +222,16 @@ fn forward_channel<F: Function>(
     channel: usize,
     scratch: &mut Scratch,
     y: &mut [f32],
-    g: &mut [f32],
 ) {
     let (shape, lags) = (mix.shape, mix.shape.lags());
     mix.transform_kernel(&input.kernel[channel * lags..][..lags], scratch);
     let Scratch { kernel, z, fft, .. } = scratch;
-    let (u, v) = input.rows(shape, channel);
-    let (u_bias, v_bias) = input.biases(channel);
+    let (v, bias) = input.value(shape, channel);
     let pair = 2 * shape.length;
-    let outputs = y.chunks_mut(pair).zip(g.chunks_mut(pair));
-    for ((u, v), (y, g)) in u.chunks(pair).zip(v.chunks(pair)).zip(outputs) {
+    for (v, y) in v.chunks(pair).zip(y.chunks_mut(pair)) {
         vectorized(
             #[inline(always)]
-            || load::<F>(v, shape.length, v_bias, z),
+            || load::<F>(v, shape.length, bias, z),
         );
         mix.plan.forward.process_with_scratch(z, fft);
         vectorized(
@@ -234,9 +245,6 @@ fn forward_channel<F: Function>(
                 let (y1, y2) = y.split_at_mut(shape.length);
                 y1.iter_mut().zip(z.iter()).for_each(|(y, z)| *y = z.re);
                 y2.iter_mut().zip(z.iter()).for_each(|(y, z)| *y = z.im);
-                for ((g, y), u) in g.iter_mut().zip(y).zip(u) {
-                    *g = F::value(u + u_bias) * *y;
-                }
             },
         );
     }
@@ -246,51 +254,57 @@ fn forward_channel<F: Function>(
 pub(super) struct Gradients<'a> {
     pub duv: &'a mut [f32],
     pub d_kernel: &'a mut [f32],
-    /// `[2E]`, or empty.
+    /// `[2E]` (`[E]` without a gate), or empty.
     pub d_bias: &'a mut [f32],
 }
 
 /// Gradients of [`forward`]: `duv` and `d_kernel` are written, `d_bias` is added to.
 pub(super) fn backward(mix: &Mix, input: Input, y: &[f32], dg: &[f32], to: Gradients) {
     let (shape, tokens) = (mix.shape, mix.shape.tokens().max(1));
+    let elements = shape.channels * shape.tokens();
     let (du, dv) =
-        to.duv[..2 * shape.channels * shape.tokens()].split_at_mut(shape.channels * shape.tokens());
-    let rows = du
-        .par_chunks_exact_mut(tokens)
-        .zip(dv.par_chunks_exact_mut(tokens));
-    let rows = rows.zip(to.d_kernel.par_chunks_exact_mut(shape.lags().max(1)));
-    let sums: Vec<(f32, f32)> = rows
-        .enumerate()
-        .map(|(channel, ((du, dv), d_kernel))| {
-            let mut sums = (0.0, 0.0);
-            mix.with_scratch(|scratch| {
-                let row = channel * tokens..(channel + 1) * tokens;
-                let given = Given {
-                    y: &y[row.clone()],
-                    dg: &dg[row],
-                };
-                with_activation!(shape.act, F => {
-                    sums = backward_channel::<F>(mix, input, channel, scratch, given, du, dv);
-                });
-                mix.kernel_gradient(scratch, d_kernel);
+        to.duv[..shape.halves() * elements].split_at_mut((shape.halves() - 1) * elements);
+    let (du_bias, dv_bias) = to
+        .d_bias
+        .split_at_mut(to.d_bias.len() * (shape.halves() - 1) / 2);
+    // The gradient of y takes the place of dv for a moment.
+    if shape.gated {
+        let rows = du
+            .par_chunks_exact_mut(tokens)
+            .zip(dv.par_chunks_exact_mut(tokens));
+        let given = y.par_chunks_exact(tokens).zip(dg.par_chunks_exact(tokens));
+        let sums = rows
+            .zip(given)
+            .enumerate()
+            .map(|(channel, ((du, dy), (y, dg)))| {
+                let (u, bias) = input.gate(shape, channel);
+                with_activation!(shape.act, F => vectorized(
+                    #[inline(always)]
+                    || gate_backward::<F>(u, bias, y, dg, du, dy),
+                ));
+                super::blocks::sum(du) as f32
             });
-            sums
-        })
-        .collect();
-    if !to.d_bias.is_empty() {
-        let (du, dv) = to.d_bias.split_at_mut(shape.channels);
-        for ((du, dv), sums) in du.iter_mut().zip(dv).zip(sums) {
-            *du += sums.0;
-            *dv += sums.1;
-        }
+        add(du_bias, &sums.collect::<Vec<_>>());
+    } else {
+        dv.copy_from_slice(&dg[..elements]);
     }
+    let rows = dv.par_chunks_exact_mut(tokens);
+    let rows = rows.zip(to.d_kernel.par_chunks_exact_mut(shape.lags().max(1)));
+    let sums = rows.enumerate().map(|(channel, (dv, d_kernel))| {
+        mix.with_scratch(|scratch| {
+            with_activation!(shape.act, F => backward_channel::<F>(mix, input, channel, scratch, dv));
+            mix.kernel_gradient(scratch, d_kernel);
+        });
+        super::blocks::sum(dv) as f32
+    });
+    add(dv_bias, &sums.collect::<Vec<_>>());
 }
 
-/// A channel's rows of the forward pass's product and of the gradient.
-#[derive(Clone, Copy)]
-struct Given<'a> {
-    y: &'a [f32],
-    dg: &'a [f32],
+/// `to += values`; nothing where there is no bias.
+fn add(to: &mut [f32], values: &[f32]) {
+    to.iter_mut()
+        .zip(values)
+        .for_each(|(to, value)| *to += value);
 }
 
 impl Mix {
@@ -307,17 +321,15 @@ impl Mix {
     }
 }
 
-/// Writes a channel's `du` and `dv`, leaves the spectrum of the kernel's gradient in the scratch;
-/// returns the gradients of both biases.
+/// Turns a channel's gradient of `y` into that of `v`; leaves the spectrum of the kernel's gradient in
+/// the scratch.
 fn backward_channel<F: Function>(
     mix: &Mix,
     input: Input,
     channel: usize,
     scratch: &mut Scratch,
-    given: Given,
-    du: &mut [f32],
     dv: &mut [f32],
-) -> (f32, f32) {
+) {
     let (shape, lags) = (mix.shape, mix.shape.lags());
     mix.transform_kernel(&input.kernel[channel * lags..][..lags], scratch);
     let Scratch {
@@ -329,20 +341,13 @@ fn backward_channel<F: Function>(
         ..
     } = scratch;
     sum.fill(Complex::default());
-    let (u, v) = input.rows(shape, channel);
-    let (u_bias, v_bias) = input.biases(channel);
+    let (v, bias) = input.value(shape, channel);
     let pair = 2 * shape.length;
-    let inputs = u.chunks(pair).zip(v.chunks(pair));
-    let given = given.y.chunks(pair).zip(given.dg.chunks(pair));
-    let outputs = du.chunks_mut(pair).zip(dv.chunks_mut(pair));
-    let mut sums = (0f64, 0f64);
-    for (((u, v), (y, dg)), (du, dv)) in inputs.zip(given).zip(outputs) {
+    for (v, dv) in v.chunks(pair).zip(dv.chunks_mut(pair)) {
         vectorized(
             #[inline(always)]
             || {
-                load::<F>(v, shape.length, v_bias, z);
-                gate_backward::<F>(u, u_bias, y, dg, du, dv);
-                // `dv` holds the gradient of y for a moment.
+                load::<F>(v, shape.length, bias, z);
                 load::<super::activation::Identity>(dv, shape.length, 0.0, d);
             },
         );
@@ -360,14 +365,11 @@ fn backward_channel<F: Function>(
                 dv1.iter_mut().zip(d.iter()).for_each(|(dv, d)| *dv = d.re);
                 dv2.iter_mut().zip(d.iter()).for_each(|(dv, d)| *dv = d.im);
                 for (dv, v) in dv.iter_mut().zip(v) {
-                    *dv *= F::both(v + v_bias).1;
+                    *dv *= F::both(v + bias).1;
                 }
-                sums.0 += super::blocks::sum(du);
-                sums.1 += super::blocks::sum(dv);
             },
         );
     }
-    (sums.0 as f32, sums.1 as f32)
 }
 
 /// `du` of `g = act(u) y`, and the gradient of `y`.

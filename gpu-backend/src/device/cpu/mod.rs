@@ -69,12 +69,12 @@ fn no_recording<T>() -> Result<T> {
 }
 
 /// The 2 x `half` biases at `at`, none without one.
-fn biases(parameters: &[f32], at: Option<usize>, half: usize) -> &[f32] {
-    at.map_or(&[], |at| &parameters[at..at + 2 * half])
+fn biases(parameters: &[f32], at: Option<usize>, len: usize) -> &[f32] {
+    at.map_or(&[], |at| &parameters[at..at + len])
 }
 
-fn biases_mut(gradients: &mut [f32], at: Option<usize>, half: usize) -> &mut [f32] {
-    at.map_or(&mut [], |at| &mut gradients[at..at + 2 * half])
+fn biases_mut(gradients: &mut [f32], at: Option<usize>, len: usize) -> &mut [f32] {
+    at.map_or(&mut [], |at| &mut gradients[at..at + len])
 }
 
 impl Device for Cpu {
@@ -318,7 +318,7 @@ impl Device for Cpu {
         y: &mut Buffer,
         g: &mut Buffer,
     ) -> Result<()> {
-        let bias = biases(&parameters.data, bias_at, mix.channels());
+        let bias = biases(&parameters.data, bias_at, mix.rows());
         let input = mix::Input {
             kernel: &kernel.data,
             bias,
@@ -341,7 +341,7 @@ impl Device for Cpu {
         d_kernel: &mut Buffer,
         gradients: &mut Buffer,
     ) -> Result<()> {
-        let bias = biases(&parameters.data, bias_at, mix.channels());
+        let bias = biases(&parameters.data, bias_at, mix.rows());
         let input = mix::Input {
             kernel: &kernel.data,
             bias,
@@ -350,7 +350,7 @@ impl Device for Cpu {
         let to = mix::Gradients {
             duv: &mut duv.data,
             d_kernel: &mut d_kernel.data,
-            d_bias: biases_mut(&mut gradients.data, bias_at, mix.channels()),
+            d_bias: biases_mut(&mut gradients.data, bias_at, mix.rows()),
         };
         mix::backward(mix, input, &y.data, &dg.data, to);
         Ok(())
@@ -365,7 +365,7 @@ impl Device for Cpu {
         h: &Buffer,
         a: &mut Buffer,
     ) -> Result<()> {
-        let bias = biases(&parameters.data, bias_at, a.data.len() / tokens);
+        let bias = biases(&parameters.data, bias_at, 2 * a.data.len() / tokens);
         gate::forward(act, bias, tokens, &h.data, &mut a.data);
         Ok(())
     }
@@ -382,8 +382,8 @@ impl Device for Cpu {
         gradients: &mut Buffer,
     ) -> Result<()> {
         let channels = da.data.len() / tokens;
-        let bias = biases(&parameters.data, bias_at, channels);
-        let d_bias = biases_mut(&mut gradients.data, bias_at, channels);
+        let bias = biases(&parameters.data, bias_at, 2 * channels);
+        let d_bias = biases_mut(&mut gradients.data, bias_at, 2 * channels);
         gate::backward(act, bias, tokens, (&h.data, &da.data), &mut dh.data, d_bias);
         Ok(())
     }

@@ -35,8 +35,8 @@ fn gemm() -> impl Strategy<Value = Gemm> {
 
 fn mix() -> impl Strategy<Value = MixShape> {
     let sizes = (1..4usize, 1..20usize, 1..3usize);
-    (sizes, any::<bool>(), activation(), 1..20usize).prop_map(
-        |((batch, length, channels), causal, act, support)| {
+    (sizes, any::<[bool; 2]>(), activation(), 1..20usize).prop_map(
+        |((batch, length, channels), [causal, gated], act, support)| {
             let support = support.min(length);
             MixShape {
                 batch,
@@ -44,6 +44,7 @@ fn mix() -> impl Strategy<Value = MixShape> {
                 channels,
                 causal,
                 act,
+                gated,
                 support,
             }
         },
@@ -175,6 +176,7 @@ fn a_mix_gives_its_scratch_back() {
         channels: 1,
         causal,
         act: Activation::Silu,
+        gated: true,
         support: 8,
     };
     checks::mix(&cpu, shape, true, 1).unwrap();

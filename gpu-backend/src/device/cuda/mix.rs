@@ -98,9 +98,10 @@ impl Cuda {
         g: &mut Act,
     ) -> Result<()> {
         let len = mix.plan.shape().channels * mix.plan.shape().tokens();
-        super::expect("uv", uv.len(), 2 * len);
+        let halves = mix.plan.shape().halves();
+        super::expect("uv", uv.len(), halves * len);
         super::expect("y", y.len(), len);
-        super::expect("g", g.len(), len);
+        super::expect("g", g.len(), (halves - 1) * len);
         self.mix_spectrum(mix, kernel)?;
         let grid = mix.plan.forward();
         let (uv, y, g) = (uv.address(0), y.address(0), g.address(0));
@@ -118,10 +119,11 @@ impl Cuda {
         let plan = &mix.plan;
         let len = plan.shape().channels * plan.shape().tokens();
         let kernel_len = plan.shape().channels * plan.lags() as usize;
-        super::expect("uv", operands.uv.len(), 2 * len);
-        super::expect("y", operands.y.len(), len);
+        let halves = plan.shape().halves();
+        super::expect("uv", operands.uv.len(), halves * len);
+        super::expect("y", operands.y.len(), (halves - 1) * len);
         super::expect("dg", operands.dg.len(), len);
-        super::expect("duv", operands.duv.len(), 2 * len);
+        super::expect("duv", operands.duv.len(), halves * len);
         super::expect("d_kernel", operands.d_kernel.len(), kernel_len);
         self.mix_spectrum(mix, operands.kernel)?;
         let grid = plan.backward();

@@ -22,6 +22,7 @@ pub const SOURCES: &[(&str, &str)] = &[
         "column_sums.cu",
         include_str!("../../../kernels/column_sums.cu"),
     ),
+    ("product.cu", include_str!("../../../kernels/product.cu")),
     ("pool.cu", include_str!("../../../kernels/pool.cu")),
     ("dropout.cu", include_str!("../../../kernels/dropout.cu")),
     ("reduce.cu", include_str!("../../../kernels/reduce.cu")),

@@ -124,6 +124,7 @@ fn operations(batch: usize, mut each: impl FnMut(&str, usize, &mut dyn FnMut()))
         channels: e,
         causal: true,
         act,
+        gated: true,
         support: LENGTH,
     };
     let mut mix = cpu.new_mix(mix).unwrap();

@@ -108,10 +108,10 @@ impl MixPlan {
             let by_memory = limits.shared_per_multiprocessor / (shared + RESERVED);
             (threads / plan.threads()).min(by_memory).max(1)
         };
-        // 128 registers a thread leave room for 512 threads; 168, which the backward pass with its
-        // sums wants, for 384.
+        // 128 registers a thread leave room for 512 threads; 255, which the backward pass with its
+        // sums wants, for 256.
         let forward_fit = fit(512, plan.forward_shared());
-        let backward_fit = fit(if plan.spill { 512 } else { 384 }, plan.backward_shared());
+        let backward_fit = fit(if plan.spill { 512 } else { 256 }, plan.backward_shared());
         plan.forward_fit = forward_fit;
         plan.backward_fit = backward_fit;
         plan.forward_per_block = plan.split(forward_fit, 4e-12, 0.0);
@@ -162,9 +162,15 @@ impl MixPlan {
             format!("-DMIX_PAIR={}", i32::from(self.is_paired())),
             format!("-DMIX_CHAIN={}", i32::from(self.is_cut())),
             format!("-DMIX_SPILL={}", i32::from(self.spill)),
+            format!("-DMIX_GATED={}", i32::from(self.shape.gated)),
             format!("-DMIX_FIT={}", self.forward_fit),
             format!("-DMIX_FIT_BACKWARD={}", self.backward_fit),
         ]
+    }
+
+    /// The device planned for.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The shape planned for.
@@ -269,7 +275,7 @@ impl MixPlan {
 
     /// Elements of the parts' sums for the bias.
     pub fn sums_len(&self) -> usize {
-        2 * self.shape.channels * self.parts(self.backward_per_block) as usize
+        self.shape.halves() * self.shape.channels * self.parts(self.backward_per_block) as usize
     }
 
     /// Elements of the spectra that the backward pass keeps; none unless it spills.
@@ -377,6 +383,7 @@ mod tests {
             channels,
             causal: true,
             act: Activation::Silu,
+            gated: true,
             support: length,
         }
     }
@@ -413,7 +420,7 @@ mod tests {
     fn the_published_model_fills_the_device() {
         let plan = plan(shape(64, 512, 1536));
         assert_eq!((plan.points(), plan.blocks()), (512, 1));
-        assert_eq!((plan.forward_fit, plan.backward_fit), (8, 6));
+        assert_eq!((plan.forward_fit, plan.backward_fit), (8, 4));
         let blocks = plan.forward().grid[0] * plan.forward().grid[1];
         assert!(blocks as usize >= 2 * 132 * plan.forward_fit, "{blocks}");
         assert!(plan.options().contains(&"-DMIX_FULL=1".to_string()));

@@ -5,10 +5,11 @@ mod embedding;
 mod head;
 mod norm;
 mod optimiser;
+mod product;
 mod rpe;
 
 use super::Cuda;
-use super::machine::{Address, Argument, Element, Launch, Operands, Product};
+use super::machine::{Address, Argument, Element, Launch};
 use crate::device::{Activation, DeviceError, Result};
 
 /// Arguments of a kernel, each converted.
@@ -62,23 +63,6 @@ impl Cuda {
         // SAFETY: arguments are made beside each kernel's name, in its order and types, from
         // buffers whose lengths `expect` has checked.
         unsafe { self.machine().launch(&launch) }.map_err(|fault| self.failed(operation, fault))
-    }
-
-    pub(in crate::device::cuda) fn multiply(
-        &self,
-        operation: &'static str,
-        product: &Product,
-        operands: &Operands,
-    ) -> Result<()> {
-        if product.m == 0 || product.n == 0 || product.k == 0 {
-            return Err(DeviceError::Unsupported {
-                operation,
-                reason: format!("a product of shape {product:?}; every side is at least 1"),
-            });
-        }
-        // SAFETY: the callers check the operands' lengths by `expect`.
-        unsafe { self.machine().multiply(product, operands) }
-            .map_err(|fault| self.failed(operation, fault))
     }
 
     /// Elements that one thread moves at once.
