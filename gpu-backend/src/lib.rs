@@ -6,5 +6,6 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod device;
+pub mod group;
 pub mod network;
 pub mod train;

@@ -1,6 +1,6 @@
 //! A network as the training loop sees it.
 
-use crate::data::Batch;
+use crate::data::{Batch, Shard};
 use crate::device::{Device, Optimiser};
 use crate::network::Network;
 use crate::train::{
@@ -32,9 +32,12 @@ impl<D: Device> Trainable for Learner<D> {
         }
     }
 
+    fn shard(&self) -> Shard {
+        self.network.device().shard()
+    }
+
     fn step(&mut self, micro_batches: &[Batch], values: &StepValues) -> Result<(), ModelError> {
         self.network.set_dropout(values.dropout);
-        let targets: u64 = micro_batches.iter().map(Batch::counted).sum();
         let [beta1, beta2] = values.betas;
         let correction = |beta: f32| (1.0 - f64::from(beta).powf(values.step as f64)) as f32;
         let optimiser = Optimiser {
@@ -46,7 +49,7 @@ impl<D: Device> Trainable for Learner<D> {
             correction1: correction(beta1),
             correction2: correction(beta2),
             max_norm: values.clip,
-            gradient_scale: 1.0 / targets.max(1) as f32,
+            gradient_scale: 1.0 / values.targets.max(1) as f32,
         };
         Ok(self.network.step(micro_batches, optimiser, values.seed)?)
     }
@@ -87,6 +90,7 @@ impl<D: Device> Trainable for Learner<D> {
 
     fn restore(
         &mut self,
+        _: u64,
         parameters: &Checkpoint,
         state: &OptimiserState,
     ) -> Result<(), ModelError> {

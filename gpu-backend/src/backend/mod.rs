@@ -12,6 +12,7 @@ use crate::cli::gradcheck::{Checked, GradientCheck};
 use crate::cli::{Backend, Placement};
 use crate::config::RunConfig;
 use crate::device::Device;
+use crate::group::{Meeting, Member};
 use crate::network::Network;
 use crate::train::{ModelError, Trainable};
 use learner::Learner;
@@ -45,13 +46,21 @@ impl Devices {
 }
 
 impl Backend for Devices {
-    fn create(&self, config: &RunConfig) -> Result<Box<dyn Trainable>, ModelError> {
+    fn meet(&self, placement: Placement, processes: usize) -> Result<Meeting, ModelError> {
+        open::meet(placement, processes)
+    }
+
+    fn create(
+        &self,
+        config: &RunConfig,
+        member: Option<Member>,
+    ) -> Result<Box<dyn Trainable>, ModelError> {
         let placement = Placement {
             device: config.train.device,
             precision: config.train.precision,
         };
         let (model, train) = (config.model.clone(), &config.train);
-        on!(open(placement)?, |device| {
+        on!(open(placement, member)?, |device| {
             let network = Network::new(device, model, train.gamma as f32, train.seed)?;
             Ok(Box::new(Learner::new(network)))
         })
@@ -62,16 +71,20 @@ impl Backend for Devices {
         checkpoint: &Checkpoint,
         placement: Placement,
     ) -> Result<Box<dyn Trainable>, ModelError> {
-        on!(open(placement)?, |device| {
+        on!(open(placement, None)?, |device| {
             let network = Network::from_checkpoint(device, checkpoint)?;
             Ok(Box::new(Learner::new(network)))
         })
     }
 
-    fn bench_network(&self, asked: &NetworkBench) -> Result<NetworkResult, ModelError> {
+    fn bench_network(
+        &self,
+        asked: &NetworkBench,
+        member: Option<Member>,
+    ) -> Result<NetworkResult, ModelError> {
         let mut config = asked.preset.config();
         config.train_len = asked.length;
-        on!(open(asked.placement)?, |device| {
+        on!(open(asked.placement, member)?, |device| {
             let mut network = Network::new(device, config, GAMMA, 1)?;
             bench_network(&mut network, asked, self.started)
         })
@@ -86,13 +99,13 @@ impl Backend for Devices {
             gated: asked.operator == Operator::Gtu,
             calls: asked.steps,
         };
-        on!(open(asked.placement)?, |device| Ok(bench::operator(
+        on!(open(asked.placement, None)?, |device| Ok(bench::operator(
             &device, bench
         )?))
     }
 
     fn check_gradients(&self, check: &GradientCheck) -> Result<Vec<Checked>, ModelError> {
-        on!(open(check.placement)?, |device| gradients::check(
+        on!(open(check.placement, None)?, |device| gradients::check(
             device, check
         ))
     }

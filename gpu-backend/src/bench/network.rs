@@ -13,7 +13,7 @@ use std::time::Instant;
 pub struct NetworkBench {
     /// Positions of a sequence.
     pub length: usize,
-    /// Positions of all sequences of a step.
+    /// Positions of all sequences of this process's share of a step.
     pub tokens: usize,
     /// Portions that a step is computed in.
     pub micro_batches: usize,
@@ -28,15 +28,17 @@ pub struct NetworkResult {
     pub device: String,
     /// Positions of a sequence.
     pub length: usize,
-    /// Positions of a step.
+    /// Positions of a step, all processes together.
     pub tokens: usize,
+    /// Processes that computed together.
+    pub processes: usize,
     /// Trained parameters.
     pub parameters: usize,
     /// By the median step.
     pub tokens_per_second: f64,
     /// Milliseconds of a step: forward, backward, clipping, AdamW.
     pub step_ms: Spread,
-    /// Most bytes allocated on the device.
+    /// Most bytes allocated on one device.
     pub peak_bytes: usize,
     /// From the start of the process to the end of the first step.
     pub startup_ms: f64,
@@ -55,13 +57,15 @@ pub fn network<D: Device>(
     bench: NetworkBench,
     start: Instant,
 ) -> Result<NetworkResult, NetworkError> {
+    let processes = network.device().shard().ranks;
+    let tokens = bench.tokens * processes;
     let batches: Vec<_> = (0..4)
         .map(|seed| random_batches(network, bench, seed))
         .collect();
     let one = |network: &mut Network<D>, step: usize| {
         let begin = Instant::now();
         let micro_batches = &batches[step % batches.len()];
-        network.step(micro_batches, values(bench.tokens, step), 1)?;
+        network.step(micro_batches, values(tokens, step), 1)?;
         network.device().synchronize()?;
         Ok::<_, NetworkError>(begin.elapsed().as_secs_f64() * 1e3)
     };
@@ -80,13 +84,14 @@ pub fn network<D: Device>(
     Ok(NetworkResult {
         device: network.device().name(),
         length: bench.length,
-        tokens: bench.tokens,
+        tokens,
+        processes,
         parameters: network.trained_parameters(),
-        tokens_per_second: bench.tokens as f64 / seconds,
+        tokens_per_second: tokens as f64 / seconds,
         step_ms,
         peak_bytes: network.device().memory().1,
         startup_ms,
-        model_tflops: per_token * bench.tokens as f64 / seconds / 1e12,
+        model_tflops: per_token * tokens as f64 / seconds / 1e12,
         stages,
     })
 }

@@ -4,11 +4,13 @@ use super::bench::{NetworkBench, OperatorBench};
 use super::gradcheck::{Checked, GradientCheck};
 use crate::bench::{NetworkResult, OperatorResult};
 use crate::config::{DeviceChoice, Precision, RunConfig};
+use crate::group::{Meeting, Member};
 use crate::train::{ModelError, Trainable};
+use serde::{Deserialize, Serialize};
 use toeplite_checkpoint::Checkpoint;
 
 /// Where to compute, and in what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 pub struct Placement {
     /// Where to compute.
     #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda[:i]")]
@@ -20,11 +22,23 @@ pub struct Placement {
 
 /// Makes networks on devices, and measures them.
 pub trait Backend {
-    /// A network with fresh parameters from the run's seed, ready to train.
+    /// Where `processes` processes that train together compute: on so many GPUs from the given one
+    /// on, or all on the CPU.
+    ///
+    /// # Errors
+    /// There are not as many, or they cannot sum.
+    fn meet(&self, placement: Placement, processes: usize) -> Result<Meeting, ModelError>;
+
+    /// A network with fresh parameters from the run's seed, ready to train, alone or as one of
+    /// several processes; then it returns when all have joined.
     ///
     /// # Errors
     /// There is no such device, or it cannot compute this network.
-    fn create(&self, config: &RunConfig) -> Result<Box<dyn Trainable>, ModelError>;
+    fn create(
+        &self,
+        config: &RunConfig,
+        member: Option<Member>,
+    ) -> Result<Box<dyn Trainable>, ModelError>;
 
     /// A trained network, to be evaluated and sampled from.
     ///
@@ -36,11 +50,16 @@ pub trait Backend {
         placement: Placement,
     ) -> Result<Box<dyn Trainable>, ModelError>;
 
-    /// Times training steps of a preset.
+    /// Times training steps of a preset, alone or as one of several processes; then the tokens of
+    /// the result are those of all.
     ///
     /// # Errors
     /// As [`Backend::create`].
-    fn bench_network(&self, bench: &NetworkBench) -> Result<NetworkResult, ModelError>;
+    fn bench_network(
+        &self,
+        bench: &NetworkBench,
+        member: Option<Member>,
+    ) -> Result<NetworkResult, ModelError>;
 
     /// Times one operator, forward and backward.
     ///

@@ -4,9 +4,11 @@ use super::eval::positive;
 use super::{Backend, Placement, output};
 use crate::bench::{NetworkResult, Spread};
 use crate::config::Preset;
+use crate::group;
 use crate::train::TrainError;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
 
 /// Time training steps of a preset on random tokens, or one operator.
@@ -14,6 +16,7 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Examples:
   toeplite-train bench --preset wikitext103 --length 512 --tokens 32768 --json
+  toeplite-train bench --preset wikitext103 --tokens 262144 --processes 8
   toeplite-train bench --operator tno --channels 1536 --length 8192 --tokens 32768 --json
 
 With --json {device, tokens_per_second, step_ms: {median, min, max}, peak_bytes, startup_ms, stages},
@@ -36,16 +39,19 @@ pub struct Cmd {
     /// Positions of a sequence.
     #[arg(long, default_value = "512", value_name = "N", value_parser = positive)]
     length: usize,
-    /// Tokens of a step; a multiple of the length.
+    /// Tokens of a step, all processes together; a multiple of the length.
     #[arg(long, default_value = "32768", value_name = "N", value_parser = positive)]
     tokens: usize,
     /// Decay of the operator's kernel a lag. Where it has fallen below f32's rounding, lags may be
     /// left out; 1 for a kernel that does not decay.
     #[arg(long, default_value = "0.99", value_name = "G")]
     gamma: f32,
-    /// Portions that a step is computed in.
+    /// Portions that a process computes its share of a step in.
     #[arg(long, default_value = "1", value_name = "N", value_parser = positive)]
     micro_batches: usize,
+    /// Processes that compute together, one a GPU; on the CPU each has a share of the cores.
+    #[arg(long, default_value = "1", value_name = "N", value_parser = positive, conflicts_with = "operator")]
+    processes: usize,
     /// Steps that are timed, after some that are not.
     #[arg(long, default_value = "20", value_name = "N", value_parser = positive)]
     steps: usize,
@@ -66,15 +72,15 @@ pub enum Operator {
 }
 
 /// What to time of a network.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworkBench {
     /// The network.
     pub preset: Preset,
     /// Positions of a sequence.
     pub length: usize,
-    /// Sequences of a step.
+    /// Sequences of a step of one process.
     pub sequences: usize,
-    /// Portions that a step is computed in.
+    /// Portions that a process computes them in.
     pub micro_batches: usize,
     /// Steps that are timed.
     pub steps: usize,
@@ -108,10 +114,12 @@ impl Cmd {
     /// What the device could not do.
     pub fn run(self, backend: &dyn Backend) -> Result<ExitCode> {
         let sequences = self.tokens / self.length;
-        if sequences * self.length != self.tokens || !sequences.is_multiple_of(self.micro_batches) {
+        let portions = self.micro_batches.saturating_mul(self.processes);
+        if sequences * self.length != self.tokens || !sequences.is_multiple_of(portions) {
             eprintln!(
-                "error: --tokens {} must be a multiple of --length {} times --micro-batches {}",
-                self.tokens, self.length, self.micro_batches
+                "error: --tokens {} must be a multiple of --length {} times --micro-batches {} times \
+                 --processes {}",
+                self.tokens, self.length, self.micro_batches, self.processes
             );
             return Ok(ExitCode::from(2));
         }
@@ -121,12 +129,16 @@ impl Cmd {
                 let bench = NetworkBench {
                     preset,
                     length,
-                    sequences,
+                    sequences: sequences / self.processes,
                     micro_batches: self.micro_batches,
                     steps,
                     placement: self.placement,
                 };
-                let figures = backend.bench_network(&bench).map_err(TrainError::Model)?;
+                let figures = match self.processes {
+                    1 => backend.bench_network(&bench, None),
+                    many => group::bench(backend, &bench, many),
+                };
+                let figures = figures.map_err(TrainError::Model)?;
                 if self.json {
                     output::json(&figures)?;
                 } else {

@@ -10,6 +10,7 @@ pub mod sample;
 mod tests;
 pub mod text;
 pub mod train;
+mod worker;
 
 pub use backend::{Backend, Placement};
 
@@ -41,6 +42,8 @@ enum Command {
     Sample(sample::Cmd),
     Bench(bench::Cmd),
     Gradcheck(gradcheck::Cmd),
+    #[command(hide = true)]
+    Worker(worker::Cmd),
 }
 
 impl App {
@@ -55,6 +58,7 @@ impl App {
             Command::Sample(c) => c.run(backend),
             Command::Bench(c) => c.run(backend),
             Command::Gradcheck(c) => c.run(backend),
+            Command::Worker(c) => c.run(backend),
         }
     }
 }

@@ -5,6 +5,7 @@ use super::gradcheck::{Checked, GradientCheck};
 use super::{App, Backend, Placement};
 use crate::bench::{NetworkResult, OperatorResult, Spread};
 use crate::config::RunConfig;
+use crate::group::{Meeting, Member};
 use crate::train::toy::{Toy, config_in};
 use crate::train::{ModelError, OptimiserState, Trainable};
 use clap::{CommandFactory, Parser};
@@ -16,7 +17,15 @@ use toeplite_checkpoint::Checkpoint;
 struct Toys;
 
 impl Backend for Toys {
-    fn create(&self, config: &RunConfig) -> Result<Box<dyn Trainable>, ModelError> {
+    fn meet(&self, _: Placement, _: usize) -> Result<Meeting, ModelError> {
+        Err("toys train alone".into())
+    }
+
+    fn create(
+        &self,
+        config: &RunConfig,
+        _: Option<Member>,
+    ) -> Result<Box<dyn Trainable>, ModelError> {
         Ok(Box::new(Toy::new(&config.model, config.train.seed)))
     }
 
@@ -28,11 +37,15 @@ impl Backend for Toys {
         let mut toy = Toy::new(&checkpoint.config, 0);
         let moments = ["first", "second"].map(|n| (n.to_owned(), vec![]));
         let tensors = BTreeMap::from(moments);
-        toy.restore(checkpoint, &OptimiserState { tensors })?;
+        toy.restore(0, checkpoint, &OptimiserState { tensors })?;
         Ok(Box::new(toy))
     }
 
-    fn bench_network(&self, bench: &NetworkBench) -> Result<NetworkResult, ModelError> {
+    fn bench_network(
+        &self,
+        bench: &NetworkBench,
+        _: Option<Member>,
+    ) -> Result<NetworkResult, ModelError> {
         assert_eq!((bench.length, bench.sequences), (512, 64));
         Ok(NetworkResult {
             device: "toy".to_owned(),
@@ -40,6 +53,7 @@ impl Backend for Toys {
             step_ms: Spread::of(vec![1.0]).unwrap(),
             length: bench.length,
             tokens: bench.sequences * bench.length,
+            processes: 1,
             parameters: 1,
             peak_bytes: 1,
             startup_ms: 1.0,

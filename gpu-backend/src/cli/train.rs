@@ -1,10 +1,12 @@
 //! `toeplite-train train`: a new run, or more of an old one.
 
+use super::eval::positive;
 use super::{Backend, output};
 use crate::config::{ConfigError, DeviceChoice, RunConfig};
 use crate::data::Sources;
+use crate::group::Group;
 use crate::train::stop::Stop;
-use crate::train::{Run, TrainError};
+use crate::train::{ModelError, Portions, Run, TrainError, Trainable};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
@@ -19,6 +21,11 @@ Examples:
   toeplite-train train --config run.toml --set train.batch=16 --set model.norm=layernorm --out runs/b16
   toeplite-train train --resume runs/b16
   toeplite-train train --resume runs/b16 --set train.steps=9000
+  toeplite-train train --config run.toml --processes 8           on the GPUs 0 to 7
+  toeplite-train train --resume runs/b16 --processes 2 --device cuda:4
+
+N processes with train.micro_batches = M compute what one computes with M * N; train.batch is what
+all of them compute in a step.
 
 Ctrl-C finishes the step and writes a checkpoint; a second one ends at once.")]
 pub struct Cmd {
@@ -37,6 +44,10 @@ pub struct Cmd {
     /// Where to compute [default: what the configuration says].
     #[arg(long, value_name = "auto|cpu|cuda[:i]")]
     device: Option<DeviceChoice>,
+    /// Processes that train together, one a GPU from --device on; on the CPU each has a share of the
+    /// cores. A run may go on with another number.
+    #[arg(long, default_value = "1", value_name = "N", value_parser = positive)]
+    processes: usize,
     /// Print the outcome as JSON, and no progress.
     #[arg(long)]
     json: bool,
@@ -54,9 +65,10 @@ impl Cmd {
         let (run, sources) = match self.open() {
             Ok(opened) => opened,
             // A `--set` that cannot be is a wrong argument, like any other.
-            Err(TrainError::Config(
-                e @ (ConfigError::Override { .. } | ConfigError::Frozen { .. }),
-            )) => {
+            Err(
+                e @ (TrainError::Config(ConfigError::Override { .. } | ConfigError::Frozen { .. })
+                | TrainError::Portions { .. }),
+            ) => {
                 eprintln!("error: {e}");
                 return Ok(ExitCode::from(2));
             }
@@ -64,8 +76,7 @@ impl Cmd {
         };
         let stop = Stop::default();
         stop.on_signals().context("signals cannot be caught")?;
-        let created = backend.create(&run.config).map_err(TrainError::Model)?;
-        let mut model = created;
+        let mut model = self.model(backend, &run).map_err(TrainError::Model)?;
         let outcome = run.train(&mut *model, &sources, &stop, self.json)?;
         let folder = run.folder.display();
         if self.json {
@@ -89,15 +100,24 @@ impl Cmd {
         Ok(ExitCode::SUCCESS)
     }
 
+    fn model(&self, backend: &dyn Backend, run: &Run) -> Result<Box<dyn Trainable>, ModelError> {
+        match self.processes {
+            1 => backend.create(&run.config, None),
+            many => Ok(Box::new(Group::start(backend, run, many)?)),
+        }
+    }
+
     /// The data is opened before a run folder is made: a misspelt path leaves nothing behind.
     fn open(&self) -> Result<(Run, Sources), TrainError> {
         if let Some(folder) = &self.resume {
             let run = Run::resume(folder, &self.overrides)?;
+            Portions::check(&run.config, self.processes)?;
             let sources = Sources::open(&run.config)?;
             return Ok((run, sources));
         }
         let path = self.config.as_deref().unwrap_or(Path::new("run.toml"));
         let config = RunConfig::load(path, &self.overrides)?;
+        Portions::check(&config, self.processes)?;
         let sources = Sources::open(&config)?;
         let folder = self.out.clone().unwrap_or_else(|| path.with_extension(""));
         Ok((Run::create(&folder, config)?, sources))

@@ -1,12 +1,13 @@
 //! Networks with a name.
 
+use serde::{Deserialize, Serialize};
 use toeplite_checkpoint::Config;
 use toeplite_checkpoint::config::{
     Activation, FORMAT, Norm, RpeInput, Task, ToeplitzConfig, ToeplitzKind, VERSION,
 };
 
 /// A network with a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 pub enum Preset {
     /// Byte-level: 4 layers, width 128; 914,048 parameters. Its values are the defaults of `[model]`.
     #[value(name = "shakespeare-128x4")]

@@ -261,6 +261,10 @@ impl Source for FrameSet {
         Ok(self.batch(clips, self.length))
     }
 
+    fn counted(&self, picks: &[Pick]) -> Result<u64> {
+        Ok(picks.len() as u64)
+    }
+
     fn evaluation(&self, index: u64, length: usize, sequences: usize) -> Result<Option<Batch>> {
         let sequences = sequences.clamp(1, self.clips.len());
         let first = usize::try_from(index)

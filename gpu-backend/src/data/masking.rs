@@ -19,11 +19,9 @@ impl Masking {
     /// Of those to predict 80% become the mask, 10% another token below `vocabulary`, 10% stay.
     pub fn hide(&self, inputs: &mut [u32], vocabulary: usize, noise: u64) -> Vec<u32> {
         let hide = |(i, input): (usize, &mut u32)| {
-            let x = mix(noise ^ mix(i as u64));
-            // 24 bits decide whether, the others what.
-            if (x >> 40) as f64 >= self.probability * f64::from(1 << 24) {
+            let Some(x) = self.draw(noise, i) else {
                 return IGNORE;
-            }
+            };
             let target = *input;
             match x % 10 {
                 0 => {}
@@ -33,6 +31,21 @@ impl Masking {
             target
         };
         inputs.iter_mut().enumerate().map(hide).collect()
+    }
+
+    /// How many of the first `length` tokens [`Masking::hide`] gives as targets.
+    pub fn count(&self, length: usize, noise: u64) -> usize {
+        (0..length)
+            .filter(|i| self.draw(noise, *i).is_some())
+            .count()
+    }
+
+    /// Random bits of a token that is to be predicted.
+    fn draw(&self, noise: u64, i: usize) -> Option<u64> {
+        let x = mix(noise ^ mix(i as u64));
+        // 24 bits decide whether, the others what.
+        let hidden = ((x >> 40) as f64) < self.probability * f64::from(1 << 24);
+        hidden.then_some(x)
     }
 }
 
@@ -53,6 +66,7 @@ mod tests {
         let share = |n: usize| n as f64 / text.len() as f64;
         let predicted: Vec<usize> = (0..text.len()).filter(|&i| targets[i] != IGNORE).collect();
         assert!((share(predicted.len()) - 0.15).abs() < 0.01);
+        assert_eq!(masking.count(text.len(), 7), predicted.len());
         let masks = inputs.iter().filter(|t| **t == 256).count();
         assert!((masks as f64 / predicted.len() as f64 - 0.8).abs() < 0.02);
         for i in 0..text.len() {

@@ -83,6 +83,12 @@ pub trait Source: Send + Sync {
     /// The file has changed underneath, or holds what the network cannot read.
     fn training(&self, picks: &[Pick]) -> Result<Batch>;
 
+    /// Targets that count of the sequences of `picks`: those of [`Source::training`]'s batch.
+    ///
+    /// # Errors
+    /// As [`Source::training`].
+    fn counted(&self, picks: &[Pick]) -> Result<u64>;
+
     /// The `index`-th batch of an evaluation in windows of `length`, `None` after the last one. The
     /// batches together hold every target once. All have `sequences` sequences where the network
     /// allows it: missing ones are filled with targets that do not count.

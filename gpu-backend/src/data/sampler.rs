@@ -1,6 +1,7 @@
 //! Which sequences a step reads.
 
 use super::order::{Permutation, mix};
+use serde::{Deserialize, Serialize};
 
 /// One sequence of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub struct Pick {
 }
 
 /// The part of each step that one of several processes computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
     /// Which process, from 0.
     pub rank: usize,

@@ -109,6 +109,14 @@ impl Source for TextSet {
         Ok(parts.batch(picks.len(), self.length))
     }
 
+    fn counted(&self, picks: &[Pick]) -> Result<u64> {
+        let count = |pick: &Pick| match &self.masking {
+            None => self.length,
+            Some(masking) => masking.count(self.length, pick.noise),
+        };
+        Ok(picks.iter().map(count).sum::<usize>() as u64)
+    }
+
     /// A causal network's last window is filled up with positions whose targets do not count, which
     /// changes nothing before them. A network that looks ahead would see them: its last window is
     /// shorter instead, in a batch of its own.
@@ -248,6 +256,28 @@ mod tests {
             let set = set(&text, 1, Some(masking)).unwrap();
             let targets: Vec<u32> = evaluation(&set, length, sequences).iter().flat_map(|b| b.targets.clone()).filter(|t| *t != IGNORE).collect();
             prop_assert!(targets.into_iter().eq(0..len as u32));
+        }
+    }
+
+    #[test]
+    fn targets_are_those_of_the_batch() {
+        let text: Vec<u8> = (0..200).collect();
+        let masking = Masking {
+            probability: 0.3,
+            token: 256,
+            seed: 1,
+        };
+        for masking in [None, Some(masking)] {
+            let set = set(&text, 16, masking).unwrap();
+            let sampler = Sampler {
+                sequences: set.sequences(),
+                batch: 5,
+                seed: 3,
+            };
+            for picks in sampler.step(2, 5, Shard::WHOLE) {
+                let batch = set.training(&picks).unwrap();
+                assert_eq!(set.counted(&picks).unwrap(), batch.counted());
+            }
         }
     }
 

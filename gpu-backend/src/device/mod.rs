@@ -33,6 +33,7 @@ pub use shapes::{
     Activation, Gemm, MixShape, Norm, NormShape, Optimiser, RpeInput, RpeShape, decayed_support,
 };
 
+use crate::data::Shard;
 use std::ops::Range;
 
 /// What operations return.
@@ -106,6 +107,11 @@ pub trait Device: Sized {
     fn replay(&self, graph: &Self::Graph) -> Result<()>;
 
     // ---- several devices -----------------------------------------------------------------------
+
+    /// This process among those that train together.
+    fn shard(&self) -> Shard {
+        Shard::WHOLE
+    }
 
     /// Starts to sum `range` of `buffer` over all processes that train together, after what was
     /// started before and beside what is started next; nothing where there is one process.

@@ -43,16 +43,19 @@ struct Moments<D: Device> {
     second: D::F32,
 }
 
-/// A recorded forward and backward pass.
-struct Recorded<D: Device> {
+/// A kind of forward and backward pass, which is recorded once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Pass {
     shape: (usize, usize),
-    /// Whether gradients are summed over all processes at its end.
+    /// Whether gradients are summed over all processes during it.
     last: bool,
-    graph: D::Graph,
 }
 
 /// A network on a device.
 pub struct Network<D: Device> {
+    /// Recorded passes, where the device can record. Dropped before the device: what sums over
+    /// processes cannot end while a recording of it lives.
+    recorded: Vec<(Pass, D::Graph)>,
     device: D,
     config: Config,
     options: Options,
@@ -67,10 +70,9 @@ pub struct Network<D: Device> {
     sums: D::F32,
     dropout: f32,
     workspaces: Vec<Workspace<D>>,
-    /// Recorded passes, where the device can record.
-    recorded: Vec<Recorded<D>>,
-    /// Whether one training step has run without being recorded, which sizes the scratch memory.
-    warm: Option<(usize, usize)>,
+    /// Passes that have run once without being recorded: that sizes the scratch memory, and connects
+    /// the processes.
+    warm: Vec<Pass>,
 }
 
 impl<D: Device> Network<D> {
@@ -115,6 +117,7 @@ impl<D: Device> Network<D> {
         device.write_f32(&mut parameters.values, 0, values)?;
         device.cast(&parameters.values, &mut parameters.copy, 0..layout.len())?;
         Ok(Self {
+            recorded: Vec::new(),
             hyper: device.new_f32(Optimiser::LEN)?,
             sums: device.new_f32(3)?,
             device,
@@ -126,8 +129,7 @@ impl<D: Device> Network<D> {
             moments: None,
             dropout: 0.0,
             workspaces: Vec::new(),
-            recorded: Vec::new(),
-            warm: None,
+            warm: Vec::new(),
         })
     }
 

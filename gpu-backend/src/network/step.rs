@@ -1,7 +1,7 @@
 //! Training steps and evaluation.
 
 use super::workspace::Workspace;
-use super::{Network, NetworkError, Recorded};
+use super::{Network, NetworkError, Pass};
 use crate::data::{Batch, Inputs};
 use crate::device::{AdamW, Device, DeviceError, Gemm, IGNORE, Optimiser};
 use toeplite_checkpoint::Config;
@@ -58,8 +58,8 @@ pub struct StepSums {
 
 impl<D: Device> Network<D> {
     /// One step of the optimiser on the gradients of all `batches` (micro-batches of one shape)
-    /// together. `values.gradient_scale` should be one over the number of targets; `seed` chooses
-    /// dropout's masks. The loss is added to the sums: see [`Network::take_sums`].
+    /// together, of all processes. `values.gradient_scale` should be one over the number of targets of
+    /// all processes; `seed` chooses dropout's masks. This process's loss is added to the sums: see [`Network::take_sums`].
     ///
     /// # Errors
     /// The batches differ in shape or do not fit the network; the device fails.
@@ -91,8 +91,11 @@ impl<D: Device> Network<D> {
     fn accumulate(&mut self, batches: &[Batch], seed: u64) -> Result<(), NetworkError> {
         let trained = self.layout.trained();
         self.device.zero(&mut self.parameters.gradients, trained)?;
+        let shard = self.device.shard();
         for (index, batch) in batches.iter().enumerate() {
-            let seed = seed.wrapping_mul(0x9e37_79b9).wrapping_add(index as u64);
+            // The portion's number in the whole step: processes drop what one alone would drop.
+            let portion = index * shard.ranks + shard.rank;
+            let seed = seed.wrapping_mul(0x9e37_79b9).wrapping_add(portion as u64);
             let halves = [(seed & 0xff_ffff) as f32, (seed >> 24 & 0xff_ffff) as f32];
             let mut workspace = self.load(batch)?;
             let seeded = self.device.write_f32(&mut workspace.seed, 0, &halves);
@@ -120,14 +123,16 @@ impl<D: Device> Network<D> {
     /// Adds a micro-batch's gradients, by the recorded pass where there is one. After the `last` one
     /// they are summed over all processes.
     fn train_pass(&mut self, workspace: &mut Workspace<D>, last: bool) -> Result<(), DeviceError> {
-        let shape = (workspace.batch, workspace.length);
-        let same = |step: &&Recorded<D>| step.shape == shape && step.last == last;
-        if let Some(step) = self.recorded.iter().find(same) {
-            return self.device.replay(&step.graph);
+        let pass = Pass {
+            shape: (workspace.batch, workspace.length),
+            last,
+        };
+        if let Some((_, graph)) = self.recorded.iter().find(|(known, _)| *known == pass) {
+            return self.device.replay(graph);
         }
         workspace.prepare_gradients(&self.device, &self.config)?;
-        if self.warm != Some(shape) {
-            self.warm = Some(shape);
+        if !self.warm.contains(&pass) {
+            self.warm.push(pass);
             return self.pass(workspace, last);
         }
         if !self.device.begin_record()? {
@@ -137,7 +142,7 @@ impl<D: Device> Network<D> {
         let graph = self.device.end_record()?;
         passed?;
         self.device.replay(&graph)?;
-        self.recorded.push(Recorded { shape, last, graph });
+        self.recorded.push((pass, graph));
         Ok(())
     }
 
@@ -245,14 +250,12 @@ impl<D: Device> Network<D> {
         self.device.read_act(&logits, 0..rows * classes)
     }
 
-    /// What training and evaluation have summed since the last call, over all processes;
-    /// waits for the device.
+    /// What training and evaluation have summed in this process since the last call; waits for the
+    /// device.
     ///
     /// # Errors
     /// The device fails.
     pub fn take_sums(&mut self) -> Result<StepSums, NetworkError> {
-        self.device.reduce_start(&mut self.sums, 0..3)?;
-        self.device.reduce_finish()?;
         let sums = self.device.read_f32(&self.sums, 0..3)?;
         let hyper = self.device.read_f32(&self.hyper, 0..Optimiser::LEN)?;
         self.device.zero(&mut self.sums, 0..3)?;

@@ -37,6 +37,19 @@ pub enum TrainError {
     /// The configuration was refused.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The sequences of a step cannot be shared out.
+    #[error(
+        "train.batch = {batch} cannot be shared by {processes} processes with train.micro_batches = \
+         {micro_batches} each: it must be a multiple of {}", processes.saturating_mul(*micro_batches)
+    )]
+    Portions {
+        /// Sequences of a step.
+        batch: usize,
+        /// Portions of each process.
+        micro_batches: usize,
+        /// Processes.
+        processes: usize,
+    },
     /// The data was refused.
     #[error(transparent)]
     Data(#[from] DataError),

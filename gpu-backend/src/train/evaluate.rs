@@ -1,8 +1,8 @@
 //! Loss, perplexity, bits a byte and accuracy of a network on a source.
 
-use super::{Sums, TrainError, Trainable};
-use crate::data::Source;
-use serde::Serialize;
+use super::{ModelError, Sums, TrainError, Trainable};
+use crate::data::{Batch, Source};
+use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
 
 /// What an evaluation measured; what `toeplite-train eval --json` prints.
@@ -24,7 +24,7 @@ pub struct Evaluation {
 }
 
 /// How an evaluation is done.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Windows {
     /// Positions of a window.
     pub length: usize,
@@ -32,6 +32,21 @@ pub struct Windows {
     pub sequences: usize,
     /// Targets after which it stops, in whole batches; 0 for none.
     pub max_targets: u64,
+}
+
+/// What `model` says of the `index`-th batch of an evaluation; `None` after the last one.
+///
+/// # Errors
+/// The data or the network failed.
+pub fn evaluate_batch(
+    model: &mut dyn FnMut(&Batch) -> Result<Sums, ModelError>,
+    source: &dyn Source,
+    windows: Windows,
+    index: u64,
+) -> Result<Option<Sums>, TrainError> {
+    let batch = source.evaluation(index, windows.length, windows.sequences)?;
+    let sums = batch.map(|batch| model(&batch)).transpose();
+    sums.map_err(TrainError::Model)
 }
 
 /// Evaluates `model` on `source`. `look` is told the targets done so far after each batch and says
@@ -46,20 +61,24 @@ pub fn evaluate(
     look: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Evaluation>, TrainError> {
     let mut sums = Sums::default();
-    let mut whole = false;
-    for index in 0.. {
-        let Some(batch) = source.evaluation(index, windows.length, windows.sequences)? else {
-            whole = true;
-            break;
-        };
-        sums += model.evaluate(&batch).map_err(TrainError::Model)?;
-        if windows.max_targets > 0 && sums.targets >= windows.max_targets {
-            break;
+    let mut index = 0;
+    let whole = 'all: loop {
+        let batches = model.evaluate_batches(source, windows, index)?;
+        if batches.is_empty() {
+            break true;
+        }
+        index += batches.len() as u64;
+        // Added one after the other: the result does not depend on how many come at a time.
+        for batch in batches {
+            sums += batch;
+            if windows.max_targets > 0 && sums.targets >= windows.max_targets {
+                break 'all false;
+            }
         }
         if !look(sums.targets) {
             return Ok(None);
         }
-    }
+    };
     if sums.targets == 0 {
         return Err(TrainError::NoTargets);
     }

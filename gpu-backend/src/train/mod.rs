@@ -4,6 +4,7 @@ mod error;
 pub mod evaluate;
 pub mod metrics;
 mod model;
+mod portions;
 mod progress;
 pub mod report;
 mod run;
@@ -18,6 +19,7 @@ pub mod toy;
 
 pub use error::TrainError;
 pub use model::{ModelError, ModelInfo, OptimiserState, StepReport, StepValues, Sums, Trainable};
+pub use portions::Portions;
 pub use run::{Outcome, Run};
 pub use state::{Progress, TRAINING};
 pub use store::{BEST, Store};

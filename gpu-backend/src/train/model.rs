@@ -1,6 +1,9 @@
 //! What the training program needs of a network.
 
-use crate::data::Batch;
+use super::TrainError;
+use super::evaluate::{Windows, evaluate_batch};
+use crate::data::{Batch, Shard, Source};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use toeplite_checkpoint::Checkpoint;
 
@@ -12,6 +15,11 @@ pub type ModelError = Box<dyn std::error::Error + Send + Sync>;
 pub trait Trainable {
     /// Device, memory, cost.
     fn info(&self) -> ModelInfo;
+
+    /// The part of each step that is to be given to [`Trainable::step`].
+    fn shard(&self) -> Shard {
+        Shard::WHOLE
+    }
 
     /// One update from all of `micro_batches`, whose gradients are added up; the loss is the mean
     /// over all targets that count. May return before the device is done: the next batch is read
@@ -33,6 +41,21 @@ pub trait Trainable {
     /// As [`Trainable::step`].
     fn evaluate(&mut self, batch: &Batch) -> Result<Sums, ModelError>;
 
+    /// [`Trainable::evaluate`] of the batches of an evaluation from `index` on, as many as there are
+    /// processes that train together (whose own `source` is the same), or as are left.
+    ///
+    /// # Errors
+    /// As [`Trainable::step`]; the data failed.
+    fn evaluate_batches(
+        &mut self,
+        source: &dyn Source,
+        windows: Windows,
+        index: u64,
+    ) -> Result<Vec<Sums>, TrainError> {
+        let sums = evaluate_batch(&mut |batch| self.evaluate(batch), source, windows, index)?;
+        Ok(sums.into_iter().collect())
+    }
+
     /// The logits that follow `tokens`, at least one.
     ///
     /// # Errors
@@ -51,13 +74,14 @@ pub trait Trainable {
     /// The device failed.
     fn optimiser_state(&self) -> Result<OptimiserState, ModelError>;
 
-    /// Goes back to an exported state: steps from here on give the same bits as they did then, on
-    /// the same device.
+    /// Goes back to the state that was exported after `step`: steps from here on give the same bits
+    /// as they did then, on the same device.
     ///
     /// # Errors
     /// The state is another network's, or the device failed.
     fn restore(
         &mut self,
+        step: u64,
         parameters: &Checkpoint,
         state: &OptimiserState,
     ) -> Result<(), ModelError>;
@@ -79,7 +103,7 @@ pub struct ModelInfo {
 }
 
 /// The values of one update.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepValues {
     /// Number of the update; the first is 1.
     pub step: u64,
@@ -97,6 +121,8 @@ pub struct StepValues {
     pub dropout: f32,
     /// Decides dropout; differs from step to step.
     pub seed: u64,
+    /// Targets that count of the whole step, all processes together.
+    pub targets: u64,
 }
 
 /// What the steps since the last report added up to.

@@ -3,6 +3,7 @@
 use super::evaluate::{Windows, evaluate};
 use super::metrics::{Line, Metrics};
 use super::model::{StepReport, StepValues, Trainable};
+use super::portions::Portions;
 use super::progress::Display;
 use super::report::{REPORT, page};
 use super::schedule;
@@ -11,7 +12,7 @@ use super::stop::Stop;
 use super::store::{Store, replace, write_synced};
 use super::{ModelError, TrainError};
 use crate::config::RunConfig;
-use crate::data::{Sampler, Shard, Sources, mix};
+use crate::data::{Sources, mix};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -117,7 +118,7 @@ impl Run {
             },
             Some(step) => {
                 let (parameters, progress, optimiser) = self.store.load(*step)?;
-                let restored = model.restore(&parameters, &optimiser);
+                let restored = model.restore(*step, &parameters, &optimiser);
                 restored.map_err(TrainError::Model)?;
                 progress
             }
@@ -187,14 +188,8 @@ impl Session<'_> {
         let config = &self.run.config;
         let (train, optimiser) = (&config.train, &config.optimiser);
         let step = self.progress.step + 1;
-        let source = &*self.sources.train;
-        let sampler = Sampler {
-            sequences: source.sequences(),
-            batch: train.batch,
-            seed: train.seed,
-        };
-        let picks = sampler.step(step, train.micro_batches, Shard::WHOLE);
-        let batches: Result<Vec<_>, _> = picks.iter().map(|p| source.training(p)).collect();
+        let portions = Portions::of(config, &*self.sources.train);
+        let batches = portions.batches(step, self.model.shard())?;
         let values = StepValues {
             step,
             rate: schedule::rate(config, step) as f32,
@@ -204,8 +199,9 @@ impl Session<'_> {
             clip: optimiser.clip as f32,
             dropout: train.dropout as f32,
             seed: mix(mix(!train.seed) ^ step),
+            targets: portions.targets(step)?,
         };
-        let done = self.model.step(&batches?, &values);
+        let done = self.model.step(&batches, &values);
         done.map_err(TrainError::Model)?;
         self.progress.step = step;
         self.display.step(step);
@@ -283,7 +279,7 @@ impl Session<'_> {
         let config = &self.run.config;
         let windows = Windows {
             length: config.train.length,
-            sequences: config.train.batch / config.train.micro_batches,
+            sequences: config.train.batch / config.train.micro_batches / self.model.shard().ranks,
             max_targets: config.evaluation.max_targets,
         };
         let mut look = |_| !self.stop.asked();

@@ -130,7 +130,7 @@ impl Trainable for Toy {
         (self.before_step)(values.step);
         let (vocabulary, dim) = (self.config.vocab_size, self.config.dim);
         let mut gradients = vec![0.0f32; self.parameters.len()];
-        let count: u64 = micro_batches.iter().map(Batch::counted).sum();
+        let count = values.targets;
         for (micro, batch) in micro_batches.iter().enumerate() {
             let keep = |at: usize, i: usize| {
                 let noise = mix(values.seed ^ mix((micro << 40 | at << 8 | i) as u64)) >> 40;
@@ -213,6 +213,7 @@ impl Trainable for Toy {
 
     fn restore(
         &mut self,
+        _: u64,
         parameters: &Checkpoint,
         state: &OptimiserState,
     ) -> Result<(), ModelError> {

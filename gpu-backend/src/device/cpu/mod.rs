@@ -6,6 +6,7 @@
 mod activation;
 mod blocks;
 mod buffer;
+mod collective;
 mod dropout;
 mod embed;
 mod gate;
@@ -21,6 +22,7 @@ mod simd;
 mod tests;
 
 pub use buffer::{Buffer, Ids};
+pub use collective::Exchange;
 pub use mix::Mix;
 
 use super::random::Stream;
@@ -28,6 +30,7 @@ use super::{
     Activation, AdamW, Device, DeviceError, Gemm, HeadGradient, IGNORE, MixShape, NormShape,
     Result, RpeShape,
 };
+use crate::data::Shard;
 use buffer::Counter;
 use std::ops::Range;
 use std::sync::Arc;
@@ -36,12 +39,21 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct Cpu {
     memory: Arc<Counter>,
+    exchange: Option<Arc<dyn Exchange>>,
 }
 
 impl Cpu {
     /// The processor; operations run in rayon's current thread pool.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The share of the processor that one of several processes has; they sum by `exchange`.
+    pub fn member(exchange: Arc<dyn Exchange>) -> Self {
+        Self {
+            exchange: Some(exchange),
+            ..Self::default()
+        }
     }
 }
 
@@ -139,6 +151,15 @@ impl Device for Cpu {
     fn zero(&self, buffer: &mut Buffer, range: Range<usize>) -> Result<()> {
         buffer.data[range].fill(0.0);
         Ok(())
+    }
+
+    fn shard(&self) -> Shard {
+        let exchange = self.exchange.as_ref();
+        exchange.map_or(Shard::WHOLE, |exchange| exchange.shard())
+    }
+
+    fn reduce_start(&self, buffer: &mut Buffer, range: Range<usize>) -> Result<()> {
+        collective::sum(self, &mut buffer.data[range])
     }
 
     fn copy(&self, from: &Buffer, to: &mut Buffer) -> Result<()> {

@@ -83,13 +83,29 @@ struct Function {
 }
 
 impl Hardware {
+    /// How many devices this machine has.
+    ///
+    /// # Errors
+    /// The driver is missing, or what it says.
+    pub fn count() -> Result<usize, String> {
+        if !load(&["libcuda.so.1", "libcuda.so"]) {
+            return Err("the NVIDIA driver (libcuda.so.1) is not installed".into());
+        }
+        let said = |error: DriverError| format!("the driver says {error}");
+        result::init().map_err(said)?;
+        Ok(CudaContext::device_count().map_err(said)? as usize)
+    }
+
     /// Device number `index`; `tf32` lets f32 matrix products round their factors to 10 bits.
     ///
     /// # Errors
     /// What is missing.
     pub fn open(index: usize, tf32: bool) -> Result<Self, String> {
-        if !load(&["libcuda.so.1", "libcuda.so"]) {
-            return Err("the NVIDIA driver (libcuda.so.1) is not installed".into());
+        let count = Self::count()?;
+        if index >= count {
+            return Err(format!(
+                "there are {count} CUDA devices here, counted from 0"
+            ));
         }
         if !load(&["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"]) {
             return Err(
@@ -100,13 +116,6 @@ impl Hardware {
         }
         let nvrtc = Nvrtc::load()?;
         let said = |error: DriverError| format!("the driver says {error}");
-        result::init().map_err(said)?;
-        let count = CudaContext::device_count().map_err(said)?;
-        if index >= count as usize {
-            return Err(format!(
-                "there are {count} CUDA devices here, counted from 0"
-            ));
-        }
         let context = CudaContext::new(index).map_err(said)?;
         let (major, minor) = context.compute_capability().map_err(said)?;
         if major < 8 {
@@ -318,7 +327,8 @@ impl Machine for Hardware {
     }
 
     fn synchronize(&self) -> Outcome<()> {
-        self.stream.synchronize().map_err(fault)
+        self.stream.synchronize().map_err(fault)?;
+        self.collective.as_ref().map_or(Ok(()), Collective::check)
     }
 
     fn begin_record(&self) -> Outcome<bool> {
@@ -357,7 +367,12 @@ fn limits(context: &Arc<CudaContext>) -> Result<Limits, DriverError> {
 }
 
 /// Loads a library for good, by the first name that is found; cudarc then finds it loaded.
-pub(super) fn load(names: &[&str]) -> bool {
+fn load(names: &[&str]) -> bool {
+    find(names).map(std::mem::forget).is_some()
+}
+
+/// A library by the first name that is found.
+pub(super) fn find(names: &[&str]) -> Option<Library> {
     let folders = ["CUDA_PATH", "CUDA_HOME"]
         .into_iter()
         .filter_map(std::env::var_os)
@@ -368,14 +383,11 @@ pub(super) fn load(names: &[&str]) -> bool {
         .iter()
         .map(|name| Path::new(name).to_path_buf())
         .chain(in_folders);
-    for path in paths {
+    let mut found = paths.filter_map(|path| {
         // SAFETY: CUDA's libraries run no code but their own initialisers when they are loaded.
-        if let Ok(library) = unsafe { Library::new(path) } {
-            std::mem::forget(library);
-            return true;
-        }
-    }
-    false
+        unsafe { Library::new(path) }.ok()
+    });
+    found.next()
 }
 
 fn fault(error: DriverError) -> Fault {

@@ -6,6 +6,7 @@ mod hardware;
 pub mod machine;
 mod memory;
 pub mod mix;
+mod nccl;
 pub mod nvrtc;
 mod ops;
 mod products;
@@ -20,6 +21,7 @@ use super::{
     Activation, AdamW, Device, DeviceError, Gemm, HeadGradient, MixShape, NormShape, Result,
     RpeShape,
 };
+use crate::data::Shard;
 use half::bf16;
 use machine::{Address, Element, Fault, Machine, Operands, Product, Recorded};
 use memory::{Memory, Scratch};
@@ -47,6 +49,7 @@ const LOGITS: usize = 320 << 20;
 /// A CUDA device.
 pub struct Cuda {
     name: String,
+    shard: Shard,
     element: Element,
     scratch: Scratch,
     logits_bytes: usize,
@@ -68,6 +71,14 @@ impl Cuda {
         Self::open_member(index, precision, None)
     }
 
+    /// How many CUDA devices this machine has.
+    ///
+    /// # Errors
+    /// Why none can be used.
+    pub fn count() -> Result<usize, String> {
+        Hardware::count()
+    }
+
     /// [`Cuda::open`] for one of the processes that train together; returns when all have joined.
     ///
     /// # Errors
@@ -86,7 +97,11 @@ impl Cuda {
         if let Some(member) = member {
             hardware.join(member).map_err(unavailable)?;
         }
-        Ok(Self::on(Box::new(hardware), precision))
+        let shard = member.map_or(Shard::WHOLE, |member| member.shard);
+        Ok(Self {
+            shard,
+            ..Self::on(Box::new(hardware), precision)
+        })
     }
 
     /// The same operations on another machine.
@@ -98,6 +113,7 @@ impl Cuda {
         };
         Self {
             name: format!("{} ({precision})", machine.name()),
+            shard: Shard::WHOLE,
             element,
             scratch: Scratch::default(),
             logits_bytes: LOGITS,
@@ -319,6 +335,10 @@ impl Device for Cuda {
                 .zero(buffer.address(range.start), range.len() * 4)
         }
         .map_err(|fault| self.failed("zero", fault))
+    }
+
+    fn shard(&self) -> Shard {
+        self.shard
     }
 
     fn reduce_start(&self, buffer: &mut F32, range: Range<usize>) -> Result<()> {
