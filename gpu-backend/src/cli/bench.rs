@@ -1,13 +1,14 @@
 //! `toeplite-train bench`: how fast training steps, or one operator, are.
 
 use super::eval::positive;
-use super::{Backend, Placement, output};
+use super::{Backend, Placement};
 use crate::bench::{NetworkResult, Spread};
 use crate::config::Preset;
 use crate::train::TrainError;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use std::process::ExitCode;
+use toeplite_terminal as output;
 
 /// Time training steps of a preset on random tokens, or one operator.
 #[derive(Args)]
@@ -126,7 +127,7 @@ impl Cmd {
                 };
                 let figures = backend.bench_network(&bench).map_err(TrainError::Model)?;
                 if self.json {
-                    output::json(&figures)?;
+                    output::json_line(&figures)?;
                 } else {
                     print_network(&figures)?;
                 }
@@ -143,7 +144,7 @@ impl Cmd {
                 };
                 let figures = backend.bench_operator(&bench).map_err(TrainError::Model)?;
                 if self.json {
-                    output::json(&figures)?;
+                    output::json_line(&figures)?;
                 } else {
                     output::line(format!(
                         "{}: forward {:.3} ms (bytes alone {:.3}), backward {:.3} ms (bytes alone {:.3})",

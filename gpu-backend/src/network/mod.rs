@@ -73,6 +73,15 @@ pub struct Network<D: Device> {
     warm: Option<(usize, usize)>,
 }
 
+/// Whether a network of `config` can be trained, before there is a device for it.
+///
+/// # Errors
+/// As [`Network::new`], but for the device's failures.
+pub fn check(config: &Config) -> Result<(), NetworkError> {
+    config.validate()?;
+    support::options(config).map(|_| ())
+}
+
 impl<D: Device> Network<D> {
     /// A new network whose decay rates are `gamma` and whose parameters depend on `seed` alone.
     ///

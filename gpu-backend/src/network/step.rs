@@ -179,20 +179,47 @@ impl<D: Device> Network<D> {
     /// The batch does not fit the network; the device fails.
     pub fn evaluate(&mut self, batch: &Batch) -> Result<(), NetworkError> {
         let mut workspace = self.load(batch)?;
-        let done = self.forward_only(&mut workspace).and_then(|()| {
-            let (weight_at, classes) = (self.head_at(), self.config.outputs());
-            self.device.head_loss(
-                &self.parameters.copy,
-                weight_at,
-                classes,
-                workspace.pooled.as_ref().unwrap_or(&workspace.last_norm),
-                &workspace.targets,
-                &mut self.sums,
-                None,
-            )
-        });
+        let done = self.judge(&mut workspace);
         self.workspaces.push(workspace);
         Ok(done?)
+    }
+
+    /// [`Network::evaluate`] of a classifier, with the logits `[sequences, classes]`.
+    ///
+    /// # Errors
+    /// As [`Network::evaluate`].
+    pub fn classify(&mut self, batch: &Batch) -> Result<Vec<f32>, NetworkError> {
+        let mut workspace = self.load(batch)?;
+        let done = self
+            .judge(&mut workspace)
+            .and_then(|()| self.class_logits(&workspace));
+        self.workspaces.push(workspace);
+        Ok(done?)
+    }
+
+    fn judge(&mut self, workspace: &mut Workspace<D>) -> Result<(), DeviceError> {
+        self.forward_only(workspace)?;
+        let (weight_at, classes) = (self.head_at(), self.config.outputs());
+        self.device.head_loss(
+            &self.parameters.copy,
+            weight_at,
+            classes,
+            workspace.pooled.as_ref().unwrap_or(&workspace.last_norm),
+            &workspace.targets,
+            &mut self.sums,
+            None,
+        )
+    }
+
+    /// Sequences that are pooled by their last position have their logits there.
+    fn class_logits(&self, workspace: &Workspace<D>) -> Result<Vec<f32>, DeviceError> {
+        let (sequences, length) = (workspace.batch, workspace.length);
+        if let Some(pooled) = &workspace.pooled {
+            return self.head(pooled, 0..sequences);
+        }
+        let last = (1..=sequences).map(|i| i * length);
+        let rows = last.map(|end| self.head(&workspace.last_norm, end - 1..end));
+        Ok(rows.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     fn forward_only(&self, workspace: &mut Workspace<D>) -> Result<(), DeviceError> {
@@ -219,16 +246,13 @@ impl<D: Device> Network<D> {
         let mut workspace = self.load(&batch)?;
         let done = self
             .forward_only(&mut workspace)
-            .and_then(|()| self.head(&workspace, positions));
+            .and_then(|()| self.head(&workspace.last_norm, positions));
         self.workspaces.push(workspace);
         Ok(done?)
     }
 
-    fn head(
-        &self,
-        workspace: &Workspace<D>,
-        positions: std::ops::Range<usize>,
-    ) -> Result<Vec<f32>, DeviceError> {
+    /// The logits of some rows of what the head reads.
+    fn head(&self, x: &D::Act, positions: std::ops::Range<usize>) -> Result<Vec<f32>, DeviceError> {
         let (rows, classes, dim) = (positions.len(), self.config.outputs(), self.config.dim);
         let mut logits = self.device.new_act(rows * classes)?;
         let shape = Gemm {
@@ -239,7 +263,7 @@ impl<D: Device> Network<D> {
             transpose_b: true,
             accumulate: false,
         };
-        let x = (&workspace.last_norm, positions.start * dim);
+        let x = (x, positions.start * dim);
         let head = (&self.parameters.copy, self.head_at());
         self.device.gemm(shape, x, head, None, &mut logits)?;
         self.device.read_act(&logits, 0..rows * classes)

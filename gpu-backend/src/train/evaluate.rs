@@ -1,7 +1,7 @@
 //! Loss, perplexity, bits a byte and accuracy of a network on a source.
 
-use super::{Sums, TrainError, Trainable};
-use crate::data::Source;
+use super::{Classes, ModelError, Sums, TrainError, Trainable};
+use crate::data::{Batch, Source};
 use serde::Serialize;
 use std::f64::consts::LN_2;
 
@@ -19,8 +19,11 @@ pub struct Evaluation {
     pub accuracy: f64,
     /// Positions of a window.
     pub length: usize,
-    /// Targets predicted.
+    /// Targets predicted: tokens, or clips of a classifier.
     pub tokens: u64,
+    /// What a classifier made of each class.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Classes>,
 }
 
 /// How an evaluation is done.
@@ -45,6 +48,39 @@ pub fn evaluate(
     windows: Windows,
     look: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Evaluation>, TrainError> {
+    let mut judge = |batch: &Batch| model.evaluate(batch);
+    evaluate_by(&mut judge, source, windows, look)
+}
+
+/// [`evaluate`] of a classifier, which also tells the classes apart.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_classes(
+    model: &mut dyn Trainable,
+    source: &dyn Source,
+    windows: Windows,
+    look: &mut dyn FnMut(u64) -> bool,
+) -> Result<Option<Evaluation>, TrainError> {
+    let mut classes = Classes::new(source.classes());
+    let mut judge = |batch: &Batch| {
+        let (sums, logits) = model.classify(batch)?;
+        classes.add(&batch.targets, &logits);
+        Ok(sums)
+    };
+    let done = evaluate_by(&mut judge, source, windows, look)?;
+    Ok(done.map(|done| Evaluation {
+        classes: Some(classes),
+        ..done
+    }))
+}
+
+fn evaluate_by(
+    judge: &mut dyn FnMut(&Batch) -> Result<Sums, ModelError>,
+    source: &dyn Source,
+    windows: Windows,
+    look: &mut dyn FnMut(u64) -> bool,
+) -> Result<Option<Evaluation>, TrainError> {
     let mut sums = Sums::default();
     let mut whole = false;
     for index in 0.. {
@@ -52,7 +88,7 @@ pub fn evaluate(
             whole = true;
             break;
         };
-        sums += model.evaluate(&batch).map_err(TrainError::Model)?;
+        sums += judge(&batch).map_err(TrainError::Model)?;
         if windows.max_targets > 0 && sums.targets >= windows.max_targets {
             break;
         }
@@ -76,5 +112,6 @@ pub fn evaluate(
         accuracy: sums.accuracy(),
         length: windows.length,
         tokens: sums.targets,
+        classes: None,
     }))
 }

@@ -33,6 +33,12 @@ pub trait Trainable {
     /// As [`Trainable::step`].
     fn evaluate(&mut self, batch: &Batch) -> Result<Sums, ModelError>;
 
+    /// [`Trainable::evaluate`] of a classifier, with the logits `[sequences, classes]`.
+    ///
+    /// # Errors
+    /// As [`Trainable::step`].
+    fn classify(&mut self, batch: &Batch) -> Result<(Sums, Vec<f32>), ModelError>;
+
     /// The logits that follow `tokens`, at least one.
     ///
     /// # Errors
