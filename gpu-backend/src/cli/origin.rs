@@ -14,8 +14,8 @@ pub enum OriginError {
     Config(#[from] ConfigError),
     /// It describes another network.
     #[error(
-        "{} describes another network than the checkpoint {}: give the run.toml that it was trained \
-         with by --config, or move the checkpoint away from that file", run.display(), checkpoint.display()
+        "{} describes another network than the checkpoint {}: move the checkpoint away from that file, \
+         or give `eval` the run.toml that it was trained with by --config", run.display(), checkpoint.display()
     )]
     OtherNetwork {
         /// The run's configuration.

@@ -211,15 +211,17 @@ impl<D: Device> Network<D> {
         )
     }
 
-    /// Sequences that are pooled by their last position have their logits there.
+    /// Sequences that are pooled by their last position have their logits there. One product for all
+    /// positions is quicker than one for each sequence.
     fn class_logits(&self, workspace: &Workspace<D>) -> Result<Vec<f32>, DeviceError> {
-        let (sequences, length) = (workspace.batch, workspace.length);
         if let Some(pooled) = &workspace.pooled {
-            return self.head(pooled, 0..sequences);
+            return self.head(pooled, 0..workspace.batch);
         }
-        let last = (1..=sequences).map(|i| i * length);
-        let rows = last.map(|end| self.head(&workspace.last_norm, end - 1..end));
-        Ok(rows.collect::<Result<Vec<_>, _>>()?.concat())
+        let logits = self.head(&workspace.last_norm, 0..workspace.positions())?;
+        let classes = self.config.outputs();
+        let sequences = logits.chunks_exact(workspace.length * classes);
+        let last = sequences.flat_map(|rows| &rows[rows.len() - classes..]);
+        Ok(last.copied().collect())
     }
 
     fn forward_only(&self, workspace: &mut Workspace<D>) -> Result<(), DeviceError> {

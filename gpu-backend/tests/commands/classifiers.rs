@@ -3,6 +3,7 @@
 use super::{Place, assert_same, exists};
 use hound::{SampleFormat, WavSpec, WavWriter};
 use safetensors::tensor::{Dtype, TensorView};
+use serde_json::Value;
 use std::fs;
 
 /// Frames overlap: whoever makes them by default settings makes others.
@@ -56,6 +57,15 @@ fn sounds(place: &Place, folder: &str, classes: &[&str], clips: usize, rate: u32
     }
 }
 
+/// The diagonal of the confusion matrix, which comes from the logits, is the accuracy, which comes
+/// with the loss.
+fn assert_confusion(done: &Value) {
+    let rows = done["confusion"].as_array().unwrap().iter().enumerate();
+    let right: u64 = rows.map(|(i, row)| row[i].as_u64().unwrap()).sum();
+    let share = right as f64 / done["tokens"].as_f64().unwrap();
+    assert_eq!(done["accuracy"].as_f64().unwrap(), share, "{done}");
+}
+
 #[test]
 fn sounds_are_judged_as_they_were_trained_on() {
     let place = Place::new();
@@ -79,9 +89,7 @@ fn sounds_are_judged_as_they_were_trained_on() {
     assert_eq!(clips[0]["name"], "high");
     let counts = clips.iter().map(|c| c["clips"].as_u64().unwrap());
     assert!(counts.eq([0, 4, 4]));
-    let cell = |row: usize, column: usize| some["confusion"][row][column].as_u64().unwrap();
-    let right = (cell(1, 1) + cell(2, 2)) as f64 / 8.0;
-    assert_eq!(some["accuracy"].as_f64().unwrap(), right);
+    assert_confusion(some);
     let table = place.succeed(&["eval", "run/best", "--data", "some", "--device=cpu"]);
     assert!(
         table.contains("| low | 4 |") && table.contains("as mid"),
@@ -100,6 +108,8 @@ fn sounds_are_judged_as_they_were_trained_on() {
         kind.contains("wav-folders") && kind.contains("class"),
         "{kind}"
     );
+    let option = ["eval", "run/best", "--data", "valid", "--mask-token=1"];
+    assert!(place.fail(&option).contains("masked language models"));
     // What was frozen is what counts, also where the run's own file is not this network's.
     fs::copy(place.path("run/run.toml"), place.path("away/bare/run.toml")).unwrap();
     let other = fs::read_to_string(place.path("away/bare/run.toml")).unwrap();
@@ -126,6 +136,7 @@ fn features_need_no_run_but_their_width_and_classes() {
     place.write("more.safetensors", frames(16, [0, 1, 3, 1]));
     let run = RUN
         .replace("wav-folders", "frames")
+        .replace("\"last\"", "\"mean\"")
         .replace("\"sounds\"", "\"train.safetensors\"")
         .replace("\"valid\"", "\"train.safetensors\"");
     place.write("run.toml", run);
@@ -150,6 +161,7 @@ fn features_need_no_run_but_their_width_and_classes() {
     let done = &place.evaluate("away/bare", "train.safetensors", &[])[0];
     assert_same(done, &place.validation("run"));
     assert_eq!(done["classes"][1]["clips"], 2);
+    assert_confusion(done);
     let arguments = ["eval", "away/bare", "--device=cpu", "--data"];
     let wide = place.fail(&[&arguments[..], &["wide.safetensors"]].concat());
     assert!(wide.contains("frames of 8 numbers"), "{wide}");

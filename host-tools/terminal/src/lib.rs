@@ -17,7 +17,7 @@ pub fn line(text: impl std::fmt::Display) -> io::Result<()> {
 /// Prints `value` as JSON that is laid out for people.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(line(serde_json::to_string_pretty(value)?)?)
 }
@@ -25,7 +25,7 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
 /// Prints `value` as JSON in one line, for commands that print several values.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(line(serde_json::to_string(value)?)?)
 }

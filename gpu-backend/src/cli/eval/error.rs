@@ -60,6 +60,16 @@ pub enum EvalError {
         /// Tokens of the network.
         vocabulary: usize,
     },
+    /// An option that says nothing about this network.
+    #[error("{option} is for {only}: leave it out for {}", checkpoint.display())]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What it is for.
+        only: &'static str,
+        /// The checkpoint.
+        checkpoint: PathBuf,
+    },
     /// Fewer than two tokens.
     #[error("{} has fewer than two tokens: there is nothing to predict, give a longer text", .0.display())]
     TooShort(PathBuf),

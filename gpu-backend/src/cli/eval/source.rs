@@ -25,10 +25,42 @@ pub(super) struct Asked<'a> {
 impl Asked<'_> {
     /// Opens the data: a text for language models, clips with a class each for classifiers.
     pub fn open(&self) -> Result<Box<dyn Source>> {
+        self.check_options()?;
         match self.model.task {
             Task::CausalLm | Task::MaskedLm => self.text(),
             Task::Classifier if self.data.is_dir() => self.sounds(),
             Task::Classifier => self.features(),
+        }
+    }
+
+    /// An option that is not used would be taken for one that is.
+    fn check_options(&self) -> Result<(), EvalError> {
+        let masked = self.model.task == Task::MaskedLm;
+        let text = self.model.task != Task::Classifier;
+        let mask = "masked language models";
+        let options = [
+            ("--mask-token", self.mask_token.is_some(), masked, mask),
+            (
+                "--mask-probability",
+                self.mask_probability.is_some(),
+                masked,
+                mask,
+            ),
+            ("--mask-seed", self.mask_seed.is_some(), masked, mask),
+            (
+                "--tokenizer",
+                self.tokenizer.is_some(),
+                text,
+                "language models",
+            ),
+        ];
+        match options.iter().find(|(_, given, used, _)| *given && !used) {
+            None => Ok(()),
+            Some((option, _, _, only)) => Err(EvalError::Option {
+                option,
+                only,
+                checkpoint: self.checkpoint.to_owned(),
+            }),
         }
     }
 
