@@ -157,18 +157,23 @@ impl RunConfig {
             )),
             Some(_) => {}
         }
-        if let Some(names) = &data.classes {
-            if names.len() != classifier.classes {
-                refuse(format!(
-                    "`data.classes` has {} names, model.classifier.classes = {}: make them equal",
-                    names.len(),
-                    classifier.classes
-                ));
-            }
-            let different: BTreeSet<_> = names.iter().collect();
-            if different.len() < names.len() {
-                refuse("`data.classes` has a name twice".to_owned());
-            }
+        self.check_names(classifier.classes, problems);
+    }
+
+    /// A name for each class, where there are names.
+    fn check_names(&self, classes: usize, problems: &mut Vec<String>) {
+        let Some(names) = &self.data.classes else {
+            return;
+        };
+        if names.len() != classes {
+            problems.push(format!(
+                "  `data.classes` has {} names, model.classifier.classes = {classes}: make them equal",
+                names.len()
+            ));
+        }
+        let different: BTreeSet<_> = names.iter().collect();
+        if different.len() < names.len() {
+            problems.push("  `data.classes` has a name twice".to_owned());
         }
     }
 

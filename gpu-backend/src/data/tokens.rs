@@ -1,6 +1,6 @@
 //! A text as tokens: its bytes, or what a tokenizer makes of it.
 
-use super::token_cache::{self, Cached, Kept};
+use super::token_cache::{self, Cached};
 use super::{DataError, Result, TextTokenizer};
 use crate::cache;
 use memmap2::Mmap;
@@ -74,25 +74,17 @@ impl Tokens {
         let text = fs::read(path).map_err(DataError::read(path))?;
         let file = cache.map(|folder| token_cache::file(folder, tokenizer.fingerprint(), &text));
         let bytes = text.len() as u64;
-        let (stored, first_end, largest, note) = match file.as_deref().and_then(token_cache::read) {
-            Some(kept) => {
-                let note = file.map(|f| format!("tokens from {}", f.display()));
-                (
-                    Stored::Cached(kept.tokens),
-                    kept.first_end,
-                    kept.largest,
-                    note,
-                )
-            }
+        let found = match file.as_deref().and_then(|f| from_cache(f, "tokens from")) {
+            Some(found) => found,
             None => cut(path, &text, tokenizer, file.as_deref())?,
         };
-        check_vocabulary(path, largest, vocabulary)?;
+        check_vocabulary(path, found.largest, vocabulary)?;
         Ok(Self {
-            stored,
+            stored: found.stored,
             vocabulary,
-            target_bytes: bytes - first_end.min(bytes),
+            target_bytes: bytes - found.first_end.min(bytes),
             bytes,
-            note,
+            note: Some(found.note),
         })
     }
 
@@ -150,36 +142,51 @@ impl Tokens {
     }
 }
 
-/// A text's tokens, kept in `file` for the next time; where the first one ends, the largest one, and
-/// what became of the cache.
-fn cut(
-    path: &Path,
-    text: &[u8],
-    tokenizer: &TextTokenizer,
-    file: Option<&Path>,
-) -> Result<(Stored, u64, Option<u32>, Option<String>)> {
+/// A tokenizer's tokens of a text.
+struct Found {
+    stored: Stored,
+    /// Bytes of the text up to the first token's end.
+    first_end: u64,
+    largest: Option<u32>,
+    /// What became of the cache.
+    note: String,
+}
+
+/// The tokens in a file of the cache; `what` they are is for the note.
+fn from_cache(file: &Path, what: &str) -> Option<Found> {
+    let kept = token_cache::read(file)?;
+    Some(Found {
+        stored: Stored::Cached(kept.tokens),
+        first_end: kept.first_end,
+        largest: kept.largest,
+        note: format!("{what} {}", file.display()),
+    })
+}
+
+/// Cuts a text, and keeps its tokens in `file` for the next time.
+fn cut(path: &Path, text: &[u8], tokenizer: &TextTokenizer, file: Option<&Path>) -> Result<Found> {
     let text = std::str::from_utf8(text).map_err(|e| DataError::NotUtf8 {
         path: path.to_owned(),
         at: e.valid_up_to(),
     })?;
     let (ids, first_end) = tokenizer.encode_lines(text)?;
-    let (first_end, largest) = (first_end as u64, ids.iter().max().copied());
-    let Some(file) = file else {
-        return Ok((Stored::Ids(ids), first_end, largest, None));
-    };
     // Without a cache the next start is slow, not wrong; whoever waits for it is told why.
-    let (stored, note) = match token_cache::write(file, &ids, first_end) {
-        Ok(()) => match token_cache::read(file) {
-            Some(Kept { tokens, .. }) => (Stored::Cached(tokens), "tokens kept in"),
-            None => (Stored::Ids(ids), "tokens could not be read back from"),
+    let note = match file {
+        None => format!("its tokens are not kept: set {}", cache::FOLDER),
+        Some(file) => match token_cache::write(file, &ids, first_end as u64) {
+            Ok(()) => match from_cache(file, "tokens kept in") {
+                Some(found) => return Ok(found),
+                None => format!("tokens cannot be read back from {}", file.display()),
+            },
+            Err(e) => format!("tokens cannot be kept in {}: {e}", file.display()),
         },
-        Err(cause) => {
-            let note = format!("tokens could not be kept in {}: {cause}", file.display());
-            return Ok((Stored::Ids(ids), first_end, largest, Some(note)));
-        }
     };
-    let note = format!("{note} {}", file.display());
-    Ok((stored, first_end, largest, Some(note)))
+    Ok(Found {
+        largest: ids.iter().max().copied(),
+        stored: Stored::Ids(ids),
+        first_end: first_end as u64,
+        note,
+    })
 }
 
 pub(super) fn check_vocabulary(path: &Path, largest: Option<u32>, vocabulary: usize) -> Result<()> {
