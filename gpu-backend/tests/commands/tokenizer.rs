@@ -87,8 +87,9 @@ fn tokens_are_learnt_and_measured_in_bytes_of_the_text() {
     );
     assert!(!exists(&place.path("run")));
     place.succeed(&["train", "--config", "run.toml", "--json"]);
-    // The run's copy is enough.
-    fs::remove_file(place.path("words.json")).unwrap();
+    // The run's copy is enough, and what it goes on with.
+    place.write("words.json", "another tokenizer");
+    place.succeed(&["train", "--resume", "run", "--set=train.steps=24", "--json"]);
 
     let done = &place.evaluate("run/best", "valid.txt", &["--length", "32"])[0];
     let lines = valid.split_inclusive('\n');
