@@ -46,6 +46,15 @@
 #[cfg(target_endian = "big")]
 compile_error!("toeplite reads little-endian blobs in place: big-endian targets are not supported");
 
+/// Guides whose examples are compiled where they are complete; those that need a device are not.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../README.md")]
+    mod runtime {}
+    #[doc = include_str!("../../README.md")]
+    mod project {}
+}
+
 pub mod error;
 pub mod format;
 pub mod kernel;

@@ -71,6 +71,11 @@ impl<D: Device> Trainable for Learner<D> {
         Ok(self.report()?.sums)
     }
 
+    fn classify(&mut self, batch: &Batch) -> Result<(Sums, Vec<f32>), ModelError> {
+        let logits = self.network.classify(batch)?;
+        Ok((self.report()?.sums, logits))
+    }
+
     fn next_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
         let last = tokens.len().saturating_sub(1);
         Ok(self.network.logits(tokens, last..tokens.len())?)

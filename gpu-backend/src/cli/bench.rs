@@ -1,7 +1,7 @@
 //! `toeplite-train bench`: how fast training steps, or one operator, are.
 
 use super::eval::positive;
-use super::{Backend, Placement, output};
+use super::{Backend, Placement};
 use crate::bench::{NetworkResult, Spread};
 use crate::config::Preset;
 use crate::group;
@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
+use toeplite_terminal as output;
 
 /// Time training steps of a preset on random tokens, or one operator.
 #[derive(Args)]
@@ -140,7 +141,7 @@ impl Cmd {
                 };
                 let figures = figures.map_err(TrainError::Model)?;
                 if self.json {
-                    output::json(&figures)?;
+                    output::json_line(&figures)?;
                 } else {
                     print_network(&figures)?;
                 }
@@ -157,7 +158,7 @@ impl Cmd {
                 };
                 let figures = backend.bench_operator(&bench).map_err(TrainError::Model)?;
                 if self.json {
-                    output::json(&figures)?;
+                    output::json_line(&figures)?;
                 } else {
                     output::line(format!(
                         "{}: forward {:.3} ms (bytes alone {:.3}), backward {:.3} ms (bytes alone {:.3})",

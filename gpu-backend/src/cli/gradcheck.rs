@@ -1,12 +1,13 @@
 //! `toeplite-train gradcheck`: gradients against differences of the loss.
 
-use super::{Backend, Placement, output};
+use super::{Backend, Placement};
 use crate::config::{DeviceChoice, Precision};
 use crate::train::TrainError;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use std::process::ExitCode;
+use toeplite_terminal as output;
 
 /// Compare the gradients of every operation and of a small network with differences of the loss.
 #[derive(Args)]
@@ -80,7 +81,7 @@ impl Cmd {
         let results = backend.check_gradients(&check).map_err(TrainError::Model)?;
         for result in &results {
             if self.json {
-                output::json(result)?;
+                output::json_line(result)?;
             } else {
                 let verdict = if result.passes() { "ok" } else { "WRONG" };
                 output::line(format!(

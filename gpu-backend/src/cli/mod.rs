@@ -4,7 +4,7 @@ mod backend;
 pub mod bench;
 pub mod eval;
 pub mod gradcheck;
-pub mod output;
+pub mod origin;
 pub mod sample;
 #[cfg(test)]
 mod tests;
@@ -65,12 +65,5 @@ impl App {
 
 /// The whole program.
 pub fn main(backend: &dyn Backend) -> ExitCode {
-    match App::parse().run(backend) {
-        Ok(code) => code,
-        Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", output::message(&error));
-            ExitCode::FAILURE
-        }
-    }
+    toeplite_terminal::finish(App::parse().run(backend))
 }

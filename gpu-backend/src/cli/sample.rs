@@ -1,16 +1,18 @@
 //! `toeplite-train sample`: text that a checkpoint makes up.
 
 use super::eval::positive;
+use super::origin::run_of;
 use super::text::Coding;
-use super::{Backend, Placement, output};
+use super::{Backend, Placement};
 use crate::data::mix;
 use crate::train::TrainError;
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use toeplite_checkpoint::{Checkpoint, config::Task};
+use toeplite_terminal as output;
 
 /// Let a language model go on with a text.
 ///
@@ -68,9 +70,18 @@ impl Cmd {
         let coding = Coding::of(
             &self.checkpoint,
             self.tokenizer.as_deref(),
+            run_of(&self.checkpoint, None, config)?.as_ref(),
             config.vocab_size,
         )?;
         let mut tokens = coding.encode(&self.prompt)?;
+        if let Some(token) = tokens.iter().find(|t| **t as usize >= config.vocab_size) {
+            bail!(
+                "--prompt holds token {token}, {} has a vocabulary of {}: give the tokenizer that it \
+                 was trained with",
+                self.checkpoint.display(),
+                config.vocab_size
+            );
+        }
         ensure!(
             !tokens.is_empty(),
             "--prompt holds no token: give some text"
@@ -86,13 +97,13 @@ impl Cmd {
             let random = (mix(mix(self.seed) ^ i as u64) >> 11) as f64 / (1u64 << 53) as f64;
             let choice = choose(&logits, self.temperature, self.top_k, random);
             let Some(choice) = choice else {
-                anyhow::bail!("the model's logits are no numbers: the training diverged");
+                bail!("the model's logits are no numbers: the training diverged");
             };
             tokens.push(choice);
         }
         let text = coding.decode(&tokens)?;
         if self.json {
-            output::json(&json!({ "text": text, "tokens": &tokens[start..] }))?;
+            output::json_line(&json!({ "text": text, "tokens": &tokens[start..] }))?;
         } else {
             output::line(text)?;
         }

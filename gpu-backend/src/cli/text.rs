@@ -1,8 +1,10 @@
 //! Texts of a checkpoint: by bytes, or by the tokenizer that lies beside it.
 
+use super::origin::beside;
+use crate::config::{DataKind, RunConfig};
 use crate::data::{DataError, TextTokenizer};
-use anyhow::{Result, ensure};
-use std::path::{Path, PathBuf};
+use anyhow::{Result, bail, ensure};
+use std::path::Path;
 
 /// How a checkpoint's texts become tokens.
 pub enum Coding {
@@ -13,14 +15,32 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// That of the checkpoint at `path`: `given`, or the `tokenizer.json` in its folder or the run's,
-    /// or bytes.
+    /// That of the checkpoint at `path`: by the tokenizer that is `given`, as its `run` was trained,
+    /// or else by the `tokenizer.json` in its folder or the one around it, or by bytes.
     ///
     /// # Errors
     /// The tokenizer cannot be read, or there is none and the vocabulary is not one of bytes.
-    pub fn of(path: &Path, given: Option<&Path>, vocabulary: usize) -> Result<Self> {
-        if let Some(file) = given.map(Path::to_owned).or_else(|| beside(path)) {
+    pub fn of(
+        path: &Path,
+        given: Option<&Path>,
+        run: Option<&RunConfig>,
+        vocabulary: usize,
+    ) -> Result<Self> {
+        let kind = run.map(|run| run.data.kind);
+        let file = match (given, kind) {
+            (Some(file), _) => Some(file.to_owned()),
+            (None, Some(DataKind::TextBytes)) => return Ok(Self::Bytes),
+            (None, _) => beside(path, "tokenizer.json"),
+        };
+        if let Some(file) = file {
             return Ok(Self::Tokenizer(Box::new(TextTokenizer::open(&file)?)));
+        }
+        if kind == Some(DataKind::TextTokenizer) {
+            bail!(
+                "{} was trained with a tokenizer, but no tokenizer.json is in its folder or its run's: \
+                 give --tokenizer FILE",
+                path.display()
+            );
         }
         ensure!(
             (256..=257).contains(&vocabulary),
@@ -66,17 +86,4 @@ impl Coding {
             Self::Tokenizer(tokenizer) => tokenizer.decode(tokens),
         }
     }
-}
-
-/// `tokenizer.json` in the checkpoint's folder, or in the run's around it.
-fn beside(path: &Path) -> Option<PathBuf> {
-    let folder = if path.is_dir() { path } else { path.parent()? };
-    let around = std::path::absolute(folder).ok();
-    let around = around.as_deref().and_then(Path::parent);
-    let folders = [Some(folder), around];
-    let files = folders
-        .into_iter()
-        .flatten()
-        .map(|f| f.join("tokenizer.json"));
-    files.into_iter().find(|f| f.is_file())
 }

@@ -1,10 +1,11 @@
 //! `toeplite-train train`: a new run, or more of an old one.
 
+use super::Backend;
 use super::eval::positive;
-use super::{Backend, output};
 use crate::config::{ConfigError, DeviceChoice, RunConfig};
 use crate::data::Sources;
 use crate::group::Group;
+use crate::network;
 use crate::train::stop::Stop;
 use crate::train::{ModelError, Portions, Run, TrainError, Trainable};
 use anyhow::{Context, Result};
@@ -12,6 +13,7 @@ use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use toeplite_terminal as output;
 
 /// Train a network: a new run, or go on with one.
 #[derive(Args)]
@@ -80,7 +82,7 @@ impl Cmd {
         let outcome = run.train(&mut *model, &sources, &stop, self.json)?;
         let folder = run.folder.display();
         if self.json {
-            output::json(&json!({
+            output::json_line(&json!({
                 "run": run.folder,
                 "step": outcome.step,
                 "finished": outcome.finished,
@@ -116,9 +118,11 @@ impl Cmd {
             return Ok((run, sources));
         }
         let path = self.config.as_deref().unwrap_or(Path::new("run.toml"));
-        let config = RunConfig::load(path, &self.overrides)?;
+        let mut config = RunConfig::load(path, &self.overrides)?;
         Portions::check(&config, self.processes)?;
+        network::check(&config.model).map_err(|e| TrainError::Model(e.into()))?;
         let sources = Sources::open(&config)?;
+        sources.complete(&mut config);
         let folder = self.out.clone().unwrap_or_else(|| path.with_extension(""));
         Ok((Run::create(&folder, config)?, sources))
     }

@@ -279,6 +279,48 @@ mod tests {
     }
 
     #[test]
+    fn data_must_fit_the_task() {
+        let classifier = "model.classifier={classes = 2, pooling = 'mean', frame_dim = 16}";
+        let classify = ["model.task=classifier", classifier];
+        let sounds = ["data.kind=wav-folders", "data.frame=16", "data.hop=8"];
+        assert!(parse(TEXT, &[&classify[..], &sounds[..]].concat()).is_ok());
+        let masked = ["model.task=masked-lm", "model.vocab_size=257"];
+        for (overrides, key, remedy) in [
+            (&classify[..], "`model.task`", "data.kind = \"wav-folders\""),
+            (&sounds[..], "`model.task`", "frame_dim = 16"),
+            (
+                &[&classify[..], &["data.kind=wav-folders"]].concat(),
+                "`model.classifier.frame_dim` is 16",
+                "data.frame = 256",
+            ),
+            (
+                &[&classify[..], &["data.kind=frames", "data.classes=['a']"]].concat(),
+                "`data.classes` has 1",
+                "model.classifier.classes = 2",
+            ),
+            (
+                &[
+                    "data.kind=frames",
+                    "model.task=classifier",
+                    "model.classifier={classes = 2, pooling = 'last'}",
+                ],
+                "`model.classifier.frame_dim`",
+                "the width of its frames",
+            ),
+            (
+                &["data.tokenizer=t.json"],
+                "`data.tokenizer`",
+                "data.kind = \"text-tokenizer\"",
+            ),
+            (&["data.mask_token=3"], "`data.mask_token`", "masked-lm"),
+            (&masked, "`data.mask_token`", "mask_token = 256"),
+        ] {
+            let text = message(TEXT, overrides);
+            assert!(text.contains(key) && text.contains(remedy), "{text}");
+        }
+    }
+
+    #[test]
     fn resumed_run_stays_the_run_it_was() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.toml");

@@ -63,6 +63,12 @@ pub struct DataConfig {
     /// Samples from one frame's start to the next one's.
     #[serde(default = "default_frame")]
     pub hop: usize,
+    /// Samples a second of [`DataKind::WavFolders`] [default: what the sounds to train on have].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
+    /// Names of the classes, by label [default: the class folders in alphabetical order; the labels].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<String>>,
     /// Masked language models: share of tokens to predict.
     #[serde(default = "default_mask")]
     pub mask_probability: f64,

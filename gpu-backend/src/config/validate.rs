@@ -1,6 +1,7 @@
 //! Which values a [`RunConfig`] may have.
 
 use super::{ConfigError, DataKind, RunConfig};
+use std::collections::BTreeSet;
 use std::path::Path;
 use toeplite_checkpoint::ConfigError as ModelError;
 use toeplite_checkpoint::config::Task;
@@ -45,20 +46,12 @@ impl RunConfig {
     }
 
     fn check_data(&self, problems: &mut Vec<String>) {
-        let data = &self.data;
+        let (data, task) = (&self.data, self.model.task);
         let mut check = |good: bool, problem: &str| {
             if !good {
                 problems.push(format!("  {problem}"));
             }
         };
-        check(
-            data.kind != DataKind::TextBytes || self.model.vocab_size >= 256,
-            "`model.vocab_size` must be at least 256 for data.kind = \"text-bytes\"",
-        );
-        check(
-            data.kind != DataKind::TextTokenizer || data.tokenizer.is_some(),
-            "`data.tokenizer` is missing: data.kind = \"text-tokenizer\" needs a tokenizer.json",
-        );
         check(
             (1..=1 << 24).contains(&data.frame),
             "`data.frame` must be 1 to 16777216",
@@ -67,17 +60,120 @@ impl RunConfig {
             (1..=data.frame.max(1)).contains(&data.hop),
             "`data.hop` must be 1 to data.frame",
         );
-        if self.model.task == Task::MaskedLm {
-            check(
-                data.mask_probability > 0.0 && data.mask_probability <= 1.0,
-                "`data.mask_probability` must be above 0, at most 1",
-            );
-            check(
-                data.mask_token
+        let masked = task == Task::MaskedLm;
+        check(
+            !masked || (data.mask_probability > 0.0 && data.mask_probability <= 1.0),
+            "`data.mask_probability` must be above 0, at most 1",
+        );
+        check(
+            !masked
+                || data
+                    .mask_token
                     .is_some_and(|t| (t as usize) < self.model.vocab_size),
-                "`data.mask_token` must be a token below model.vocab_size for model.task = \
-                 \"masked-lm\" (with text-bytes: vocab_size = 257, mask_token = 256)",
+            "`data.mask_token` must be a token below model.vocab_size for model.task = \
+             \"masked-lm\" (with text-bytes: vocab_size = 257, mask_token = 256)",
+        );
+        check(
+            masked || data.mask_token.is_none(),
+            "`data.mask_token` is for model.task = \"masked-lm\": remove it, or set the task",
+        );
+        match data.kind {
+            DataKind::TextBytes | DataKind::TextTokenizer => self.check_text(problems),
+            DataKind::WavFolders | DataKind::Frames => self.check_clips(problems),
+        }
+    }
+
+    /// Texts are for language models, whose vocabulary must hold their tokens.
+    fn check_text(&self, problems: &mut Vec<String>) {
+        let data = &self.data;
+        let bytes = data.kind == DataKind::TextBytes;
+        for (good, problem) in [
+            (
+                self.model.task != Task::Classifier,
+                "`model.task` is \"classifier\", `data.kind` names a text: set data.kind = \
+                 \"wav-folders\" or \"frames\", or model.task = \"causal-lm\" and no model.classifier",
+            ),
+            (
+                !bytes || self.model.vocab_size >= 256,
+                "`model.vocab_size` must be at least 256 for data.kind = \"text-bytes\"",
+            ),
+            (
+                bytes || data.tokenizer.is_some(),
+                "`data.tokenizer` is missing: data.kind = \"text-tokenizer\" needs a tokenizer.json",
+            ),
+            (
+                !bytes || data.tokenizer.is_none(),
+                "`data.tokenizer` is not used by data.kind = \"text-bytes\": remove it, or set \
+                 data.kind = \"text-tokenizer\"",
+            ),
+            (
+                data.classes.is_none() && data.rate.is_none(),
+                "`data.classes` and `data.rate` are for classifiers: remove them",
+            ),
+        ] {
+            if !good {
+                problems.push(format!("  {problem}"));
+            }
+        }
+    }
+
+    /// Clips are for classifiers of frames, of their width and their classes.
+    fn check_clips(&self, problems: &mut Vec<String>) {
+        let data = &self.data;
+        let mut refuse = |problem: String| problems.push(format!("  {problem}"));
+        let sounds = data.kind == DataKind::WavFolders;
+        let width = if sounds {
+            data.frame.to_string()
+        } else {
+            "the width of its frames".to_owned()
+        };
+        if data.tokenizer.is_some() {
+            refuse("`data.tokenizer` is for texts: remove it".to_owned());
+        }
+        if data.rate == Some(0) || (data.rate.is_some() && !sounds) {
+            refuse(
+                "`data.rate` must be at least 1, and only for data.kind = \"wav-folders\""
+                    .to_owned(),
             );
+        }
+        // A classifier without its object is refused with the model.
+        let Some(classifier) = &self.model.classifier else {
+            if self.model.task != Task::Classifier {
+                refuse(format!(
+                    "`data.kind` names clips with classes, `model.task` is a language model's: set \
+                     model.task = \"classifier\" and model.classifier = {{ classes = the number of \
+                     classes, pooling = \"mean\", frame_dim = {width} }}"
+                ));
+            }
+            return;
+        };
+        match classifier.frame_dim {
+            None => refuse(format!(
+                "`model.classifier.frame_dim` is missing: data.kind gives frames; set it to {width}"
+            )),
+            Some(dim) if sounds && dim != data.frame => refuse(format!(
+                "`model.classifier.frame_dim` is {dim}, must be data.frame = {}",
+                data.frame
+            )),
+            Some(_) => {}
+        }
+        self.check_names(classifier.classes, problems);
+    }
+
+    /// A name for each class, where there are names.
+    fn check_names(&self, classes: usize, problems: &mut Vec<String>) {
+        let Some(names) = &self.data.classes else {
+            return;
+        };
+        if names.len() != classes {
+            problems.push(format!(
+                "  `data.classes` has {} names, model.classifier.classes = {classes}: make them equal",
+                names.len()
+            ));
+        }
+        let different: BTreeSet<_> = names.iter().collect();
+        if different.len() < names.len() {
+            problems.push("  `data.classes` has a name twice".to_owned());
         }
     }
 

@@ -70,6 +70,20 @@ pub enum DataError {
         /// Size of the model's vocabulary.
         vocabulary: usize,
     },
+    /// Data that is not what the network takes.
+    #[error("{}: {found}; the network has {key} = {value}: {remedy}", path.display())]
+    Misfit {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it is or holds.
+        found: String,
+        /// The key of the network's configuration that asks for something else.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What to do.
+        remedy: String,
+    },
     /// A folder of classes without what makes it one.
     #[error("{}: {problem}; a folder with one folder of wav files a class is expected", path.display())]
     Classes {

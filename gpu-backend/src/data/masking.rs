@@ -1,7 +1,9 @@
 //! Masked language modelling: which tokens are hidden, and behind what (Devlin et al. 2019).
 
 use super::order::mix;
+use crate::config::RunConfig;
 use crate::device::IGNORE;
+use toeplite_checkpoint::config::Task;
 
 /// How tokens are hidden from a masked language model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,6 +17,16 @@ pub struct Masking {
 }
 
 impl Masking {
+    /// That of a run; `None` unless it trains a masked language model.
+    pub fn of(run: &RunConfig) -> Option<Self> {
+        let masked = run.model.task == Task::MaskedLm;
+        run.data.mask_token.filter(|_| masked).map(|token| Self {
+            probability: run.data.mask_probability,
+            token,
+            seed: run.train.seed,
+        })
+    }
+
     /// Hides tokens of `inputs` and gives the targets: the hidden tokens, and [`IGNORE`] elsewhere.
     /// Of those to predict 80% become the mask, 10% another token below `vocabulary`, 10% stay.
     pub fn hide(&self, inputs: &mut [u32], vocabulary: usize, noise: u64) -> Vec<u32> {

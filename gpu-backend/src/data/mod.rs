@@ -4,29 +4,36 @@
 //! [`Sampler`] says which sequences a step reads. Which ones is a function of the seed and the step
 //! alone, so that a run's position in its data is its step number.
 
+mod clips;
 mod error;
+mod features;
 mod frames;
 mod masking;
 mod npy;
 mod npz;
 mod order;
 mod sampler;
+mod sounds;
+mod sources;
 mod tensor;
 mod text;
+mod token_cache;
+mod tokenizer;
 mod tokens;
 mod wav;
 
+pub use clips::Clips;
 pub use error::DataError;
 pub use frames::FrameSet;
 pub use masking::Masking;
 pub use npy::NpyError;
 pub use order::{Permutation, mix};
 pub use sampler::{Pick, Sampler, Shard};
+pub use sounds::Framing;
+pub use sources::Sources;
 pub use text::TextSet;
-pub use tokens::{TextTokenizer, Tokens};
-
-use crate::config::{DataKind, RunConfig};
-use toeplite_checkpoint::config::Task;
+pub use tokenizer::TextTokenizer;
+pub use tokens::Tokens;
 
 /// What [`Source`]s return.
 pub type Result<T, E = DataError> = std::result::Result<T, E>;
@@ -97,6 +104,9 @@ pub trait Source: Send + Sync {
     /// As [`Source::training`].
     fn evaluation(&self, index: u64, length: usize, sequences: usize) -> Result<Option<Batch>>;
 
+    /// Targets of an evaluation of everything: the expected number where masks are drawn at random.
+    fn targets(&self) -> u64;
+
     /// Bytes that the targets of an evaluation stand for, where the data is text.
     fn target_bytes(&self) -> Option<u64>;
 
@@ -105,75 +115,16 @@ pub trait Source: Send + Sync {
         false
     }
 
+    /// Names of the classes, by label, of data for classifiers.
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+
+    /// Samples a second, of sounds.
+    fn rate(&self) -> Option<u32> {
+        None
+    }
+
     /// What the data is, in words.
     fn describe(&self) -> String;
-}
-
-/// The sources of a run: to train on, and to validate with.
-pub struct Sources {
-    /// To train on.
-    pub train: Box<dyn Source>,
-    /// To validate with.
-    pub valid: Option<Box<dyn Source>>,
-}
-
-impl Sources {
-    /// Opens what `config` names.
-    ///
-    /// # Errors
-    /// [`DataError`] names the file and what to do.
-    pub fn open(config: &RunConfig) -> Result<Self> {
-        let (data, length) = (&config.data, config.train.length);
-        match data.kind {
-            DataKind::TextBytes | DataKind::TextTokenizer => {
-                let tokenizer = match (&data.tokenizer, data.kind) {
-                    (Some(path), DataKind::TextTokenizer) => Some(TextTokenizer::open(path)?),
-                    _ => None,
-                };
-                let masking = match (config.model.task, data.mask_token) {
-                    (Task::MaskedLm, Some(token)) => Some(Masking {
-                        probability: data.mask_probability,
-                        token,
-                        seed: config.train.seed,
-                    }),
-                    _ => None,
-                };
-                let vocabulary = config.model.vocab_size;
-                let open = |path| {
-                    let tokens = Tokens::open(path, tokenizer.as_ref(), vocabulary)?;
-                    let set = TextSet::new(path, tokens, length, masking)?;
-                    Ok::<Box<dyn Source>, DataError>(Box::new(set))
-                };
-                Ok(Self {
-                    train: open(&data.train)?,
-                    valid: data.valid.as_deref().map(open).transpose()?,
-                })
-            }
-            DataKind::WavFolders => {
-                let train = FrameSet::wav_folders(&data.train, data.frame, data.hop, length)?;
-                let valid = data.valid.as_deref().map(|path| {
-                    let like = Some(&train);
-                    FrameSet::wav_folders_like(path, data.frame, data.hop, length, like)
-                });
-                let valid = valid.transpose()?;
-                Ok(Self {
-                    train: Box::new(train),
-                    valid: valid.map(|v| Box::new(v) as Box<dyn Source>),
-                })
-            }
-            DataKind::Frames => {
-                let train = FrameSet::features(&data.train, length)?;
-                let valid = data.valid.as_deref().map(|path| {
-                    let set = FrameSet::features(path, length)?;
-                    set.check_like(path, &train)?;
-                    Ok::<_, DataError>(set)
-                });
-                let valid = valid.transpose()?;
-                Ok(Self {
-                    train: Box::new(train),
-                    valid: valid.map(|v| Box::new(v) as Box<dyn Source>),
-                })
-            }
-        }
-    }
 }

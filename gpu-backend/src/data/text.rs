@@ -72,8 +72,8 @@ impl TextSet {
         to.targets.resize(from + length, IGNORE);
     }
 
-    /// Targets of an evaluation of every token.
-    pub fn targets(&self) -> usize {
+    /// Positions that an evaluation looks at: a masked network's first token may be hidden too.
+    fn judged(&self) -> usize {
         self.tokens.len() - usize::from(self.masking.is_none())
     }
 }
@@ -121,7 +121,7 @@ impl Source for TextSet {
     /// changes nothing before them. A network that looks ahead would see them: its last window is
     /// shorter instead, in a batch of its own.
     fn evaluation(&self, index: u64, length: usize, sequences: usize) -> Result<Option<Batch>> {
-        let targets = self.targets();
+        let targets = self.judged();
         let length = length.clamp(1, targets);
         let fill = self.masking.is_none();
         let windows = if fill {
@@ -157,6 +157,11 @@ impl Source for TextSet {
         Ok(None)
     }
 
+    fn targets(&self) -> u64 {
+        let share = self.masking.map_or(1.0, |m| m.probability);
+        (self.judged() as f64 * share).round() as u64
+    }
+
     fn target_bytes(&self) -> Option<u64> {
         // Of a masked text only some tokens are predicted: bits a byte would mean nothing.
         self.masking.is_none().then(|| self.tokens.target_bytes())
@@ -167,13 +172,15 @@ impl Source for TextSet {
     }
 
     fn describe(&self) -> String {
+        let note = self.tokens.note().map(|n| format!(" ({n})"));
         format!(
-            "{}: {} bytes, {} tokens, {} windows of {}",
+            "{}: {} bytes, {} tokens, {} windows of {}{}",
             self.name,
             self.tokens.bytes(),
             self.tokens.len(),
             self.windows,
-            self.length
+            self.length,
+            note.unwrap_or_default()
         )
     }
 }

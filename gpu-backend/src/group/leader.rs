@@ -168,6 +168,11 @@ impl Trainable for Group {
         Ok(all.map_while(|sums| sums).collect())
     }
 
+    fn classify(&mut self, batch: &Batch) -> Result<(Sums, Vec<f32>), ModelError> {
+        let own = self.own.as_mut().expect("there until this is dropped");
+        own.classify(batch)
+    }
+
     fn next_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
         let own = self.own.as_mut().expect("there until this is dropped");
         own.next_logits(tokens)

@@ -75,6 +75,15 @@ pub struct Network<D: Device> {
     warm: Vec<Pass>,
 }
 
+/// Whether a network of `config` can be trained, before there is a device for it.
+///
+/// # Errors
+/// As [`Network::new`], but for the device's failures.
+pub fn check(config: &Config) -> Result<(), NetworkError> {
+    config.validate()?;
+    support::options(config).map(|_| ())
+}
+
 impl<D: Device> Network<D> {
     /// A new network whose decay rates are `gamma` and whose parameters depend on `seed` alone.
     ///

@@ -184,20 +184,49 @@ impl<D: Device> Network<D> {
     /// The batch does not fit the network; the device fails.
     pub fn evaluate(&mut self, batch: &Batch) -> Result<(), NetworkError> {
         let mut workspace = self.load(batch)?;
-        let done = self.forward_only(&mut workspace).and_then(|()| {
-            let (weight_at, classes) = (self.head_at(), self.config.outputs());
-            self.device.head_loss(
-                &self.parameters.copy,
-                weight_at,
-                classes,
-                workspace.pooled.as_ref().unwrap_or(&workspace.last_norm),
-                &workspace.targets,
-                &mut self.sums,
-                None,
-            )
-        });
+        let done = self.judge(&mut workspace);
         self.workspaces.push(workspace);
         Ok(done?)
+    }
+
+    /// [`Network::evaluate`] of a classifier, with the logits `[sequences, classes]`.
+    ///
+    /// # Errors
+    /// As [`Network::evaluate`].
+    pub fn classify(&mut self, batch: &Batch) -> Result<Vec<f32>, NetworkError> {
+        let mut workspace = self.load(batch)?;
+        let done = self
+            .judge(&mut workspace)
+            .and_then(|()| self.class_logits(&workspace));
+        self.workspaces.push(workspace);
+        Ok(done?)
+    }
+
+    fn judge(&mut self, workspace: &mut Workspace<D>) -> Result<(), DeviceError> {
+        self.forward_only(workspace)?;
+        let (weight_at, classes) = (self.head_at(), self.config.outputs());
+        self.device.head_loss(
+            &self.parameters.copy,
+            weight_at,
+            classes,
+            workspace.pooled.as_ref().unwrap_or(&workspace.last_norm),
+            &workspace.targets,
+            &mut self.sums,
+            None,
+        )
+    }
+
+    /// Sequences that are pooled by their last position have their logits there. One product for all
+    /// positions is quicker than one for each sequence.
+    fn class_logits(&self, workspace: &Workspace<D>) -> Result<Vec<f32>, DeviceError> {
+        if let Some(pooled) = &workspace.pooled {
+            return self.head(pooled, 0..workspace.batch);
+        }
+        let logits = self.head(&workspace.last_norm, 0..workspace.positions())?;
+        let classes = self.config.outputs();
+        let sequences = logits.chunks_exact(workspace.length * classes);
+        let last = sequences.flat_map(|rows| &rows[rows.len() - classes..]);
+        Ok(last.copied().collect())
     }
 
     fn forward_only(&self, workspace: &mut Workspace<D>) -> Result<(), DeviceError> {
@@ -224,16 +253,13 @@ impl<D: Device> Network<D> {
         let mut workspace = self.load(&batch)?;
         let done = self
             .forward_only(&mut workspace)
-            .and_then(|()| self.head(&workspace, positions));
+            .and_then(|()| self.head(&workspace.last_norm, positions));
         self.workspaces.push(workspace);
         Ok(done?)
     }
 
-    fn head(
-        &self,
-        workspace: &Workspace<D>,
-        positions: std::ops::Range<usize>,
-    ) -> Result<Vec<f32>, DeviceError> {
+    /// The logits of some rows of what the head reads.
+    fn head(&self, x: &D::Act, positions: std::ops::Range<usize>) -> Result<Vec<f32>, DeviceError> {
         let (rows, classes, dim) = (positions.len(), self.config.outputs(), self.config.dim);
         let mut logits = self.device.new_act(rows * classes)?;
         let shape = Gemm {
@@ -244,7 +270,7 @@ impl<D: Device> Network<D> {
             transpose_b: true,
             accumulate: false,
         };
-        let x = (&workspace.last_norm, positions.start * dim);
+        let x = (x, positions.start * dim);
         let head = (&self.parameters.copy, self.head_at());
         self.device.gemm(shape, x, head, None, &mut logits)?;
         self.device.read_act(&logits, 0..rows * classes)

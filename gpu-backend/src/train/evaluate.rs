@@ -1,6 +1,6 @@
 //! Loss, perplexity, bits a byte and accuracy of a network on a source.
 
-use super::{ModelError, Sums, TrainError, Trainable};
+use super::{Classes, ModelError, Sums, TrainError, Trainable};
 use crate::data::{Batch, Source};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
@@ -19,8 +19,11 @@ pub struct Evaluation {
     pub accuracy: f64,
     /// Positions of a window.
     pub length: usize,
-    /// Targets predicted.
+    /// Targets predicted: tokens, or clips of a classifier.
     pub tokens: u64,
+    /// What a classifier made of each class.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Classes>,
 }
 
 /// How an evaluation is done.
@@ -60,10 +63,48 @@ pub fn evaluate(
     windows: Windows,
     look: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Evaluation>, TrainError> {
+    let mut judge = |index| model.evaluate_batches(source, windows, index);
+    evaluate_by(&mut judge, source, windows, look)
+}
+
+/// [`evaluate`] of a classifier, which also tells the classes apart.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_classes(
+    model: &mut dyn Trainable,
+    source: &dyn Source,
+    windows: Windows,
+    look: &mut dyn FnMut(u64) -> bool,
+) -> Result<Option<Evaluation>, TrainError> {
+    let mut classes = Classes::new(source.classes());
+    let mut classify = |batch: &Batch| {
+        let (sums, logits) = model.classify(batch)?;
+        classes.add(&batch.targets, &logits);
+        Ok(sums)
+    };
+    let mut judge = |index| {
+        let sums = evaluate_batch(&mut classify, source, windows, index)?;
+        Ok(sums.into_iter().collect())
+    };
+    let done = evaluate_by(&mut judge, source, windows, look)?;
+    Ok(done.map(|done| Evaluation {
+        classes: Some(classes),
+        ..done
+    }))
+}
+
+/// Adds up what `judge` gives for the batches from an index on, until there are no more.
+fn evaluate_by(
+    judge: &mut dyn FnMut(u64) -> Result<Vec<Sums>, TrainError>,
+    source: &dyn Source,
+    windows: Windows,
+    look: &mut dyn FnMut(u64) -> bool,
+) -> Result<Option<Evaluation>, TrainError> {
     let mut sums = Sums::default();
     let mut index = 0;
     let whole = 'all: loop {
-        let batches = model.evaluate_batches(source, windows, index)?;
+        let batches = judge(index)?;
         if batches.is_empty() {
             break true;
         }
@@ -95,5 +136,6 @@ pub fn evaluate(
         accuracy: sums.accuracy(),
         length: windows.length,
         tokens: sums.targets,
+        classes: None,
     }))
 }

@@ -1,5 +1,6 @@
 //! The training run: steps, schedule, evaluation, metrics, checkpoints, resume.
 
+mod classes;
 mod error;
 pub mod evaluate;
 pub mod metrics;
@@ -17,6 +18,7 @@ mod tests;
 #[cfg(test)]
 pub mod toy;
 
+pub use classes::{Class, Classes};
 pub use error::TrainError;
 pub use model::{ModelError, ModelInfo, OptimiserState, StepReport, StepValues, Sums, Trainable};
 pub use portions::Portions;

@@ -56,6 +56,12 @@ pub trait Trainable {
         Ok(sums.into_iter().collect())
     }
 
+    /// [`Trainable::evaluate`] of a classifier, with the logits `[sequences, classes]`.
+    ///
+    /// # Errors
+    /// As [`Trainable::step`].
+    fn classify(&mut self, batch: &Batch) -> Result<(Sums, Vec<f32>), ModelError>;
+
     /// The logits that follow `tokens`, at least one.
     ///
     /// # Errors

@@ -48,18 +48,20 @@ impl Run {
     ///
     /// # Errors
     /// It holds a run already, or cannot be written.
-    pub fn create(folder: &Path, config: RunConfig) -> Result<Self, TrainError> {
+    pub fn create(folder: &Path, mut config: RunConfig) -> Result<Self, TrainError> {
         fs::create_dir_all(folder).map_err(TrainError::io("create", folder))?;
         let lock = lock(folder)?;
         let frozen = folder.join(FROZEN);
         if frozen.exists() {
             return Err(TrainError::RunExists(folder.to_owned()));
         }
-        if let Some(tokenizer) = &config.data.tokenizer {
-            // The run folder must be all that `eval` and `sample` need.
+        if let Some(tokenizer) = &mut config.data.tokenizer {
+            // The run folder must be all that `eval` and `sample` need, and going on must not depend on
+            // a file that may change: another tokenizer's tokens would mean nothing to the network.
             let copy = folder.join("tokenizer.json");
-            let text = fs::read(tokenizer).map_err(TrainError::io("read", tokenizer))?;
+            let text = fs::read(&*tokenizer).map_err(TrainError::io("read", tokenizer))?;
             write_synced(&copy, &text)?;
+            *tokenizer = std::path::absolute(&copy).map_err(TrainError::io("find", &copy))?;
         }
         replace(&frozen, config.to_toml().as_bytes())?;
         Ok(Self::opened(folder, config, lock))

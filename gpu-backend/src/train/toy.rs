@@ -175,6 +175,10 @@ impl Trainable for Toy {
         self.each(batch, |_, _| 1.0, |_, _, _, _, _| ())
     }
 
+    fn classify(&mut self, _: &Batch) -> Result<(Sums, Vec<f32>), ModelError> {
+        Err("the toy is no classifier".into())
+    }
+
     fn next_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
         let last = tokens.last().ok_or("no token")?;
         Ok(self.logits(*last, |_| 1.0).0)

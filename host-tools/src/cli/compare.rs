@@ -58,7 +58,7 @@ impl Cmd {
             let bar = output::progress(
                 format!("windows of {length}"),
                 "tokens",
-                tokens.len().saturating_sub(1),
+                tokens.len().saturating_sub(1) as u64,
             );
             let compared = compare(&network, &model, &tokens, length, |done| {
                 bar.set_position(done as u64)

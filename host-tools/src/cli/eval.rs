@@ -107,7 +107,7 @@ impl Cmd {
             let bar = output::progress(
                 format!("windows of {length}"),
                 "tokens",
-                tokens.len().saturating_sub(1),
+                tokens.len().saturating_sub(1) as u64,
             );
             let done = evaluate(&tokens, length, &score, &|done: usize| {
                 bar.set_position(done as u64)

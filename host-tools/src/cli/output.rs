@@ -1,41 +1,7 @@
-//! Printing: tables, JSON, progress.
+//! Printing: tables and numbers; the rest is that of every command of the project.
 
 use comfy_table::{CellAlignment, Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
-use std::io::{self, Write};
-
-/// Prints `text` and a newline. A closed pipe is an error that [`is_closed_pipe`] knows, not a panic.
-pub fn line(text: impl std::fmt::Display) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{text}")
-}
-
-/// Prints `value` as one JSON object.
-pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    Ok(line(serde_json::to_string_pretty(value)?)?)
-}
-
-/// `error` and its causes in one line. Many errors repeat their cause in their own text: a cause
-/// that the text before it already has is left out.
-pub fn message(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain() {
-        let cause = cause.to_string();
-        if !text.contains(&cause) {
-            let separator = if text.is_empty() { "" } else { ": " };
-            text.push_str(separator);
-            text.push_str(&cause);
-        }
-    }
-    text
-}
-
-/// Whether `error` only says that nobody reads the output any more.
-pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-}
+pub use toeplite_terminal::{finish, json, line, progress, spinner};
 
 /// A table with a header, its first column to the left and the others to the right.
 pub fn table<const N: usize>(
@@ -51,22 +17,6 @@ pub fn table<const N: usize>(
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
-}
-
-/// A progress bar on the error stream over `total` of `unit`; silent where that is no terminal.
-pub fn progress(what: String, unit: &str, total: usize) -> ProgressBar {
-    let template = format!("{{msg}} [{{bar:30}}] {{human_pos}}/{{human_len}} {unit}, {{eta}} left");
-    let style = ProgressStyle::with_template(&template).expect("a valid template");
-    ProgressBar::new(total as u64)
-        .with_style(style.progress_chars("=> "))
-        .with_message(what)
-}
-
-/// A sign of life on the error stream for work of unknown length; silent where that is no terminal.
-pub fn spinner(what: &'static str) -> ProgressBar {
-    let spinner = ProgressBar::new_spinner().with_message(what);
-    spinner.enable_steady_tick(std::time::Duration::from_millis(100));
-    spinner
 }
 
 /// `count` in bytes, with its thousands apart.

@@ -1,6 +1,7 @@
 //! `cargo xtask`: the one door for chores.
 
 mod demo;
+mod msrv;
 mod size;
 mod test;
 

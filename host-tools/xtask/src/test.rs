@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that continuous integration runs.
 
+use crate::msrv;
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -14,10 +15,27 @@ pub fn run() -> Result<()> {
     let start = Instant::now();
     step("set-up", setup::everything)?;
     step("format", format)?;
+    step("oldest compilers", || {
+        msrv::check(&paths::root())?;
+        msrv::check(&paths::firmware())
+    })?;
     step("clippy, host", || {
         complete(cargo().args([
             "clippy",
             "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    })?;
+    // Tests too: they must not need the tokenizers either.
+    step("clippy, training without tokenizers", || {
+        complete(cargo().args([
+            "clippy",
+            "--package",
+            "toeplite-train",
+            "--no-default-features",
             "--all-targets",
             "--",
             "-D",

@@ -5,11 +5,8 @@
 
 use super::nvrtc::Nvrtc;
 use super::sources::{OPTIONS, SOURCES, complete};
-use std::path::{Path, PathBuf};
-use std::{env, fs, process, thread};
-
-/// Environment variable with the folder of the cache.
-pub const FOLDER: &str = "TOEPLITE_CACHE";
+use std::path::Path;
+use std::{fs, process, thread};
 
 /// The cubins of all sources, compiled in parallel where the cache does not have them.
 ///
@@ -68,18 +65,6 @@ pub fn cubin(
         let _ = write(&path, &cubin);
     }
     Ok(cubin)
-}
-
-/// The user's cache folder for kernels, if there is one.
-pub fn folder() -> Option<PathBuf> {
-    if let Some(folder) = env::var_os(FOLDER) {
-        return Some(folder.into());
-    }
-    let base = env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))?;
-    Some(base.join("toeplite"))
 }
 
 /// The content of a file of the cache, unless it is damaged.

@@ -126,7 +126,7 @@ impl Hardware {
         // SAFETY: only cudarc's own slices need event tracking; buffers here are raw addresses,
         // used on one stream.
         unsafe { context.disable_event_tracking() };
-        let cache = cache::folder();
+        let cache = crate::cache::folder();
         let architecture = format!("sm_{major}{minor}");
         let cubins = cache::cubins(&nvrtc, &architecture, cache.as_deref())?;
         let modules = cubins
@@ -275,7 +275,7 @@ impl Machine for Hardware {
         }
         self.bind()?;
         let options: Vec<_> = options.iter().map(String::as_str).collect();
-        let folder = cache::folder();
+        let folder = crate::cache::folder();
         let (nvrtc, architecture) = (&self.nvrtc, &self.architecture);
         let cubin = cache::cubin(nvrtc, name, text, &options, architecture, folder.as_deref());
         let cubin = cubin.map_err(Fault::Other)?;

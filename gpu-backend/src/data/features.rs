@@ -1,0 +1,251 @@
+//! Frames that another program made, with labels, in one file.
+
+use super::frames::{Clip, FrameSet};
+use super::tensor::Numbers;
+use super::{Clips, DataError, Result, npz};
+use std::path::Path;
+
+impl FrameSet {
+    /// Reads `features` `[clips, frames, width]` and `labels` `[clips]` from an npz or safetensors
+    /// file.
+    ///
+    /// # Errors
+    /// The file is neither, lacks one of them, they do not fit each other, or not what `clips` asks.
+    pub fn features(path: &Path, clips: &Clips) -> Result<Self> {
+        let wrong = |problem: String| DataError::Features {
+            path: path.to_owned(),
+            problem,
+        };
+        let [features, labels] = npz::read(path)?;
+        let &[count, frames, width] = &features.shape[..] else {
+            return Err(wrong(format!("`features` has shape {:?}", features.shape)));
+        };
+        if labels.shape != [count] {
+            let found = labels.shape;
+            return Err(wrong(format!(
+                "{count} clips, but `labels` has shape {found:?}"
+            )));
+        }
+        if count == 0 || frames == 0 || width == 0 {
+            return Err(wrong(format!("`features` is empty: {:?}", features.shape)));
+        }
+        clips.check_width(path, width)?;
+        let samples = finite(features.numbers, frames * width).map_err(wrong)?;
+        let Numbers::Integers(labels) = labels.numbers else {
+            return Err(wrong("`labels` are no integers".to_owned()));
+        };
+        let mut set = Self {
+            samples,
+            clips: Vec::with_capacity(count),
+            frame: width,
+            hop: width,
+            length: clips.length,
+            classes: clips.labels(),
+            rate: None,
+            name: path.display().to_string(),
+        };
+        for (index, label) in labels.into_iter().enumerate() {
+            let start = index * frames * width;
+            set.clips.push(Clip {
+                samples: start..start + frames * width,
+                label: class(path, clips, index, label)?,
+            });
+        }
+        Ok(set)
+    }
+}
+
+/// The class of a label.
+fn class(path: &Path, clips: &Clips, index: usize, label: i64) -> Result<u32> {
+    let wrong = || DataError::Features {
+        path: path.to_owned(),
+        problem: format!("the label of clip {index} is {label}, labels begin at 0"),
+    };
+    let number = u64::try_from(label).map_err(|_| wrong())?;
+    if number < clips.classes as u64 {
+        return Ok(number as u32);
+    }
+    Err(DataError::Misfit {
+        path: path.to_owned(),
+        found: format!("the label of clip {index} is {label}, labels begin at 0"),
+        key: "model.classifier.classes",
+        value: clips.classes.to_string(),
+        remedy: "train with more classes than the largest label, or give data of the network's \
+                 classes"
+            .to_owned(),
+    })
+}
+
+/// The numbers of clips of `size` as floats, all finite.
+fn finite(numbers: Numbers, size: usize) -> Result<Vec<f32>, String> {
+    let samples = match numbers {
+        Numbers::Floats(floats) => floats,
+        Numbers::Integers(integers) => integers.into_iter().map(|i| i as f32).collect(),
+    };
+    match samples.iter().position(|x| !x.is_finite()) {
+        None => Ok(samples),
+        Some(at) => Err(format!(
+            "`features` holds {} in clip {}",
+            samples[at],
+            at / size
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Batch, Inputs, Source, npy};
+    use super::*;
+    use std::fs;
+    use std::io::Write;
+    use zip::write::SimpleFileOptions;
+
+    fn clips(width: usize, classes: usize) -> Clips {
+        Clips {
+            width,
+            classes,
+            names: None,
+            length: 3,
+        }
+    }
+
+    fn values(batch: &Batch) -> &[f32] {
+        match &batch.inputs {
+            Inputs::Frames { values, .. } => values,
+            Inputs::Tokens(_) => panic!("frames are expected"),
+        }
+    }
+
+    fn npz(path: &Path, arrays: &[(&str, Vec<u8>)], deflate: bool) {
+        let mut zip = zip::ZipWriter::new(fs::File::create(path).unwrap());
+        let method = if deflate {
+            zip::CompressionMethod::Deflated
+        } else {
+            zip::CompressionMethod::Stored
+        };
+        for (name, bytes) in arrays {
+            let options = SimpleFileOptions::default().compression_method(method);
+            zip.start_file(format!("{name}.npy"), options).unwrap();
+            zip.write_all(bytes).unwrap();
+        }
+        zip.finish().unwrap();
+    }
+
+    fn floats(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|v| v.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn npz_and_safetensors_hold_the_same_features() {
+        let dir = tempfile::tempdir().unwrap();
+        let numbers = floats(&[1., 2., 3., 4., 5., 6., 7., 8.]);
+        let features = npy::file("<f4", "(2, 2, 2)", &numbers);
+        let labels = npy::file("<i8", "(2,)", &[3i64, 0].map(i64::to_le_bytes).concat());
+        let path = dir.path().join("x.npz");
+        let tensors = dir.path().join("x.safetensors");
+        let view =
+            |d, s: &[usize], b| safetensors::tensor::TensorView::new(d, s.to_vec(), b).unwrap();
+        let labels_u8 = [3u8, 0];
+        let file = safetensors::serialize(
+            [
+                (
+                    "features",
+                    view(safetensors::Dtype::F32, &[2, 2, 2], &numbers[..]),
+                ),
+                ("labels", view(safetensors::Dtype::U8, &[2], &labels_u8[..])),
+            ],
+            None,
+        );
+        fs::write(&tensors, file.unwrap()).unwrap();
+        for deflate in [false, true] {
+            npz(
+                &path,
+                &[("features", features.clone()), ("labels", labels.clone())],
+                deflate,
+            );
+            for file in [&path, &tensors] {
+                let set = FrameSet::features(file, &clips(2, 4)).unwrap();
+                assert_eq!(set.classes(), ["0", "1", "2", "3"]);
+                let batch = set.evaluation(0, 3, 2).unwrap().unwrap();
+                assert_eq!(batch.targets, [3, 0]);
+                assert_eq!(
+                    values(&batch),
+                    [0., 0., 1., 2., 3., 4., 0., 0., 5., 6., 7., 8.]
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn features_that_do_not_fit_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.npz");
+        let labels = npy::file("|u1", "(1,)", &[0]);
+        let good = npy::file("<f4", "(1, 1, 1)", &floats(&[1.0]));
+        for (features, labels, expected) in [
+            (
+                npy::file("<f4", "(1,)", &floats(&[1.0])),
+                labels.clone(),
+                "shape [1]",
+            ),
+            (
+                npy::file("<f4", "(1, 1, 1)", &floats(&[f32::NAN])),
+                labels.clone(),
+                "NaN",
+            ),
+            (
+                npy::file("<f4", "(0, 1, 1)", &[]),
+                npy::file("|u1", "(0,)", &[]),
+                "empty",
+            ),
+            (good.clone(), npy::file("|u1", "(2,)", &[0, 0]), "shape [2]"),
+            (
+                good.clone(),
+                npy::file("|i1", "(1,)", &[255]),
+                "label of clip 0",
+            ),
+            (
+                good.clone(),
+                npy::file("<f4", "(1,)", &floats(&[0.0])),
+                "no integers",
+            ),
+            (good[..9].to_vec(), labels.clone(), "truncated"),
+            (
+                good.clone(),
+                npy::file("|u1", "(1,)", &[2]),
+                "model.classifier.classes = 2",
+            ),
+            (
+                npy::file("<f4", "(1, 1, 2)", &floats(&[1.0, 2.0])),
+                labels.clone(),
+                "model.classifier.frame_dim = 1",
+            ),
+        ] {
+            npz(&path, &[("features", features), ("labels", labels)], false);
+            let error = FrameSet::features(&path, &clips(1, 2))
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(expected) && error.contains("x.npz"),
+                "{error}"
+            );
+        }
+        npz(&path, &[("features", good)], false);
+        assert!(
+            FrameSet::features(&path, &clips(1, 2))
+                .unwrap_err()
+                .to_string()
+                .contains("labels")
+        );
+        for bytes in [
+            &b""[..],
+            b"PK",
+            b"PK\x03\x04 and no more",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff{}",
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let error = FrameSet::features(&path, &clips(1, 2)).unwrap_err();
+            assert!(error.to_string().contains("x.npz"), "{error}");
+        }
+    }
+}
