@@ -115,9 +115,9 @@ template <int THREADS> DEV float block_sum(float sum, float* sm) {
   sm[threadIdx.x] = sum;
   MIX_UNROLL for (int h = THREADS / 2; h > 0; h /= 2) {
     __syncthreads();
-    if ((int)threadIdx.x < h) sm[threadIdx.x] += sm[threadIdx.x + h];
+    if ((int)threadIdx.x < h) sm[threadIdx.x] = sum = sum + sm[threadIdx.x + h];
   }
-  return sm[0];
+  return sum;
 }
 
 // partial [gridDim.y][channels][N] float2 in thread order: sums of H conj V; sums

@@ -7,6 +7,7 @@
 use super::GroupError;
 use super::message::Reply;
 use super::wire::Listener;
+use crate::train::stop::exit_at_once;
 use std::io;
 use std::process::Child;
 use std::sync::mpsc::Sender;
@@ -19,7 +20,7 @@ const NOTICE: Duration = Duration::from_secs(3);
 /// How long it waits for a worker's account after something of its own has failed.
 const ACCOUNT: Duration = Duration::from_secs(2);
 /// How long an orderly exit may take.
-const EXIT: Duration = Duration::from_secs(10);
+const EXIT: Duration = Duration::from_secs(3);
 
 /// The first failure of a worker.
 #[derive(Default)]
@@ -102,7 +103,7 @@ pub(super) fn watch(
     drop(replies);
     if first && !failure.is_noticed() {
         eprintln!("error: {error}");
-        exit(1);
+        exit_at_once(1);
     }
 }
 
@@ -123,17 +124,11 @@ fn ending(child: &Mutex<Child>, heard: io::Result<()>) -> String {
     }
 }
 
-/// Ends the process, even where libraries would wait for a device that is stuck.
-pub(super) fn exit(code: i32) -> ! {
-    exit_soon();
-    std::process::exit(code)
-}
-
-/// Ends the process if it has not ended by itself in a while.
+/// Ends the process with status 1 if it has not ended by itself in a while.
 pub(super) fn exit_soon() {
     thread::spawn(|| {
         thread::sleep(EXIT);
-        std::process::abort();
+        exit_at_once(1);
     });
 }
 

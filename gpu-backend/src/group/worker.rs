@@ -2,11 +2,12 @@
 
 use super::message::{Job, Join, Order, Reply};
 use super::wire::{self, Link};
-use super::{GroupError, Member, watch};
+use super::{GroupError, Member};
 use crate::cli::Backend;
 use crate::config::RunConfig;
 use crate::data::{Shard, Sources};
 use crate::train::evaluate::evaluate_batch;
+use crate::train::stop::exit_at_once;
 use crate::train::{ModelError, Portions, Store, Trainable};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub fn serve(backend: &dyn Backend) -> Result<(), ModelError> {
     thread::spawn(move || {
         let _ = listener.listen(|order: Order| drop(sender.send(order)));
         // The first process has ended: what this one waits for will not come.
-        watch::exit(1);
+        exit_at_once(1);
     });
     let Ok(Order::Join(join)) = orders.recv() else {
         return Err(by_hand(&"its first order must be to join").into());
@@ -38,7 +39,7 @@ pub fn serve(backend: &dyn Backend) -> Result<(), ModelError> {
         // Where this cannot be sent there is nobody to read it.
         let _ = link.say(&Reply::Failed(error.to_string()));
         // What would be dropped may wait for the other processes.
-        watch::exit(1);
+        exit_at_once(1);
     }
     Ok(())
 }

@@ -3,6 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Ends the process at once: without the exit handlers of libraries, of which CUDA's wait for work on
+/// the device, which may never end. Files are renamed into place or absent, so none is half-written.
+pub fn exit_at_once(code: i32) -> ! {
+    signal_hook::low_level::exit(code)
+}
+
 /// A wish to stop, shared between the run and whoever wishes.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
@@ -27,7 +33,7 @@ impl Stop {
         let stop = self.clone();
         ctrlc::set_handler(move || {
             if stop.ask() {
-                std::process::exit(130);
+                exit_at_once(130);
             }
             eprintln!(
                 "stopping: the step is finished and a checkpoint written; again to end at once"
