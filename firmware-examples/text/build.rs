@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// How to make the files that are missing.
 const HOW: &str = "convert a checkpoint first, in the repository's root:\n    \
     mkdir -p firmware-examples/text/model\n    \
-    cargo run --release --bin toeplite -- convert firmware-examples/checkpoints/shakespeare-128x4 \
+    cargo run --release --bin toeplite -- convert firmware-examples/checkpoints/shakespeare-64x9 \
     -o firmware-examples/text/model/model.toep --weights int8 \
     --meta firmware-examples/text/model/model_meta.rs\n\
     (`cargo xtask demo` does it, too), or name another model by TOEPLITE_MODEL and TOEPLITE_META,\n\

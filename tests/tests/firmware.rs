@@ -18,8 +18,8 @@ use xtask::{elf, host, paths, qemu};
 const LIMIT: Duration = Duration::from_secs(300);
 /// 45,728 parameters: for every board.
 const SMALL: &str = "shakespeare-32x2";
-/// 914,048 parameters: for boards with 4 MB of RAM and flash.
-const LARGE: &str = "shakespeare-128x4";
+/// 390,336 parameters: for boards with 512 KB of flash.
+const LARGE: &str = "shakespeare-64x9";
 
 fn model(name: &str) -> &'static Model {
     static MODELS: [OnceLock<Model>; 2] = [const { OnceLock::new() }; 2];
@@ -140,6 +140,11 @@ fn large_model_on_cortex_m4f() {
 #[test]
 fn large_model_on_cortex_m7() {
     text_streams_like_on_the_host("mps2-an500", LARGE);
+}
+
+#[test]
+fn large_model_on_cortex_m55() {
+    text_streams_like_on_the_host("mps3-an547", LARGE);
 }
 
 /// With an FPU no instruction depends on the data, and none on how long the sequence is.

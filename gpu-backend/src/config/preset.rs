@@ -15,6 +15,9 @@ pub enum Preset {
     /// Byte-level: 2 layers, width 32; the smallest one that is good for something.
     #[value(name = "shakespeare-32x2")]
     Shakespeare32x2,
+    /// Byte-level: 9 layers, width 64, tied embeddings; 390,336 parameters.
+    #[value(name = "shakespeare-64x9")]
+    Shakespeare64x9,
     /// The published WikiText-103 language model: 7 layers, width 512, 50,264 words.
     #[value(name = "wikitext103")]
     Wikitext103,
@@ -22,9 +25,10 @@ pub enum Preset {
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 4] = [
         Self::Shakespeare128x4,
         Self::Shakespeare32x2,
+        Self::Shakespeare64x9,
         Self::Wikitext103,
     ];
 
@@ -33,6 +37,7 @@ impl Preset {
         match self {
             Self::Shakespeare128x4 => "shakespeare-128x4",
             Self::Shakespeare32x2 => "shakespeare-32x2",
+            Self::Shakespeare64x9 => "shakespeare-64x9",
             Self::Wikitext103 => "wikitext103",
         }
     }
@@ -89,6 +94,12 @@ impl Preset {
                 (config.dim, config.glu_dim, config.layers) = (32, 32, 2);
                 config.toeplitz.rpe_dim = 16;
             }
+            Self::Shakespeare64x9 => {
+                (config.dim, config.glu_dim, config.layers) = (64, 72, 9);
+                config.expand_ratio = 2.0;
+                config.toeplitz.rpe_dim = 16;
+                config.tie_embeddings = true;
+            }
             Self::Wikitext103 => {
                 (config.dim, config.glu_dim, config.layers) = (512, 512, 7);
                 (config.toeplitz.rpe_dim, config.toeplitz.rpe_layers) = (64, 6);
@@ -102,8 +113,10 @@ impl Preset {
 
 #[cfg(test)]
 mod tests {
+    use super::super::RunConfig;
     use super::*;
-    use toeplite_checkpoint::expected_tensors;
+    use std::path::Path;
+    use toeplite_checkpoint::{Checkpoint, expected_tensors};
 
     fn parameters(preset: Preset) -> usize {
         let tensors = expected_tensors(&preset.config());
@@ -117,8 +130,8 @@ mod tests {
             preset.config().validate().unwrap();
             assert_eq!(Preset::named(preset.name()), Some(preset));
         }
-        let small = parameters(Preset::Shakespeare128x4);
-        assert_eq!(small, 914_048);
+        assert_eq!(parameters(Preset::Shakespeare128x4), 914_048);
+        assert_eq!(parameters(Preset::Shakespeare64x9), 390_336);
         assert_eq!(parameters(Preset::Wikitext103), 48_677_376);
     }
 
@@ -128,10 +141,23 @@ mod tests {
             env!("CARGO_MANIFEST_DIR"),
             "/../firmware-examples/checkpoints"
         );
-        for preset in [Preset::Shakespeare128x4, Preset::Shakespeare32x2] {
+        for preset in [Preset::Shakespeare64x9, Preset::Shakespeare32x2] {
             let path = format!("{root}/{}/config.json", preset.name());
             let text = std::fs::read(path).unwrap();
             assert_eq!(Config::from_json(&text).unwrap(), preset.config());
         }
+    }
+
+    /// The bundled `run.toml` trains the network that lies beside it.
+    #[test]
+    fn bundled_run_is_that_of_its_checkpoint() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../firmware-examples/checkpoints/shakespeare-64x9");
+        let run = RunConfig::load(&folder.join("run.toml"), &[]).unwrap();
+        let checkpoint = Checkpoint::open(&folder).unwrap();
+        assert_eq!(run.model, checkpoint.config);
+        let gamma = &checkpoint.tensors["layers.0.token_mixer.toep.gamma"];
+        assert!(gamma.iter().all(|&g| g == run.train.gamma as f32));
+        assert!(run.data.valid.unwrap().is_file());
     }
 }

@@ -279,15 +279,21 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Most taps + states of the text model's layers. Where the RPE ends in a constant, one pole is the
+    /// kernel; that of layer 7 bends at dozens of lags, wherever a unit of its RPE switches.
+    const STATES: [usize; 9] = [6, 4, 8, 12, 3, 10, 4, 24, 16];
+
     /// The bundled text model at the default settings: the order promised, the error promised, and
     /// no smaller order with the same taps would do.
     #[test]
     fn default_reduction_of_the_text_model_is_small_and_good_enough() {
-        let layers = bundled("shakespeare-128x4");
+        let layers = bundled("shakespeare-64x9");
         let converted = convert_layers(&layers, &Method::default()).unwrap();
-        for (conversion, layer) in converted.iter().zip(&layers) {
+        assert_eq!(converted.len(), STATES.len());
+        for ((conversion, layer), most) in converted.iter().zip(&layers).zip(STATES) {
             let (taps, order) = (conversion.modal.fir_len(), conversion.modal.order());
-            assert!(taps <= 4 && order <= 12, "{taps} taps + {order} states");
+            let found = format!("{taps} taps + {order} states");
+            assert!(taps <= 4 && taps + order <= most, "{found}");
             assert_eq!(conversion.warnings, []);
             let truth = layer.kernel(0..conversion.measured_lags);
             let exact = conversion.modal.kernel(0..conversion.measured_lags);
@@ -309,29 +315,17 @@ mod tests {
         }
     }
 
-    /// The lab prototype's errors (median, worst) at 4 taps, layer by layer.
+    /// The lab prototype's errors (median, worst) at 4 taps, of the layers with the richest kernels.
     #[test]
     fn given_orders_reach_the_errors_of_the_prototype() {
-        let layers = bundled("shakespeare-128x4");
+        let layers: Vec<_> = bundled("shakespeare-64x9")
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, layer)| [3, 7, 8].contains(&index).then_some(layer))
+            .collect();
         let expected = [
-            (
-                8,
-                [
-                    (1.6e-3, 7.8e-3),
-                    (1.5e-3, 8.7e-3),
-                    (1.1e-3, 7.2e-3),
-                    (3.1e-3, 1.2e-2),
-                ],
-            ),
-            (
-                16,
-                [
-                    (1.4e-4, 7.5e-4),
-                    (2.6e-4, 2.1e-3),
-                    (1.3e-4, 6.6e-4),
-                    (5.2e-4, 2.2e-3),
-                ],
-            ),
+            (8, [(8.0e-4, 6.6e-3), (1.0e-2, 1.2e-1), (2.3e-3, 2.9e-2)]),
+            (16, [(5.8e-5, 1.5e-3), (2.7e-3, 3.0e-2), (1.9e-4, 3.8e-3)]),
         ];
         for (order, errors) in expected {
             let search = Search {
@@ -356,7 +350,7 @@ mod tests {
     #[test]
     fn closed_form_is_exact_in_f32_before_the_end_and_warns_of_what_follows() {
         for conversion in
-            convert_layers(&bundled("shakespeare-128x4"), &Method::Etsc { lags: 512 }).unwrap()
+            convert_layers(&bundled("shakespeare-64x9"), &Method::Etsc { lags: 512 }).unwrap()
         {
             assert_eq!(conversion.modal.order(), 512);
             assert!(

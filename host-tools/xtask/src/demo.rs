@@ -92,9 +92,10 @@ impl Demo {
 
     fn checkpoint(&self) -> PathBuf {
         // Flash and RAM of the others are too small for the larger model.
-        let large = ["mps2-an386", "mps2-an500", "virt-rv32"].contains(&self.board.as_str());
+        let large =
+            ["mps2-an386", "mps2-an500", "mps3-an547", "virt-rv32"].contains(&self.board.as_str());
         let name = if large {
-            "shakespeare-128x4"
+            "shakespeare-64x9"
         } else {
             "shakespeare-32x2"
         };

@@ -29,7 +29,7 @@ pub fn run() -> Result<()> {
     let mut panicking = Vec::new();
     for (checkpoint, boards) in [
         ("shakespeare-32x2", &NAMES[..]),
-        ("shakespeare-128x4", &NAMES[..2]),
+        ("shakespeare-64x9", &NAMES[..3]),
     ] {
         let into = paths::output().join(checkpoint);
         let model = convert(&toeplite()?, &paths::checkpoint(checkpoint), &into)?;
