@@ -40,7 +40,7 @@ pub struct NetworkResult {
     pub step_ms: Spread,
     /// Most bytes allocated on one device.
     pub peak_bytes: usize,
-    /// From the start of the process to the end of the first step.
+    /// From the start of the program (its `main`) to the end of the first step.
     pub startup_ms: f64,
     /// Arithmetic of the matrix products of a step (6 per weight and token), in 10^12 a second.
     pub model_tflops: f64,

@@ -155,7 +155,7 @@ pub struct OptimiserConfig {
     pub betas: [f64; 2],
     /// Added to the root.
     pub epsilon: f64,
-    /// Decoupled weight decay, of matrices only.
+    /// Decoupled weight decay, of matrices and of all of the RPE networks.
     pub weight_decay: f64,
     /// Largest norm of all gradients together; 0 for no limit.
     pub clip: f64,

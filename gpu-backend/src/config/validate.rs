@@ -196,6 +196,14 @@ impl RunConfig {
             train.length >= 1,
             "`train.length` must be at least 1".to_owned(),
         );
+        let gamma = train.gamma as f32;
+        check(
+            gamma > 0.0 && gamma <= 1.0,
+            format!(
+                "`train.gamma` = {} must be above 0, at most 1: kernels decay by it from lag to lag",
+                train.gamma
+            ),
+        );
         check(
             train.log_every >= 1,
             "`train.log_every` must be at least 1".to_owned(),

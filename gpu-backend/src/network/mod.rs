@@ -272,6 +272,11 @@ impl<D: Device> Network<D> {
         if let Some(index) = self.workspaces.iter().position(same) {
             return Ok(self.workspaces.swap_remove(index));
         }
+        // Another shape: only those that a recording knows are kept, or each length of a text that grows
+        // would stay for ever.
+        let recorded = &self.recorded;
+        let known = |w: &Workspace<D>| recorded.iter().any(|(p, _)| p.shape == (w.batch, w.length));
+        self.workspaces.retain(known);
         let (config, options, layout) = (&self.config, &self.options, &self.layout);
         let new = Workspace::new(&self.device, config, options, layout, self.gamma, shape)?;
         Ok(new)

@@ -294,3 +294,26 @@ impl<D: Device> Network<D> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::device::Device;
+    use crate::device::cpu::Cpu;
+    use crate::network::{Network, testing};
+
+    #[test]
+    fn memory_does_not_grow_with_the_number_of_lengths() {
+        let used = |lengths: &[usize]| {
+            let mut network = Network::new(Cpu::new(), testing::config(), 0.9, 1).unwrap();
+            for &length in lengths {
+                network
+                    .logits(&vec![1; length], length - 1..length)
+                    .unwrap();
+            }
+            network.device().memory()
+        };
+        let all: Vec<usize> = (1..=60).collect();
+        assert_eq!(used(&all).0, used(&[60]).0);
+        assert!(used(&all).1 <= used(&[60]).1);
+    }
+}

@@ -119,7 +119,7 @@ pub struct StepValues {
     pub betas: [f32; 2],
     /// Added to the root.
     pub epsilon: f32,
-    /// Decoupled weight decay, of matrices only.
+    /// Decoupled weight decay, of matrices and of all of the RPE networks.
     pub weight_decay: f32,
     /// Largest norm of all gradients together; 0 for no limit.
     pub clip: f32,

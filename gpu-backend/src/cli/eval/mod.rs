@@ -8,6 +8,7 @@ pub use error::EvalError;
 
 use super::origin::run_of;
 use super::{Backend, Placement};
+use crate::config::Precision;
 use crate::data::Source;
 use crate::train::evaluate::{Evaluation, Windows, evaluate, evaluate_classes};
 use crate::train::{TrainError, Trainable};
@@ -35,7 +36,8 @@ Examples:
   toeplite-train eval runs/words/best --data words/test
 
 With --json one object a line and length: {loss, perplexity, bits_per_byte, accuracy, length, tokens}.
-tokens are the targets: tokens predicted, or clips. bits_per_byte is null unless every token of a text
+length is that of the windows: a shorter text is one. tokens are the targets: tokens predicted, or
+clips. bits_per_byte is null unless every token of a text
 was predicted. Classifiers add classes, [{name, clips, correct, accuracy}], and confusion, clips by
 class (rows) and by what they were taken for (columns); null beyond 1024 classes.")]
 pub struct Cmd {
@@ -92,8 +94,15 @@ impl Cmd {
             mask_seed: self.mask_seed,
         }
         .open()?;
+        let mut placement = self.placement;
+        if let (Precision::Auto, Some(run)) = (placement.precision, &run)
+            && run.train.precision == Precision::F32
+        {
+            // What was trained in f32 is judged in f32, also on GPUs.
+            placement.precision = Precision::F32;
+        }
         let mut model = backend
-            .load(&checkpoint, self.placement)
+            .load(&checkpoint, placement)
             .map_err(TrainError::Model)?;
         let lengths = if self.length.is_empty() {
             vec![config.train_len]
@@ -129,6 +138,9 @@ impl Cmd {
         length: usize,
         classifier: bool,
     ) -> Result<Evaluation, TrainError> {
+        // A text shorter than the window is one window.
+        let first = source.evaluation(0, length, 1)?;
+        let length = first.map_or(length, |batch| batch.length);
         let windows = Windows {
             length,
             sequences: (self.tokens / length).max(1),
