@@ -29,7 +29,7 @@ pub(super) fn open(placement: Placement, member: Option<Member>) -> Result<Opene
                     Opened::Cpu(cpu) => cpu.name(),
                     Opened::Cuda(cuda) => cuda.name(),
                 };
-                eprintln!("device: {name} (no GPU: {reason})");
+                toeplite_terminal::tell(format_args!("device: {name} (no GPU: {reason})"));
                 Ok(cpu)
             }
             Err(other) => Err(other.into()),
@@ -45,11 +45,11 @@ pub(super) fn meet(placement: Placement, processes: usize) -> Result<Meeting, Mo
         DeviceChoice::Cuda(first) => first,
         DeviceChoice::Auto => match Cuda::count() {
             Ok(0) => {
-                eprintln!("device: CPU (no GPU: the driver has none)");
+                toeplite_terminal::tell("device: CPU (no GPU: the driver has none)");
                 return Ok(on_cpu(processes));
             }
             Err(reason) => {
-                eprintln!("device: CPU (no GPU: {reason})");
+                toeplite_terminal::tell(format_args!("device: CPU (no GPU: {reason})"));
                 return Ok(on_cpu(processes));
             }
             Ok(_) => 0,

@@ -117,11 +117,11 @@ impl Cmd {
         let sequences = self.tokens / self.length;
         let portions = self.micro_batches.saturating_mul(self.processes);
         if sequences * self.length != self.tokens || !sequences.is_multiple_of(portions) {
-            eprintln!(
+            output::tell(format_args!(
                 "error: --tokens {} must be a multiple of --length {} times --micro-batches {} times \
                  --processes {}",
                 self.tokens, self.length, self.micro_batches, self.processes
-            );
+            ));
             return Ok(ExitCode::from(2));
         }
         let (length, steps) = (self.length, self.steps);

@@ -90,8 +90,11 @@ impl Cmd {
                 ))?;
             }
         }
-        let all = results.iter().all(Checked::passes);
-        Ok(if all {
+        let wrong = results.iter().filter(|r| !r.passes()).count();
+        if !self.json {
+            output::line(format!("{} checks, {wrong} wrong", results.len()))?;
+        }
+        Ok(if wrong == 0 {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE

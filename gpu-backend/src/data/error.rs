@@ -40,7 +40,7 @@ pub enum DataError {
     /// This program was built without tokenizers.
     #[error(
         "{} needs the feature `tokenizer`, which this program was built without: \
-         cargo install toeplite-train", path.display()
+         build it without --no-default-features", path.display()
     )]
     NoTokenizers {
         /// The tokenizer's file.

@@ -51,7 +51,9 @@ impl FrameSet {
             }
         }
         if set.clips.is_empty() {
-            return Err(wrong("it holds no wav file".to_owned()));
+            let reason = "its folders hold no wav file: one folder a class is expected, with the wav \
+                          files right in it";
+            return Err(wrong(reason.to_owned()));
         }
         clips.check_classes(path, Some(&set.classes))?;
         Ok(set)

@@ -102,7 +102,7 @@ pub(super) fn watch(
     // Whoever waits for a reply goes on.
     drop(replies);
     if first && !failure.is_noticed() {
-        eprintln!("error: {error}");
+        toeplite_terminal::tell(format_args!("error: {error}"));
         exit_at_once(1);
     }
 }

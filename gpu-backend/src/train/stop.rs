@@ -2,6 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Signals this soon after the first are the same wish: `timeout` sends one to the process and one to
+/// its group.
+const ECHO: Duration = Duration::from_secs(1);
 
 /// Ends the process at once: without the exit handlers of libraries, of which CUDA's wait for work on
 /// the device, which may never end. Files are renamed into place or absent, so none is half-written.
@@ -24,20 +29,23 @@ impl Stop {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Makes SIGINT, SIGTERM and SIGHUP (on Windows Ctrl-C) ask this run to stop; the second one ends
-    /// the process at once, which loses the steps since the last checkpoint and nothing else.
+    /// Makes SIGINT, SIGTERM and SIGHUP (on Windows Ctrl-C) ask this run to stop; another one later
+    /// ends the process at once, which loses the steps since the last checkpoint and nothing else.
     ///
     /// # Errors
     /// Handlers are set already, or the system refuses.
     pub fn on_signals(&self) -> Result<(), ctrlc::Error> {
         let stop = self.clone();
+        let mut first = None;
         ctrlc::set_handler(move || {
-            if stop.ask() {
+            let asked = *first.get_or_insert_with(Instant::now);
+            if !stop.ask() {
+                toeplite_terminal::tell(
+                    "stopping after this step and a checkpoint; again to end at once",
+                );
+            } else if asked.elapsed() > ECHO {
                 exit_at_once(130);
             }
-            eprintln!(
-                "stopping: the step is finished and a checkpoint written; again to end at once"
-            );
         })
     }
 }

@@ -14,6 +14,12 @@ pub fn line(text: impl std::fmt::Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
 }
 
+/// Prints a line on the error stream. Nobody may read that any more (`2>&1 | head`): whoever works on
+/// goes on.
+pub fn tell(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// Prints `value` as JSON that is laid out for people.
 ///
 /// # Errors
@@ -37,7 +43,7 @@ pub fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", message(&error));
+            tell(format_args!("error: {}", message(&error)));
             ExitCode::FAILURE
         }
     }
