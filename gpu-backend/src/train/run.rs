@@ -224,12 +224,33 @@ impl Session<'_> {
         }
         self.progress.set_pending(pending);
         self.timed = (Instant::now(), self.progress.step);
-        let loss = pending.sums.loss;
-        if !loss.is_finite() {
-            let step = self.progress.step;
-            return Err(TrainError::Diverged { step, loss });
+        self.is_number("training loss", pending.sums.loss)?;
+        // The update is done already: of a norm that is no number it made parameters that are none.
+        self.is_number("norm of the gradients", pending.gradient_norm.into())
+    }
+
+    fn is_number(&self, what: &str, value: f64) -> Result<(), TrainError> {
+        if value.is_finite() {
+            return Ok(());
         }
-        Ok(())
+        Err(TrainError::Diverged {
+            step: self.progress.step,
+            what: what.to_owned(),
+            value,
+        })
+    }
+
+    /// A checkpoint that cannot be gone on with must not take the place of one that can.
+    fn are_numbers<'a>(
+        &self,
+        name: &str,
+        values: impl IntoIterator<Item = &'a f32>,
+    ) -> Result<(), TrainError> {
+        let mut values = values.into_iter();
+        match values.find(|v| !v.is_finite()) {
+            Some(value) => self.is_number(name, f64::from(*value)),
+            None => Ok(()),
+        }
     }
 
     fn log(&mut self) -> Result<(), TrainError> {
@@ -291,6 +312,7 @@ impl Session<'_> {
         let Some(done) = done else {
             return Ok(false);
         };
+        self.is_number("validation loss", done.loss)?;
         let step = self.progress.step;
         let line = Line::Evaluation {
             step,
@@ -304,7 +326,7 @@ impl Session<'_> {
         self.display.line(&line);
         self.metrics.add(line)?;
         self.progress.evaluated = Some(step);
-        let best = done.loss.is_finite() && self.progress.best.is_none_or(|b| done.loss < b);
+        let best = self.progress.best.is_none_or(|b| done.loss < b);
         if best {
             self.progress.best = Some(done.loss);
         }
@@ -317,6 +339,12 @@ impl Session<'_> {
         let state = |e: ModelError| TrainError::Model(e);
         let parameters = self.model.export().map_err(state)?;
         let optimiser = self.model.optimiser_state().map_err(state)?;
+        for (name, tensor) in &parameters.tensors {
+            self.are_numbers(&format!("parameter {name}"), tensor)?;
+        }
+        for (name, tensor) in &optimiser.tensors {
+            self.are_numbers(&format!("optimiser's {name}"), tensor)?;
+        }
         let store = &self.run.store;
         store.save(&parameters, &self.progress, &optimiser, best)?;
         self.saved = Some(self.progress.step);

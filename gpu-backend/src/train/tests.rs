@@ -197,6 +197,32 @@ fn divergence_stops_the_run_and_keeps_its_checkpoints() {
 }
 
 #[test]
+fn last_update_that_diverged_is_no_success_and_is_not_saved() {
+    // With a validation its loss tells; without one the parameters do.
+    for (valid, rate, what) in [(true, 1e30, "validation loss"), (false, 1e39, "parameter")] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config_in(dir.path());
+        config.train.steps = 5;
+        config.checkpoints.keep_last = 1;
+        let run = Run::create(&dir.path().join("run"), config).unwrap();
+        go(&run, &mut toy(&run), &Stop::default()).unwrap();
+        let folder = run.folder.clone();
+        let good = contents(&folder, 5);
+        drop(run);
+        let mut run = Run::resume(&folder, &["train.steps=6".to_owned()]).unwrap();
+        run.config.optimiser.rate = rate;
+        run.config.schedule.kind = crate::config::ScheduleKind::Constant;
+        run.config.data.valid = run.config.data.valid.filter(|_| valid);
+        let error = go(&run, &mut toy(&run), &Stop::default()).unwrap_err();
+        assert!(matches!(error, TrainError::Diverged { step: 6, .. }));
+        assert!(error.to_string().contains(what), "{error}");
+        assert_eq!(run.store().steps().unwrap(), [5]);
+        assert_eq!(run.store().best(), Some(5));
+        assert_eq!(contents(&folder, 5), good);
+    }
+}
+
+#[test]
 fn damaged_checkpoint_is_named_with_what_to_do() {
     let (_dir, folder) = uninterrupted();
     let path = folder.join("checkpoint-40").join(TRAINING);
