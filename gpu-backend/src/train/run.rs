@@ -7,7 +7,7 @@ use super::portions::Portions;
 use super::progress::Display;
 use super::report::{REPORT, page};
 use super::schedule;
-use super::state::Progress;
+use super::state::{Progress, TRAINING};
 use super::stop::Stop;
 use super::store::{Store, replace, write_synced};
 use super::{ModelError, TrainError};
@@ -118,12 +118,7 @@ impl Run {
                 seed: self.config.train.seed,
                 ..Progress::default()
             },
-            Some(step) => {
-                let (parameters, progress, optimiser) = self.store.load(*step)?;
-                let restored = model.restore(*step, &parameters, &optimiser);
-                restored.map_err(TrainError::Model)?;
-                progress
-            }
+            Some(step) => self.restore(*step, model)?,
         };
         let step = progress.step;
         let evaluated = progress.evaluated == Some(step);
@@ -139,6 +134,26 @@ impl Run {
             progress,
         };
         session.train()
+    }
+
+    /// Takes a model to where the checkpoint of `step` was written.
+    fn restore(&self, step: u64, model: &mut dyn Trainable) -> Result<Progress, TrainError> {
+        let (parameters, mut progress, optimiser) = self.store.load(step)?;
+        let (found, seed) = (progress.seed, self.config.train.seed);
+        if found != seed {
+            return Err(TrainError::State {
+                path: self.store.path(step).join(TRAINING),
+                problem: format!("it was trained with train.seed = {found}, not {seed}"),
+            });
+        }
+        let restored = model.restore(step, &parameters, &optimiser);
+        restored.map_err(TrainError::Model)?;
+        progress.best_step = self.store.mend_best(progress.best_step)?;
+        if progress.best_step.is_none() {
+            // Somebody has removed the best checkpoint: the next one that is evaluated takes its place.
+            progress.best = None;
+        }
+        Ok(progress)
     }
 }
 
@@ -172,7 +187,7 @@ impl Session<'_> {
             let stopping = self.stop.asked();
             let due = due(step, config.checkpoints.every, end) || best || (stopping && step > 0);
             if due && (best || self.saved != Some(step)) {
-                self.save(best)?;
+                self.save()?;
             }
             if end || stopping {
                 self.write_report()?;
@@ -329,12 +344,13 @@ impl Session<'_> {
         let best = self.progress.best.is_none_or(|b| done.loss < b);
         if best {
             self.progress.best = Some(done.loss);
+            self.progress.best_step = Some(step);
         }
         self.write_report()?;
         Ok(best)
     }
 
-    fn save(&mut self, best: bool) -> Result<(), TrainError> {
+    fn save(&mut self) -> Result<(), TrainError> {
         self.settle()?;
         let state = |e: ModelError| TrainError::Model(e);
         let parameters = self.model.export().map_err(state)?;
@@ -346,7 +362,7 @@ impl Session<'_> {
             self.are_numbers(&format!("optimiser's {name}"), tensor)?;
         }
         let store = &self.run.store;
-        store.save(&parameters, &self.progress, &optimiser, best)?;
+        store.save(&parameters, &self.progress, &optimiser)?;
         self.saved = Some(self.progress.step);
         self.timed.0 = Instant::now();
         Ok(())

@@ -79,7 +79,7 @@ impl Store {
         step_of(target.to_str()?)
     }
 
-    /// Writes a checkpoint, points `best` to it if it is the best, and removes those that are too many.
+    /// Writes a checkpoint, points `best` to the best one, and removes those that are too many.
     ///
     /// # Errors
     /// [`TrainError::Save`]: it could not be written, and those before it are as they were.
@@ -88,9 +88,8 @@ impl Store {
         checkpoint: &Checkpoint,
         progress: &Progress,
         optimiser: &OptimiserState,
-        best: bool,
     ) -> Result<(), TrainError> {
-        self.save_with(progress.step, best, |folder| {
+        self.save_with(progress.step, progress.best_step, |folder| {
             checkpoint.save(folder)?;
             let path = folder.join(state::TRAINING);
             write_synced(&path, &state::to_bytes(&path, progress, optimiser)?)
@@ -101,7 +100,7 @@ impl Store {
     pub(super) fn save_with(
         &self,
         step: u64,
-        best: bool,
+        best: Option<u64>,
         write: impl FnOnce(&Path) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
         let failed = |cause| TrainError::Save {
@@ -117,9 +116,7 @@ impl Store {
             let _ = remove(&partial);
         }
         result.map_err(failed)?;
-        if best {
-            self.point_best(step).map_err(failed)?;
-        }
+        self.mend_best(best).map_err(failed)?;
         self.prune().map_err(failed)
     }
 
@@ -145,11 +142,24 @@ impl Store {
         remove(&old)
     }
 
-    /// Points `best` to a checkpoint that is there.
+    /// Points `best` to the checkpoint of step `best`, or leaves it where that is not known, and says
+    /// what it points to: a process may have ended between writing a checkpoint and this. A link to a
+    /// checkpoint that somebody has removed is removed too.
     ///
     /// # Errors
     /// The operating system refuses.
-    pub fn point_best(&self, step: u64) -> Result<(), TrainError> {
+    pub fn mend_best(&self, best: Option<u64>) -> Result<Option<u64>, TrainError> {
+        let linked = self.best();
+        let known = best.or(linked);
+        let there = known.filter(|step| self.path(*step).is_dir());
+        match there {
+            Some(step) if linked == there => Ok(Some(step)),
+            Some(step) => self.point_best(step).map(|()| Some(step)),
+            None => remove(&self.folder.join(BEST)).map(|()| None),
+        }
+    }
+
+    fn point_best(&self, step: u64) -> Result<(), TrainError> {
         let link = self.folder.join(BEST);
         let partial = self.folder.join(format!("{TEMPORARY}{BEST}"));
         remove(&partial)?;
@@ -289,6 +299,7 @@ mod tests {
 
     fn good(store: &Store, step: u64, best: bool) {
         let write = |folder: &Path| write_synced(&folder.join("x"), &step.to_le_bytes());
+        let best = if best { Some(step) } else { store.best() };
         store.save_with(step, best, write).unwrap();
     }
 
@@ -329,7 +340,7 @@ mod tests {
                 write_synced(&folder.join("half"), b"half")?;
                 Err(full_disk(&folder.join("x")))
             };
-            let error = store.save_with(step, true, write).unwrap_err();
+            let error = store.save_with(step, Some(step), write).unwrap_err();
             let text = error.to_string();
             assert!(
                 text.contains("make room") && text.contains("--resume"),
@@ -350,7 +361,7 @@ mod tests {
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
         let error = Store::new(&file, 1)
-            .save_with(1, false, |_| Ok(()))
+            .save_with(1, None, |_| Ok(()))
             .unwrap_err();
         assert!(error.to_string().contains("file"), "{error}");
     }
@@ -384,12 +395,34 @@ mod tests {
     }
 
     #[test]
+    fn link_to_the_best_is_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path(), 3);
+        let link = dir.path().join(BEST);
+        for step in [1, 2, 3] {
+            good(&store, step, step == 2);
+        }
+        // Lost, pointing elsewhere, as it should be, not known: 2 each time.
+        fs::remove_file(&link).unwrap();
+        assert_eq!(store.mend_best(Some(2)).unwrap(), Some(2));
+        store.point_best(1).unwrap();
+        for known in [Some(2), Some(2), None] {
+            assert_eq!(store.mend_best(known).unwrap(), Some(2));
+            assert_eq!(store.best(), Some(2));
+        }
+        fs::remove_dir_all(store.path(2)).unwrap();
+        assert_eq!(store.mend_best(Some(2)).unwrap(), None);
+        assert!(fs::symlink_metadata(&link).is_err());
+        assert_eq!(listing(dir.path()).len(), 2);
+    }
+
+    #[test]
     fn same_step_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(dir.path(), 3);
         good(&store, 5, false);
         let write = |folder: &Path| write_synced(&folder.join("x"), b"new");
-        store.save_with(5, true, write).unwrap();
+        store.save_with(5, Some(5), write).unwrap();
         assert_eq!(fs::read(dir.path().join("best/x")).unwrap(), b"new");
         assert_eq!(listing(dir.path()).len(), 2);
     }

@@ -164,6 +164,45 @@ fn longer_run_goes_on_where_the_shorter_ended() {
 }
 
 #[test]
+fn lost_link_to_the_best_is_mended_before_the_best_is_pruned() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config_in(dir.path());
+    // What is learnt from one text makes the other less likely: the first evaluation is the best.
+    fs::write(dir.path().join("valid.txt"), "ZQX".repeat(60)).unwrap();
+    config.checkpoints.keep_last = 1;
+    config.train.steps = 20;
+    let run = Run::create(&dir.path().join("run"), config).unwrap();
+    go(&run, &mut toy(&run), &Stop::default()).unwrap();
+    let folder = run.folder.clone();
+    assert_eq!(run.store().best(), Some(8));
+    drop(run);
+    let link = folder.join(BEST);
+    for (lose, steps) in [(true, 30), (false, 40)] {
+        fs::remove_file(&link).unwrap();
+        if !lose {
+            // As if the process had ended before the link was moved on from an older one.
+            std::os::unix::fs::symlink("checkpoint-30", &link).unwrap();
+        }
+        let run = Run::resume(&folder, &[format!("train.steps={steps}")]).unwrap();
+        go(&run, &mut toy(&run), &Stop::default()).unwrap();
+        assert_eq!(run.store().steps().unwrap(), [8, steps]);
+        assert_eq!(run.store().best(), Some(8));
+    }
+}
+
+#[test]
+fn state_of_another_seed_is_refused() {
+    let (_dir, folder) = uninterrupted();
+    let mut run = Run::resume(&folder, &["train.steps=41".to_owned()]).unwrap();
+    run.config.train.seed = 5;
+    let error = go(&run, &mut toy(&run), &Stop::default()).unwrap_err();
+    assert!(
+        error.to_string().contains("train.seed = 0, not 5"),
+        "{error}"
+    );
+}
+
+#[test]
 fn folder_belongs_to_one_run_and_one_process() {
     let dir = tempfile::tempdir().unwrap();
     let run = create(dir.path());
