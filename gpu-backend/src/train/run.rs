@@ -27,6 +27,8 @@ pub struct Run {
     pub folder: PathBuf,
     /// What is trained, on what, how.
     pub config: RunConfig,
+    /// Text that the frozen configuration gets once the run goes on.
+    unfrozen: Option<String>,
     store: Store,
     /// Held as long as the run is open.
     _lock: File,
@@ -68,6 +70,8 @@ impl Run {
     }
 
     /// Opens a run folder to go on with it; what an interrupted process left half-written is removed.
+    /// Overrides are frozen when [`Run::train`] begins, which takes data and a device that could be
+    /// opened: those that do not work are not there the next time.
     ///
     /// # Errors
     /// It is none, another process works on it, or an override would make it another run.
@@ -78,10 +82,8 @@ impl Run {
         }
         let lock = lock(folder)?;
         let config = RunConfig::resume(&frozen, overrides)?;
-        if !overrides.is_empty() {
-            replace(&frozen, config.to_toml().as_bytes())?;
-        }
-        let run = Self::opened(folder, config, lock);
+        let mut run = Self::opened(folder, config, lock);
+        run.unfrozen = (!overrides.is_empty()).then(|| run.config.to_toml());
         run.store.clean()?;
         Ok(run)
     }
@@ -91,6 +93,7 @@ impl Run {
             folder: folder.to_owned(),
             store: Store::new(folder, config.checkpoints.keep_last),
             config,
+            unfrozen: None,
             _lock: lock,
         }
     }
@@ -120,6 +123,9 @@ impl Run {
             },
             Some(step) => self.restore(*step, model)?,
         };
+        if let Some(text) = &self.unfrozen {
+            replace(&self.folder.join(FROZEN), text.as_bytes())?;
+        }
         let step = progress.step;
         let evaluated = progress.evaluated == Some(step);
         let session = Session {
