@@ -300,8 +300,13 @@ impl Session<'_> {
             seconds: self.progress.seconds,
         };
         self.progress.set_pending(StepReport::default());
-        self.display.line(&line);
+        self.display.line(&line, self.epochs());
         self.metrics.add(line)
+    }
+
+    fn epochs(&self) -> f64 {
+        let portions = Portions::of(&self.run.config, &*self.sources.train);
+        portions.epochs(self.progress.step)
     }
 
     /// Step and seconds of the last step line.
@@ -344,7 +349,7 @@ impl Session<'_> {
             tokens: done.tokens,
             seconds: self.progress.seconds,
         };
-        self.display.line(&line);
+        self.display.line(&line, self.epochs());
         self.metrics.add(line)?;
         self.progress.evaluated = Some(step);
         let best = self.progress.best.is_none_or(|b| done.loss < b);
@@ -370,6 +375,8 @@ impl Session<'_> {
         let store = &self.run.store;
         store.save(&parameters, &self.progress, &optimiser)?;
         self.saved = Some(self.progress.step);
+        // Without validation data nothing else writes it before the end.
+        self.write_report()?;
         self.timed.0 = Instant::now();
         Ok(())
     }

@@ -203,6 +203,20 @@ fn state_of_another_seed_is_refused() {
 }
 
 #[test]
+fn report_without_validation_is_written_with_each_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config_in(dir.path());
+    config.data.valid = None;
+    let run = Run::create(&dir.path().join("run"), config).unwrap();
+    let mut model = toy(&run);
+    let report = run.folder.join(REPORT);
+    model.before_step = Box::new(move |step| {
+        assert_eq!(report.exists(), step > 5, "before step {step}");
+    });
+    go(&run, &mut model, &Stop::default()).unwrap();
+}
+
+#[test]
 fn folder_belongs_to_one_run_and_one_process() {
     let dir = tempfile::tempdir().unwrap();
     let run = create(dir.path());
