@@ -1,9 +1,8 @@
 //! `metrics.jsonl`: one JSON object a line, one line every few steps and one an evaluation.
 
-use super::{TrainError, store};
+use super::{TrainError, faults, store};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Name of the file in the run folder.
@@ -112,7 +111,7 @@ impl Metrics {
     pub fn add(&mut self, line: Line) -> Result<(), TrainError> {
         // In one piece: a reader never sees half a line.
         let text = json(&line) + "\n";
-        let written = self.file.write_all(text.as_bytes());
+        let written = faults::write_all(&mut self.file, text.as_bytes());
         written.map_err(TrainError::io("write", &self.path))?;
         self.lines.push(line);
         Ok(())

@@ -4,9 +4,8 @@
 //! the process, a folder called `checkpoint-STEP` is complete. Folders are removed the same way: they
 //! lose their name first.
 
-use super::{OptimiserState, Progress, TrainError, state};
+use super::{OptimiserState, Progress, TrainError, faults, state};
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use toeplite_checkpoint::Checkpoint;
 
@@ -50,7 +49,7 @@ impl Store {
                     remove(&path)?;
                 } else {
                     // The process was ended between the two renames.
-                    fs::rename(&path, &target).map_err(TrainError::io("write", &target))?;
+                    rename(&path, &target).map_err(TrainError::io("write", &target))?;
                 }
             }
         }
@@ -90,6 +89,7 @@ impl Store {
         optimiser: &OptimiserState,
     ) -> Result<(), TrainError> {
         self.save_with(progress.step, progress.best_step, |folder| {
+            faults::place();
             checkpoint.save(folder)?;
             let path = folder.join(state::TRAINING);
             write_synced(&path, &state::to_bytes(&path, progress, optimiser)?)
@@ -127,6 +127,7 @@ impl Store {
         write: impl FnOnce(&Path) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
         remove(partial)?;
+        faults::place();
         fs::create_dir(partial).map_err(TrainError::io("create", partial))?;
         write(partial)?;
         sync_folder(partial)?;
@@ -135,9 +136,9 @@ impl Store {
         let old = self.folder.join(format!("{REPLACED}{}", name(step)));
         if target.exists() {
             remove(&old)?;
-            fs::rename(&target, &old).map_err(TrainError::io("replace", &target))?;
+            rename(&target, &old).map_err(TrainError::io("replace", &target))?;
         }
-        fs::rename(partial, &target).map_err(TrainError::io("write", &target))?;
+        rename(partial, &target).map_err(TrainError::io("write", &target))?;
         sync_folder(&self.folder)?;
         remove(&old)
     }
@@ -163,9 +164,10 @@ impl Store {
         let link = self.folder.join(BEST);
         let partial = self.folder.join(format!("{TEMPORARY}{BEST}"));
         remove(&partial)?;
+        faults::place();
         link_folder(Path::new(&name(step)), &partial)
             .map_err(TrainError::io("create", &partial))?;
-        fs::rename(&partial, &link).map_err(TrainError::io("write", &link))?;
+        rename(&partial, &link).map_err(TrainError::io("write", &link))?;
         sync_folder(&self.folder)
     }
 
@@ -188,7 +190,7 @@ impl Store {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         let doomed = self.folder.join(format!("{TEMPORARY}old-{file}"));
         remove(&doomed)?;
-        fs::rename(path, &doomed).map_err(TrainError::io("remove", path))?;
+        rename(path, &doomed).map_err(TrainError::io("remove", path))?;
         remove(&doomed)
     }
 
@@ -241,6 +243,7 @@ fn remove(path: &Path) -> Result<(), TrainError> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(TrainError::io("remove", path)(e)),
     };
+    faults::place();
     let removed = if metadata.is_dir() {
         fs::remove_dir_all(path)
     } else {
@@ -252,8 +255,10 @@ fn remove(path: &Path) -> Result<(), TrainError> {
 /// Writes a file and waits until it is on disk.
 pub(super) fn write_synced(path: &Path, contents: &[u8]) -> Result<(), TrainError> {
     let write = || {
+        faults::place();
         let mut file = File::create(path)?;
-        file.write_all(contents)?;
+        faults::write_all(&mut file, contents)?;
+        faults::place();
         file.sync_all()
     };
     write().map_err(TrainError::io("write", path))
@@ -264,7 +269,12 @@ pub(super) fn replace(path: &Path, contents: &[u8]) -> Result<(), TrainError> {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let partial = path.with_file_name(format!("{TEMPORARY}{file}"));
     write_synced(&partial, contents)?;
-    fs::rename(&partial, path).map_err(TrainError::io("write", path))
+    rename(&partial, path).map_err(TrainError::io("write", path))
+}
+
+fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
+    faults::place();
+    fs::rename(from, to)
 }
 
 /// Waits until the names in a folder are on disk.

@@ -1,5 +1,7 @@
 //! Whole runs of a toy network: they learn, and go on bit for bit whatever interrupts them.
 
+mod ended;
+
 use super::metrics::{Line, METRICS};
 use super::report::REPORT;
 use super::toy::{Toy, config_in};
@@ -289,46 +291,4 @@ fn damaged_checkpoint_is_named_with_what_to_do() {
         error.contains("checkpoint-40") && error.contains("remove its folder"),
         "{error}"
     );
-}
-
-/// The process that the next test kills.
-#[test]
-fn child_that_is_killed() {
-    let Some(folder) = std::env::var_os("TOEPLITE_TRAIN_TEST_RUN") else {
-        return;
-    };
-    let run = Run::resume(Path::new(&folder), &[]).unwrap();
-    let mut model = toy(&run);
-    model.before_step = Box::new(|_| std::thread::sleep(std::time::Duration::from_millis(2)));
-    let _ = go(&run, &mut model, &Stop::default());
-}
-
-#[test]
-fn killed_process_loses_at_most_the_steps_since_its_checkpoint() {
-    let (_whole, expected) = uninterrupted();
-    let dir = tempfile::tempdir().unwrap();
-    let folder = create(dir.path()).folder.clone();
-    let mut reached = 0;
-    for delay in [30, 60, 45, 80, 30, 120] {
-        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "train::tests::child_that_is_killed"])
-            .env("TOEPLITE_TRAIN_TEST_RUN", &folder)
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(delay));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let steps = super::Store::new(&folder, 2).steps().unwrap();
-        let last = steps.last().copied().unwrap_or(0);
-        assert!(last >= reached, "{steps:?} after {reached}");
-        reached = last;
-    }
-    let run = Run::resume(&folder, &[]).unwrap();
-    assert!(go(&run, &mut toy(&run), &Stop::default()).unwrap().finished);
-    assert_eq!(contents(&folder, 40), contents(&expected, 40));
-    assert_eq!(metrics(&folder), metrics(&expected));
-    let hidden = |e: fs::DirEntry| e.file_name().to_string_lossy().starts_with(".partial");
-    assert!(!fs::read_dir(&folder).unwrap().any(|e| hidden(e.unwrap())));
-    let _ = toy(&run).info();
 }
