@@ -43,7 +43,7 @@ pub struct Cmd {
     /// Go on with the run in this folder.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "out"])]
     resume: Option<PathBuf>,
-    /// Where to compute [default: what the configuration says].
+    /// Where to compute, with --resume this time only [default: what the configuration says].
     #[arg(long, value_name = "auto|cpu|cuda[:i]")]
     device: Option<DeviceChoice>,
     /// Processes that train together, one a GPU from --device on; on the CPU each has a share of the
@@ -60,10 +60,7 @@ impl Cmd {
     ///
     /// # Errors
     /// What went wrong with configuration, data, device or files.
-    pub fn run(mut self, backend: &dyn Backend) -> Result<ExitCode> {
-        if let Some(device) = self.device {
-            self.overrides.push(format!("train.device={device}"));
-        }
+    pub fn run(self, backend: &dyn Backend) -> Result<ExitCode> {
         let (run, sources) = match self.open() {
             Ok(opened) => opened,
             // A `--set` that cannot be is a wrong argument, like any other.
@@ -112,13 +109,16 @@ impl Cmd {
     /// The data is opened before a run folder is made: a misspelt path leaves nothing behind.
     fn open(&self) -> Result<(Run, Sources), TrainError> {
         if let Some(folder) = &self.resume {
-            let run = Run::resume(folder, &self.overrides)?;
+            let mut run = Run::resume(folder, &self.overrides)?;
+            // The device belongs to the command, like the number of processes, and is not frozen.
+            run.config.train.device = self.device.unwrap_or(run.config.train.device);
             Portions::check(&run.config, self.processes)?;
             let sources = Sources::open(&run.config)?;
             return Ok((run, sources));
         }
         let path = self.config.as_deref().unwrap_or(Path::new("run.toml"));
         let mut config = RunConfig::load(path, &self.overrides)?;
+        config.train.device = self.device.unwrap_or(config.train.device);
         Portions::check(&config, self.processes)?;
         network::check(&config.model).map_err(|e| TrainError::Model(e.into()))?;
         let sources = Sources::open(&config)?;

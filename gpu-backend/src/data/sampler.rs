@@ -42,7 +42,7 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Epochs that are begun or over after `steps` steps.
+    /// Epochs that `steps` steps read; 1.5 are a whole one and half of the next.
     pub fn epochs(&self, steps: u64) -> f64 {
         steps as f64 * self.batch as f64 / self.sequences as f64
     }

@@ -59,16 +59,31 @@ pub enum TrainError {
     /// The network or its device failed.
     #[error("{0}")]
     Model(ModelError),
-    /// The loss is no number any more.
+    /// The loss, the gradients or the parameters are no numbers any more.
     #[error(
-        "the loss is {loss} at step {step}: the training diverged; try a smaller optimiser.rate, a \
-         longer schedule.warmup or a smaller optimiser.clip. Checkpoints up to here are kept"
+        "the {what} is {value} after step {step}: the training diverged; try a smaller optimiser.rate, \
+         a longer schedule.warmup or a smaller optimiser.clip. Checkpoints up to here are kept"
     )]
     Diverged {
         /// The step.
         step: u64,
-        /// The loss.
-        loss: f64,
+        /// What is no number.
+        what: String,
+        /// What it is instead.
+        value: f64,
+    },
+    /// A line of the metrics, before the last one, cannot be read.
+    #[error(
+        "{}, line {line}: {problem}; no interrupted run leaves such a line: mend or remove it, then go \
+         on with --resume", path.display()
+    )]
+    Metrics {
+        /// The file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
     },
     /// A folder that cannot take a new run.
     #[error("{path} already holds a run: go on with --resume {path}, or give another --out", path = .0.display())]

@@ -1,9 +1,8 @@
 //! `metrics.jsonl`: one JSON object a line, one line every few steps and one an evaluation.
 
-use super::{TrainError, store};
-use serde::{Deserialize, Serialize};
+use super::{TrainError, faults, store};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Name of the file in the run folder.
@@ -17,9 +16,11 @@ pub enum Line {
     Step {
         /// The last of them.
         step: u64,
-        /// Mean loss of their targets, in nats.
+        /// Mean loss of their targets, in nats; NaN where all masks together hid no token.
+        #[serde(deserialize_with = "number")]
         loss: f64,
-        /// Share of their targets that had the largest logit.
+        /// Share of their targets that had the largest logit; NaN as the loss.
+        #[serde(deserialize_with = "number")]
         accuracy: f64,
         /// Learning rate of the last of them.
         rate: f64,
@@ -40,7 +41,8 @@ pub enum Line {
         step: u64,
         /// Mean loss, in nats.
         loss: f64,
-        /// Its exponential.
+        /// Its exponential, which may be too large for a number; read back it is NaN then.
+        #[serde(deserialize_with = "number")]
         perplexity: f64,
         /// Bits a byte, of texts.
         bits_per_byte: Option<f64>,
@@ -76,7 +78,7 @@ impl Metrics {
     /// itself is kept where `evaluated`.
     ///
     /// # Errors
-    /// The operating system refuses.
+    /// The operating system refuses; another line than the last one cannot be read.
     pub fn open(run: &Path, step: u64, evaluated: bool) -> Result<Self, TrainError> {
         let path = run.join(METRICS);
         let text = match fs::read(&path) {
@@ -88,11 +90,8 @@ impl Metrics {
             Line::Evaluation { step: at, .. } if *at == step => evaluated,
             other => other.step() <= step,
         };
-        let lines: Vec<Line> = text
-            .lines()
-            .filter_map(|l| serde_json::from_str(l).ok())
-            .filter(stays)
-            .collect();
+        let mut lines = parse(&path, &text)?;
+        lines.retain(stays);
         let kept: String = lines.iter().map(|l| json(l) + "\n").collect();
         if kept != text {
             store::replace(&path, kept.as_bytes())?;
@@ -112,7 +111,7 @@ impl Metrics {
     pub fn add(&mut self, line: Line) -> Result<(), TrainError> {
         // In one piece: a reader never sees half a line.
         let text = json(&line) + "\n";
-        let written = self.file.write_all(text.as_bytes());
+        let written = faults::write_all(&mut self.file, text.as_bytes());
         written.map_err(TrainError::io("write", &self.path))?;
         self.lines.push(line);
         Ok(())
@@ -122,6 +121,25 @@ impl Metrics {
     pub fn lines(&self) -> &[Line] {
         &self.lines
     }
+}
+
+/// All lines of `text` but a last one that was cut off.
+fn parse(path: &Path, text: &str) -> Result<Vec<Line>, TrainError> {
+    // A whole line ends in a newline: both are written in one piece.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let parse = |(at, line)| {
+        serde_json::from_str(line).map_err(|e| TrainError::Metrics {
+            path: path.to_owned(),
+            line: at + 1,
+            problem: e.to_string(),
+        })
+    };
+    whole.lines().enumerate().map(parse).collect()
+}
+
+/// A number, or the `null` that JSON has for what is none.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
 fn json(line: &Line) -> String {
@@ -176,5 +194,36 @@ mod tests {
         let again = Metrics::open(dir.path(), 20, false).unwrap();
         assert_eq!(again.lines(), [line(10), evaluation(10), line(20)]);
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
+    }
+    /// A loss that is a number, of which the perplexity is none, and steps without targets.
+    #[test]
+    fn lines_with_what_is_no_number_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut metrics = Metrics::open(dir.path(), 0, false).unwrap();
+        let (mut empty, mut large) = (line(1), evaluation(1));
+        if let Line::Step { loss, accuracy, .. } = &mut empty {
+            (*loss, *accuracy) = (f64::NAN, f64::NAN);
+        }
+        if let Line::Evaluation { perplexity, .. } = &mut large {
+            *perplexity = f64::INFINITY;
+        }
+        metrics.add(empty).unwrap();
+        metrics.add(large).unwrap();
+        let path = dir.path().join(METRICS);
+        let text = fs::read_to_string(&path).unwrap();
+        let again = Metrics::open(dir.path(), 1, true).unwrap();
+        assert_eq!(again.lines().len(), 2);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[test]
+    fn damaged_line_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(METRICS);
+        let text = format!("{}\n{{\"kind\":\n{}\n", json(&line(1)), json(&line(2)));
+        fs::write(&path, &text).unwrap();
+        let error = Metrics::open(dir.path(), 2, false).unwrap_err().to_string();
+        assert!(error.contains("metrics.jsonl, line 2"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
 }

@@ -3,6 +3,7 @@
 mod classes;
 mod error;
 pub mod evaluate;
+mod faults;
 pub mod metrics;
 mod model;
 mod portions;

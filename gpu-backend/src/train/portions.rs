@@ -52,6 +52,11 @@ impl<'a> Portions<'a> {
         picks.iter().map(|p| self.source.training(p)).collect()
     }
 
+    /// Epochs that `steps` steps read.
+    pub fn epochs(&self, steps: u64) -> f64 {
+        self.sampler.epochs(steps)
+    }
+
     /// Targets that count of the whole of `step`.
     ///
     /// # Errors

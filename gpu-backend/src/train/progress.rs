@@ -1,21 +1,35 @@
 //! The bar on the error stream; lines instead where that is no terminal.
 
 use super::metrics::Line;
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
+use std::time::{Duration, Instant};
 
 /// Shows how far a run is.
 pub(super) struct Display {
     bar: ProgressBar,
     quiet: bool,
+    steps: u64,
+    /// When this process began, and at which step.
+    begun: (Instant, u64),
 }
 
 impl Display {
     /// Of a run of `steps` that stands at `step`.
     pub fn new(step: u64, steps: u64, quiet: bool) -> Self {
-        if quiet {
-            let bar = ProgressBar::hidden();
-            return Self { bar, quiet };
+        let bar = if quiet {
+            ProgressBar::hidden()
+        } else {
+            Self::bar(step, steps)
+        };
+        Self {
+            bar,
+            quiet,
+            steps,
+            begun: (Instant::now(), step),
         }
+    }
+
+    fn bar(step: u64, steps: u64) -> ProgressBar {
         let template = "[{bar:24}] {human_pos}/{human_len} {msg}, {eta} left";
         let style = ProgressStyle::with_template(template).expect("a valid template");
         let bar = ProgressBar::new(steps)
@@ -23,14 +37,15 @@ impl Display {
             .with_position(step);
         // The time left must not count steps of an earlier process as done just now.
         bar.reset_eta();
-        Self { bar, quiet }
+        bar
     }
 
     pub fn step(&self, step: u64) {
         self.bar.set_position(step);
     }
 
-    pub fn line(&self, line: &Line) {
+    /// Shows a line of the metrics, at which the data was read `epochs` times.
+    pub fn line(&self, line: &Line, epochs: f64) {
         if self.quiet {
             return;
         }
@@ -43,7 +58,8 @@ impl Display {
                 utilisation,
                 ..
             } => {
-                let mut text = format!("loss {loss:.4}, {tokens_per_second:.0} tokens/s");
+                let mut text =
+                    format!("loss {loss:.4}, epoch {epochs:.2}, {tokens_per_second:.0} tokens/s");
                 if let Some(bytes) = peak_bytes {
                     text.push_str(&format!(", {}", HumanBytes(*bytes as u64)));
                 }
@@ -51,7 +67,8 @@ impl Display {
                     text.push_str(&format!(", {:.0}% of peak", share * 100.0));
                 }
                 if self.bar.is_hidden() {
-                    eprintln!("step {step}: {text}");
+                    let left = time_left(self.begun.0.elapsed(), self.begun.1, *step, self.steps);
+                    eprintln!("step {step} of {}: {text}, {left:#} left", self.steps);
                 } else {
                     self.bar.set_message(text);
                 }
@@ -82,8 +99,32 @@ impl Display {
     }
 }
 
+/// What the steps to come take if they take as long as those since `begun`, which took `elapsed`.
+fn time_left(elapsed: Duration, begun: u64, step: u64, steps: u64) -> HumanDuration {
+    let share = steps.saturating_sub(step) as f64 / step.saturating_sub(begun).max(1) as f64;
+    let left = Duration::try_from_secs_f64(elapsed.as_secs_f64() * share);
+    HumanDuration(left.unwrap_or(Duration::MAX))
+}
+
 impl Drop for Display {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_counts_the_steps_of_this_process() {
+        let left = |seconds, begun, step, steps| {
+            time_left(Duration::from_secs(seconds), begun, step, steps).to_string()
+        };
+        assert_eq!(left(60, 0, 10, 30), "2 minutes");
+        assert_eq!(left(60, 1000, 1010, 1040), "3 minutes");
+        assert_eq!(left(60, 0, 30, 30), "0 seconds");
+        assert_eq!(left(1, 5, 5, 65), "60 seconds");
+        left(u64::MAX, 0, 1, u64::MAX);
     }
 }

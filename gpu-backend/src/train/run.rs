@@ -7,7 +7,7 @@ use super::portions::Portions;
 use super::progress::Display;
 use super::report::{REPORT, page};
 use super::schedule;
-use super::state::Progress;
+use super::state::{Progress, TRAINING};
 use super::stop::Stop;
 use super::store::{Store, replace, write_synced};
 use super::{ModelError, TrainError};
@@ -27,6 +27,8 @@ pub struct Run {
     pub folder: PathBuf,
     /// What is trained, on what, how.
     pub config: RunConfig,
+    /// Text that the frozen configuration gets once the run goes on.
+    unfrozen: Option<String>,
     store: Store,
     /// Held as long as the run is open.
     _lock: File,
@@ -68,6 +70,8 @@ impl Run {
     }
 
     /// Opens a run folder to go on with it; what an interrupted process left half-written is removed.
+    /// Overrides are frozen when [`Run::train`] begins, which takes data and a device that could be
+    /// opened: those that do not work are not there the next time.
     ///
     /// # Errors
     /// It is none, another process works on it, or an override would make it another run.
@@ -78,10 +82,8 @@ impl Run {
         }
         let lock = lock(folder)?;
         let config = RunConfig::resume(&frozen, overrides)?;
-        if !overrides.is_empty() {
-            replace(&frozen, config.to_toml().as_bytes())?;
-        }
-        let run = Self::opened(folder, config, lock);
+        let mut run = Self::opened(folder, config, lock);
+        run.unfrozen = (!overrides.is_empty()).then(|| run.config.to_toml());
         run.store.clean()?;
         Ok(run)
     }
@@ -91,6 +93,7 @@ impl Run {
             folder: folder.to_owned(),
             store: Store::new(folder, config.checkpoints.keep_last),
             config,
+            unfrozen: None,
             _lock: lock,
         }
     }
@@ -118,13 +121,11 @@ impl Run {
                 seed: self.config.train.seed,
                 ..Progress::default()
             },
-            Some(step) => {
-                let (parameters, progress, optimiser) = self.store.load(*step)?;
-                let restored = model.restore(*step, &parameters, &optimiser);
-                restored.map_err(TrainError::Model)?;
-                progress
-            }
+            Some(step) => self.restore(*step, model)?,
         };
+        if let Some(text) = &self.unfrozen {
+            replace(&self.folder.join(FROZEN), text.as_bytes())?;
+        }
         let step = progress.step;
         let evaluated = progress.evaluated == Some(step);
         let session = Session {
@@ -139,6 +140,26 @@ impl Run {
             progress,
         };
         session.train()
+    }
+
+    /// Takes a model to where the checkpoint of `step` was written.
+    fn restore(&self, step: u64, model: &mut dyn Trainable) -> Result<Progress, TrainError> {
+        let (parameters, mut progress, optimiser) = self.store.load(step)?;
+        let (found, seed) = (progress.seed, self.config.train.seed);
+        if found != seed {
+            return Err(TrainError::State {
+                path: self.store.path(step).join(TRAINING),
+                problem: format!("it was trained with train.seed = {found}, not {seed}"),
+            });
+        }
+        let restored = model.restore(step, &parameters, &optimiser);
+        restored.map_err(TrainError::Model)?;
+        progress.best_step = self.store.mend_best(progress.best_step)?;
+        if progress.best_step.is_none() {
+            // Somebody has removed the best checkpoint: the next one that is evaluated takes its place.
+            progress.best = None;
+        }
+        Ok(progress)
     }
 }
 
@@ -172,7 +193,7 @@ impl Session<'_> {
             let stopping = self.stop.asked();
             let due = due(step, config.checkpoints.every, end) || best || (stopping && step > 0);
             if due && (best || self.saved != Some(step)) {
-                self.save(best)?;
+                self.save()?;
             }
             if end || stopping {
                 self.write_report()?;
@@ -224,12 +245,33 @@ impl Session<'_> {
         }
         self.progress.set_pending(pending);
         self.timed = (Instant::now(), self.progress.step);
-        let loss = pending.sums.loss;
-        if !loss.is_finite() {
-            let step = self.progress.step;
-            return Err(TrainError::Diverged { step, loss });
+        self.is_number("training loss", pending.sums.loss)?;
+        // The update is done already: of a norm that is no number it made parameters that are none.
+        self.is_number("norm of the gradients", pending.gradient_norm.into())
+    }
+
+    fn is_number(&self, what: &str, value: f64) -> Result<(), TrainError> {
+        if value.is_finite() {
+            return Ok(());
         }
-        Ok(())
+        Err(TrainError::Diverged {
+            step: self.progress.step,
+            what: what.to_owned(),
+            value,
+        })
+    }
+
+    /// A checkpoint that cannot be gone on with must not take the place of one that can.
+    fn are_numbers<'a>(
+        &self,
+        name: &str,
+        values: impl IntoIterator<Item = &'a f32>,
+    ) -> Result<(), TrainError> {
+        let mut values = values.into_iter();
+        match values.find(|v| !v.is_finite()) {
+            Some(value) => self.is_number(name, f64::from(*value)),
+            None => Ok(()),
+        }
     }
 
     fn log(&mut self) -> Result<(), TrainError> {
@@ -258,8 +300,13 @@ impl Session<'_> {
             seconds: self.progress.seconds,
         };
         self.progress.set_pending(StepReport::default());
-        self.display.line(&line);
+        self.display.line(&line, self.epochs());
         self.metrics.add(line)
+    }
+
+    fn epochs(&self) -> f64 {
+        let portions = Portions::of(&self.run.config, &*self.sources.train);
+        portions.epochs(self.progress.step)
     }
 
     /// Step and seconds of the last step line.
@@ -291,6 +338,7 @@ impl Session<'_> {
         let Some(done) = done else {
             return Ok(false);
         };
+        self.is_number("validation loss", done.loss)?;
         let step = self.progress.step;
         let line = Line::Evaluation {
             step,
@@ -301,25 +349,34 @@ impl Session<'_> {
             tokens: done.tokens,
             seconds: self.progress.seconds,
         };
-        self.display.line(&line);
+        self.display.line(&line, self.epochs());
         self.metrics.add(line)?;
         self.progress.evaluated = Some(step);
-        let best = done.loss.is_finite() && self.progress.best.is_none_or(|b| done.loss < b);
+        let best = self.progress.best.is_none_or(|b| done.loss < b);
         if best {
             self.progress.best = Some(done.loss);
+            self.progress.best_step = Some(step);
         }
         self.write_report()?;
         Ok(best)
     }
 
-    fn save(&mut self, best: bool) -> Result<(), TrainError> {
+    fn save(&mut self) -> Result<(), TrainError> {
         self.settle()?;
         let state = |e: ModelError| TrainError::Model(e);
         let parameters = self.model.export().map_err(state)?;
         let optimiser = self.model.optimiser_state().map_err(state)?;
+        for (name, tensor) in &parameters.tensors {
+            self.are_numbers(&format!("parameter {name}"), tensor)?;
+        }
+        for (name, tensor) in &optimiser.tensors {
+            self.are_numbers(&format!("optimiser's {name}"), tensor)?;
+        }
         let store = &self.run.store;
-        store.save(&parameters, &self.progress, &optimiser, best)?;
+        store.save(&parameters, &self.progress, &optimiser)?;
         self.saved = Some(self.progress.step);
+        // Without validation data nothing else writes it before the end.
+        self.write_report()?;
         self.timed.0 = Instant::now();
         Ok(())
     }

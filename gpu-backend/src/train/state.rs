@@ -25,6 +25,9 @@ pub struct Progress {
     pub seconds: f64,
     /// Smallest validation loss so far.
     pub best: Option<f64>,
+    /// Step that it was measured after; states of the first version do not have it.
+    #[serde(default)]
+    pub best_step: Option<u64>,
     /// Step that was evaluated last.
     pub evaluated: Option<u64>,
     /// What has been measured since the last line of the metrics, as bits: JSON has no NaN.
@@ -144,6 +147,7 @@ mod tests {
             seed: 5,
             seconds: 1.5,
             best: Some(0.1),
+            best_step: Some(9),
             evaluated: None,
             ..Progress::default()
         };
@@ -170,6 +174,22 @@ mod tests {
         assert_eq!(again.pending().sums, progress.pending().sums);
         assert_eq!(tensors.tensors["first"][1].to_bits(), (-0.0f32).to_bits());
         assert_eq!(tensors, state);
+    }
+
+    #[test]
+    fn state_without_the_best_step_is_read() {
+        let (progress, _) = example();
+        let mut json = serde_json::to_value(&progress).unwrap();
+        json.as_object_mut().unwrap().remove("best_step").unwrap();
+        let again: Progress = serde_json::from_value(json).unwrap();
+        let best_step = None;
+        assert_eq!(
+            again,
+            Progress {
+                best_step,
+                ..progress
+            }
+        );
     }
 
     #[test]

@@ -4,9 +4,8 @@
 //! the process, a folder called `checkpoint-STEP` is complete. Folders are removed the same way: they
 //! lose their name first.
 
-use super::{OptimiserState, Progress, TrainError, state};
+use super::{OptimiserState, Progress, TrainError, faults, state};
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use toeplite_checkpoint::Checkpoint;
 
@@ -50,7 +49,7 @@ impl Store {
                     remove(&path)?;
                 } else {
                     // The process was ended between the two renames.
-                    fs::rename(&path, &target).map_err(TrainError::io("write", &target))?;
+                    rename(&path, &target).map_err(TrainError::io("write", &target))?;
                 }
             }
         }
@@ -79,7 +78,7 @@ impl Store {
         step_of(target.to_str()?)
     }
 
-    /// Writes a checkpoint, points `best` to it if it is the best, and removes those that are too many.
+    /// Writes a checkpoint, points `best` to the best one, and removes those that are too many.
     ///
     /// # Errors
     /// [`TrainError::Save`]: it could not be written, and those before it are as they were.
@@ -88,9 +87,9 @@ impl Store {
         checkpoint: &Checkpoint,
         progress: &Progress,
         optimiser: &OptimiserState,
-        best: bool,
     ) -> Result<(), TrainError> {
-        self.save_with(progress.step, best, |folder| {
+        self.save_with(progress.step, progress.best_step, |folder| {
+            faults::place();
             checkpoint.save(folder)?;
             let path = folder.join(state::TRAINING);
             write_synced(&path, &state::to_bytes(&path, progress, optimiser)?)
@@ -101,7 +100,7 @@ impl Store {
     pub(super) fn save_with(
         &self,
         step: u64,
-        best: bool,
+        best: Option<u64>,
         write: impl FnOnce(&Path) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
         let failed = |cause| TrainError::Save {
@@ -117,9 +116,7 @@ impl Store {
             let _ = remove(&partial);
         }
         result.map_err(failed)?;
-        if best {
-            self.point_best(step).map_err(failed)?;
-        }
+        self.mend_best(best).map_err(failed)?;
         self.prune().map_err(failed)
     }
 
@@ -130,6 +127,7 @@ impl Store {
         write: impl FnOnce(&Path) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
         remove(partial)?;
+        faults::place();
         fs::create_dir(partial).map_err(TrainError::io("create", partial))?;
         write(partial)?;
         sync_folder(partial)?;
@@ -138,24 +136,38 @@ impl Store {
         let old = self.folder.join(format!("{REPLACED}{}", name(step)));
         if target.exists() {
             remove(&old)?;
-            fs::rename(&target, &old).map_err(TrainError::io("replace", &target))?;
+            rename(&target, &old).map_err(TrainError::io("replace", &target))?;
         }
-        fs::rename(partial, &target).map_err(TrainError::io("write", &target))?;
+        rename(partial, &target).map_err(TrainError::io("write", &target))?;
         sync_folder(&self.folder)?;
         remove(&old)
     }
 
-    /// Points `best` to a checkpoint that is there.
+    /// Points `best` to the checkpoint of step `best`, or leaves it where that is not known, and says
+    /// what it points to: a process may have ended between writing a checkpoint and this. A link to a
+    /// checkpoint that somebody has removed is removed too.
     ///
     /// # Errors
     /// The operating system refuses.
-    pub fn point_best(&self, step: u64) -> Result<(), TrainError> {
+    pub fn mend_best(&self, best: Option<u64>) -> Result<Option<u64>, TrainError> {
+        let linked = self.best();
+        let known = best.or(linked);
+        let there = known.filter(|step| self.path(*step).is_dir());
+        match there {
+            Some(step) if linked == there => Ok(Some(step)),
+            Some(step) => self.point_best(step).map(|()| Some(step)),
+            None => remove(&self.folder.join(BEST)).map(|()| None),
+        }
+    }
+
+    fn point_best(&self, step: u64) -> Result<(), TrainError> {
         let link = self.folder.join(BEST);
         let partial = self.folder.join(format!("{TEMPORARY}{BEST}"));
         remove(&partial)?;
+        faults::place();
         link_folder(Path::new(&name(step)), &partial)
             .map_err(TrainError::io("create", &partial))?;
-        fs::rename(&partial, &link).map_err(TrainError::io("write", &link))?;
+        rename(&partial, &link).map_err(TrainError::io("write", &link))?;
         sync_folder(&self.folder)
     }
 
@@ -178,7 +190,7 @@ impl Store {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         let doomed = self.folder.join(format!("{TEMPORARY}old-{file}"));
         remove(&doomed)?;
-        fs::rename(path, &doomed).map_err(TrainError::io("remove", path))?;
+        rename(path, &doomed).map_err(TrainError::io("remove", path))?;
         remove(&doomed)
     }
 
@@ -231,6 +243,7 @@ fn remove(path: &Path) -> Result<(), TrainError> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(TrainError::io("remove", path)(e)),
     };
+    faults::place();
     let removed = if metadata.is_dir() {
         fs::remove_dir_all(path)
     } else {
@@ -242,8 +255,10 @@ fn remove(path: &Path) -> Result<(), TrainError> {
 /// Writes a file and waits until it is on disk.
 pub(super) fn write_synced(path: &Path, contents: &[u8]) -> Result<(), TrainError> {
     let write = || {
+        faults::place();
         let mut file = File::create(path)?;
-        file.write_all(contents)?;
+        faults::write_all(&mut file, contents)?;
+        faults::place();
         file.sync_all()
     };
     write().map_err(TrainError::io("write", path))
@@ -254,7 +269,12 @@ pub(super) fn replace(path: &Path, contents: &[u8]) -> Result<(), TrainError> {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let partial = path.with_file_name(format!("{TEMPORARY}{file}"));
     write_synced(&partial, contents)?;
-    fs::rename(&partial, path).map_err(TrainError::io("write", path))
+    rename(&partial, path).map_err(TrainError::io("write", path))
+}
+
+fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
+    faults::place();
+    fs::rename(from, to)
 }
 
 /// Waits until the names in a folder are on disk.
@@ -289,6 +309,7 @@ mod tests {
 
     fn good(store: &Store, step: u64, best: bool) {
         let write = |folder: &Path| write_synced(&folder.join("x"), &step.to_le_bytes());
+        let best = if best { Some(step) } else { store.best() };
         store.save_with(step, best, write).unwrap();
     }
 
@@ -329,7 +350,7 @@ mod tests {
                 write_synced(&folder.join("half"), b"half")?;
                 Err(full_disk(&folder.join("x")))
             };
-            let error = store.save_with(step, true, write).unwrap_err();
+            let error = store.save_with(step, Some(step), write).unwrap_err();
             let text = error.to_string();
             assert!(
                 text.contains("make room") && text.contains("--resume"),
@@ -350,7 +371,7 @@ mod tests {
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
         let error = Store::new(&file, 1)
-            .save_with(1, false, |_| Ok(()))
+            .save_with(1, None, |_| Ok(()))
             .unwrap_err();
         assert!(error.to_string().contains("file"), "{error}");
     }
@@ -384,12 +405,34 @@ mod tests {
     }
 
     #[test]
+    fn link_to_the_best_is_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path(), 3);
+        let link = dir.path().join(BEST);
+        for step in [1, 2, 3] {
+            good(&store, step, step == 2);
+        }
+        // Lost, pointing elsewhere, as it should be, not known: 2 each time.
+        fs::remove_file(&link).unwrap();
+        assert_eq!(store.mend_best(Some(2)).unwrap(), Some(2));
+        store.point_best(1).unwrap();
+        for known in [Some(2), Some(2), None] {
+            assert_eq!(store.mend_best(known).unwrap(), Some(2));
+            assert_eq!(store.best(), Some(2));
+        }
+        fs::remove_dir_all(store.path(2)).unwrap();
+        assert_eq!(store.mend_best(Some(2)).unwrap(), None);
+        assert!(fs::symlink_metadata(&link).is_err());
+        assert_eq!(listing(dir.path()).len(), 2);
+    }
+
+    #[test]
     fn same_step_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(dir.path(), 3);
         good(&store, 5, false);
         let write = |folder: &Path| write_synced(&folder.join("x"), b"new");
-        store.save_with(5, true, write).unwrap();
+        store.save_with(5, Some(5), write).unwrap();
         assert_eq!(fs::read(dir.path().join("best/x")).unwrap(), b"new");
         assert_eq!(listing(dir.path()).len(), 2);
     }

@@ -1,5 +1,7 @@
 //! Whole runs of a toy network: they learn, and go on bit for bit whatever interrupts them.
 
+mod ended;
+
 use super::metrics::{Line, METRICS};
 use super::report::REPORT;
 use super::toy::{Toy, config_in};
@@ -164,6 +166,59 @@ fn longer_run_goes_on_where_the_shorter_ended() {
 }
 
 #[test]
+fn lost_link_to_the_best_is_mended_before_the_best_is_pruned() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config_in(dir.path());
+    // What is learnt from one text makes the other less likely: the first evaluation is the best.
+    fs::write(dir.path().join("valid.txt"), "ZQX".repeat(60)).unwrap();
+    config.checkpoints.keep_last = 1;
+    config.train.steps = 20;
+    let run = Run::create(&dir.path().join("run"), config).unwrap();
+    go(&run, &mut toy(&run), &Stop::default()).unwrap();
+    let folder = run.folder.clone();
+    assert_eq!(run.store().best(), Some(8));
+    drop(run);
+    let link = folder.join(BEST);
+    for (lose, steps) in [(true, 30), (false, 40)] {
+        fs::remove_file(&link).unwrap();
+        if !lose {
+            // As if the process had ended before the link was moved on from an older one.
+            std::os::unix::fs::symlink("checkpoint-30", &link).unwrap();
+        }
+        let run = Run::resume(&folder, &[format!("train.steps={steps}")]).unwrap();
+        go(&run, &mut toy(&run), &Stop::default()).unwrap();
+        assert_eq!(run.store().steps().unwrap(), [8, steps]);
+        assert_eq!(run.store().best(), Some(8));
+    }
+}
+
+#[test]
+fn state_of_another_seed_is_refused() {
+    let (_dir, folder) = uninterrupted();
+    let mut run = Run::resume(&folder, &["train.steps=41".to_owned()]).unwrap();
+    run.config.train.seed = 5;
+    let error = go(&run, &mut toy(&run), &Stop::default()).unwrap_err();
+    assert!(
+        error.to_string().contains("train.seed = 0, not 5"),
+        "{error}"
+    );
+}
+
+#[test]
+fn report_without_validation_is_written_with_each_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config_in(dir.path());
+    config.data.valid = None;
+    let run = Run::create(&dir.path().join("run"), config).unwrap();
+    let mut model = toy(&run);
+    let report = run.folder.join(REPORT);
+    model.before_step = Box::new(move |step| {
+        assert_eq!(report.exists(), step > 5, "before step {step}");
+    });
+    go(&run, &mut model, &Stop::default()).unwrap();
+}
+
+#[test]
 fn folder_belongs_to_one_run_and_one_process() {
     let dir = tempfile::tempdir().unwrap();
     let run = create(dir.path());
@@ -197,6 +252,32 @@ fn divergence_stops_the_run_and_keeps_its_checkpoints() {
 }
 
 #[test]
+fn last_update_that_diverged_is_no_success_and_is_not_saved() {
+    // With a validation its loss tells; without one the parameters do.
+    for (valid, rate, what) in [(true, 1e30, "validation loss"), (false, 1e39, "parameter")] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config_in(dir.path());
+        config.train.steps = 5;
+        config.checkpoints.keep_last = 1;
+        let run = Run::create(&dir.path().join("run"), config).unwrap();
+        go(&run, &mut toy(&run), &Stop::default()).unwrap();
+        let folder = run.folder.clone();
+        let good = contents(&folder, 5);
+        drop(run);
+        let mut run = Run::resume(&folder, &["train.steps=6".to_owned()]).unwrap();
+        run.config.optimiser.rate = rate;
+        run.config.schedule.kind = crate::config::ScheduleKind::Constant;
+        run.config.data.valid = run.config.data.valid.filter(|_| valid);
+        let error = go(&run, &mut toy(&run), &Stop::default()).unwrap_err();
+        assert!(matches!(error, TrainError::Diverged { step: 6, .. }));
+        assert!(error.to_string().contains(what), "{error}");
+        assert_eq!(run.store().steps().unwrap(), [5]);
+        assert_eq!(run.store().best(), Some(5));
+        assert_eq!(contents(&folder, 5), good);
+    }
+}
+
+#[test]
 fn damaged_checkpoint_is_named_with_what_to_do() {
     let (_dir, folder) = uninterrupted();
     let path = folder.join("checkpoint-40").join(TRAINING);
@@ -210,46 +291,4 @@ fn damaged_checkpoint_is_named_with_what_to_do() {
         error.contains("checkpoint-40") && error.contains("remove its folder"),
         "{error}"
     );
-}
-
-/// The process that the next test kills.
-#[test]
-fn child_that_is_killed() {
-    let Some(folder) = std::env::var_os("TOEPLITE_TRAIN_TEST_RUN") else {
-        return;
-    };
-    let run = Run::resume(Path::new(&folder), &[]).unwrap();
-    let mut model = toy(&run);
-    model.before_step = Box::new(|_| std::thread::sleep(std::time::Duration::from_millis(2)));
-    let _ = go(&run, &mut model, &Stop::default());
-}
-
-#[test]
-fn killed_process_loses_at_most_the_steps_since_its_checkpoint() {
-    let (_whole, expected) = uninterrupted();
-    let dir = tempfile::tempdir().unwrap();
-    let folder = create(dir.path()).folder.clone();
-    let mut reached = 0;
-    for delay in [30, 60, 45, 80, 30, 120] {
-        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "train::tests::child_that_is_killed"])
-            .env("TOEPLITE_TRAIN_TEST_RUN", &folder)
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(delay));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let steps = super::Store::new(&folder, 2).steps().unwrap();
-        let last = steps.last().copied().unwrap_or(0);
-        assert!(last >= reached, "{steps:?} after {reached}");
-        reached = last;
-    }
-    let run = Run::resume(&folder, &[]).unwrap();
-    assert!(go(&run, &mut toy(&run), &Stop::default()).unwrap().finished);
-    assert_eq!(contents(&folder, 40), contents(&expected, 40));
-    assert_eq!(metrics(&folder), metrics(&expected));
-    let hidden = |e: fs::DirEntry| e.file_name().to_string_lossy().starts_with(".partial");
-    assert!(!fs::read_dir(&folder).unwrap().any(|e| hidden(e.unwrap())));
-    let _ = toy(&run).info();
 }

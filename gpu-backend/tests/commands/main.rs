@@ -2,6 +2,7 @@
 
 mod classifiers;
 mod masked;
+mod resume;
 #[cfg(feature = "tokenizer")]
 mod tokenizer;
 
