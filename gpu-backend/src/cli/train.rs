@@ -68,14 +68,23 @@ impl Cmd {
                 e @ (TrainError::Config(ConfigError::Override { .. } | ConfigError::Frozen { .. })
                 | TrainError::Portions { .. }),
             ) => {
-                eprintln!("error: {e}");
+                output::tell(format_args!("error: {e}"));
                 return Ok(ExitCode::from(2));
             }
             Err(e) => return Err(e.into()),
         };
         let stop = Stop::default();
         stop.on_signals().context("signals cannot be caught")?;
-        let mut model = self.model(backend, &run).map_err(TrainError::Model)?;
+        let mut model = match self.model(backend, &run) {
+            Ok(model) => model,
+            Err(error) => {
+                // What could not begin must not be in the way of the next try.
+                if self.resume.is_none() {
+                    run.discard();
+                }
+                return Err(TrainError::Model(error).into());
+            }
+        };
         let outcome = run.train(&mut *model, &sources, &stop, self.json)?;
         let folder = run.folder.display();
         if self.json {

@@ -91,6 +91,14 @@ pub enum TrainError {
     /// A folder that is no run.
     #[error("{} holds no run.toml: it is no run folder", .0.display())]
     NotARun(PathBuf),
+    /// A run is to end before where it is.
+    #[error("the run has done {done} steps, more than train.steps = {steps}: give at least {done}")]
+    Passed {
+        /// Steps of its last checkpoint.
+        done: u64,
+        /// Steps that were asked for.
+        steps: u64,
+    },
     /// Another process works on the run.
     #[error("{} is in use by another toeplite-train: wait for it, or end it", .0.display())]
     Busy(PathBuf),

@@ -68,7 +68,10 @@ impl Display {
                 }
                 if self.bar.is_hidden() {
                     let left = time_left(self.begun.0.elapsed(), self.begun.1, *step, self.steps);
-                    eprintln!("step {step} of {}: {text}, {left:#} left", self.steps);
+                    let steps = self.steps;
+                    toeplite_terminal::tell(format_args!(
+                        "step {step} of {steps}: {text}, {left:#} left"
+                    ));
                 } else {
                     self.bar.set_message(text);
                 }
@@ -92,7 +95,7 @@ impl Display {
     pub fn say(&self, text: &str) {
         if self.quiet {
         } else if self.bar.is_hidden() {
-            eprintln!("{text}");
+            toeplite_terminal::tell(text);
         } else {
             self.bar.println(text);
         }

@@ -19,6 +19,10 @@ use std::time::Instant;
 
 /// Name of the frozen configuration in the run folder.
 const FROZEN: &str = "run.toml";
+/// Name of the tokenizer's copy beside it.
+const TOKENIZER: &str = "tokenizer.json";
+/// Name of the file that a process locks as long as it works on the run.
+const LOCK: &str = ".lock";
 
 /// A run folder that this process works on.
 #[derive(Debug)]
@@ -60,13 +64,22 @@ impl Run {
         if let Some(tokenizer) = &mut config.data.tokenizer {
             // The run folder must be all that `eval` and `sample` need, and going on must not depend on
             // a file that may change: another tokenizer's tokens would mean nothing to the network.
-            let copy = folder.join("tokenizer.json");
+            let copy = folder.join(TOKENIZER);
             let text = fs::read(&*tokenizer).map_err(TrainError::io("read", tokenizer))?;
             write_synced(&copy, &text)?;
             *tokenizer = std::path::absolute(&copy).map_err(TrainError::io("find", &copy))?;
         }
         replace(&frozen, config.to_toml().as_bytes())?;
         Ok(Self::opened(folder, config, lock))
+    }
+
+    /// Takes [`Run::create`] back, for a run that could not begin. Whatever else is in the folder stays.
+    pub fn discard(self) {
+        // What cannot be removed is only in the way of the next run, which says so.
+        for name in [FROZEN, TOKENIZER, LOCK] {
+            let _ = fs::remove_file(self.folder.join(name));
+        }
+        let _ = fs::remove_dir(&self.folder);
     }
 
     /// Opens a run folder to go on with it; what an interrupted process left half-written is removed.
@@ -123,6 +136,10 @@ impl Run {
             },
             Some(step) => self.restore(*step, model)?,
         };
+        let (done, steps) = (progress.step, self.config.train.steps);
+        if done > steps {
+            return Err(TrainError::Passed { done, steps });
+        }
         if let Some(text) = &self.unfrozen {
             replace(&self.folder.join(FROZEN), text.as_bytes())?;
         }
@@ -398,7 +415,7 @@ fn due(step: u64, every: u64, end: bool) -> bool {
 
 /// Takes a run folder for this process; the system gives it back when the process ends, however.
 fn lock(folder: &Path) -> Result<File, TrainError> {
-    let path = folder.join(".lock");
+    let path = folder.join(LOCK);
     let file = File::create(&path).map_err(TrainError::io("create", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

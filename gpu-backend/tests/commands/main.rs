@@ -91,3 +91,31 @@ fn assert_same(a: &Value, b: &Value) {
 fn exists(path: &Path) -> bool {
     path.try_exists().unwrap()
 }
+
+/// A command that fails for want of a device leaves nothing in the way of the one that is right.
+#[test]
+fn runs_that_cannot_begin_leave_no_folder() {
+    let place = Place::new();
+    place.write("text.txt", "all the world's a stage, ".repeat(20));
+    place.write(
+        "run.toml",
+        "[model]\npreset = \"shakespeare-32x2\"\n[data]\nkind = \"text-bytes\"\ntrain = \"text.txt\"\n\
+         [train]\nsteps = 2\nbatch = 2\nlength = 16\n",
+    );
+    let train = |more: &[&str]| {
+        let mut arguments = vec!["train", "--config", "run.toml", "--out", "run"];
+        arguments.extend(more);
+        place.command(&arguments)
+    };
+    assert!(!train(&["--device", "cuda:99"]).status.success());
+    assert!(!place.path("run").exists());
+    assert!(train(&["--device", "cpu"]).status.success());
+    let shorter = place.command(&["train", "--resume", "run", "--set", "train.steps=1"]);
+    let said = String::from_utf8_lossy(&shorter.stderr);
+    assert!(
+        !shorter.status.success() && said.contains("has done 2 steps"),
+        "{said}"
+    );
+    let frozen = fs::read_to_string(place.path("run/run.toml")).unwrap();
+    assert!(frozen.contains("steps = 2"));
+}
