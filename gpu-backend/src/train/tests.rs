@@ -5,7 +5,7 @@ mod ended;
 use super::metrics::{Line, METRICS};
 use super::report::REPORT;
 use super::toy::{Toy, config_in};
-use super::{BEST, Outcome, Run, TRAINING, TrainError, Trainable};
+use super::{BEST, Outcome, Run, TRAINING, TrainError};
 use crate::data::Sources;
 use crate::train::stop::Stop;
 use std::fs;
