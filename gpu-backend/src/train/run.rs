@@ -172,6 +172,7 @@ impl Run {
         let restored = model.restore(step, &parameters, &optimiser);
         restored.map_err(TrainError::Model)?;
         progress.best_step = self.store.mend_best(progress.best_step)?;
+        self.store.prune()?;
         if progress.best_step.is_none() {
             // Somebody has removed the best checkpoint: the next one that is evaluated takes its place.
             progress.best = None;

@@ -171,7 +171,11 @@ impl Store {
         sync_folder(&self.folder)
     }
 
-    fn prune(&self) -> Result<(), TrainError> {
+    /// Removes the checkpoints that are too many, which a process that ended left behind.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub fn prune(&self) -> Result<(), TrainError> {
         let (steps, best) = (self.steps()?, self.best());
         let many = steps.len().saturating_sub(self.keep_last);
         for step in &steps[..many] {

@@ -172,23 +172,24 @@ fn lost_link_to_the_best_is_mended_before_the_best_is_pruned() {
     // What is learnt from one text makes the other less likely: the first evaluation is the best.
     fs::write(dir.path().join("valid.txt"), "ZQX".repeat(60)).unwrap();
     config.checkpoints.keep_last = 1;
-    config.train.steps = 20;
+    config.evaluation.every = 3;
+    config.train.steps = 7;
     let run = Run::create(&dir.path().join("run"), config).unwrap();
     go(&run, &mut toy(&run), &Stop::default()).unwrap();
     let folder = run.folder.clone();
-    assert_eq!(run.store().best(), Some(8));
+    assert_eq!(run.store().best(), Some(3));
     drop(run);
     let link = folder.join(BEST);
-    for (lose, steps) in [(true, 30), (false, 40)] {
+    for (lose, steps) in [(true, 8), (false, 9)] {
         fs::remove_file(&link).unwrap();
         if !lose {
             // As if the process had ended before the link was moved on from an older one.
-            std::os::unix::fs::symlink("checkpoint-30", &link).unwrap();
+            std::os::unix::fs::symlink("checkpoint-8", &link).unwrap();
         }
         let run = Run::resume(&folder, &[format!("train.steps={steps}")]).unwrap();
         go(&run, &mut toy(&run), &Stop::default()).unwrap();
-        assert_eq!(run.store().steps().unwrap(), [8, steps]);
-        assert_eq!(run.store().best(), Some(8));
+        assert_eq!(run.store().steps().unwrap(), [3, steps]);
+        assert_eq!(run.store().best(), Some(3));
     }
 }
 

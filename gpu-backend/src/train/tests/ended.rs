@@ -59,7 +59,7 @@ fn ended_at_each_place(learns: bool, best: u64) {
         let folder = begun(dir.path(), learns);
         if !ends_at(place, || process(&folder)) {
             // The process has come to its end: there was no such place.
-            assert!(place > 100 && reached == 7, "{place} places");
+            assert!(place > 60 && reached == 7, "{place} places");
             break;
         }
         let last = last_whole(&folder);
@@ -82,7 +82,8 @@ fn ended_at_each_place(learns: bool, best: u64) {
 
 #[test]
 fn anywhere_in_a_run_that_improves() {
-    ended_at_each_place(true, 7);
+    // The last step has the rate 0: it is no better than the one before.
+    ended_at_each_place(true, 6);
 }
 
 #[test]
