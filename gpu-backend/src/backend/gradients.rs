@@ -251,24 +251,22 @@ mod tests {
 
     #[test]
     fn whole_networks_pass_on_the_cpu_and_are_named() {
-        for seed in 0..3 {
-            let placement = Placement {
-                device: DeviceChoice::Cpu,
-                precision: Precision::F32,
-            };
-            let check = GradientCheck {
-                tolerance: None,
-                seed,
-                placement,
-            };
-            let results = networks(Cpu::new(), &check).unwrap();
-            for result in &results {
-                assert!(result.passes(), "seed {seed}: {result:?}");
-            }
-            for name in ["causal", "bidirectional", "classifier of frames"] {
-                let loss = format!("{name}: loss");
-                assert!(results.iter().any(|r| r.name == loss), "{loss}");
-            }
+        let placement = Placement {
+            device: DeviceChoice::Cpu,
+            precision: Precision::F32,
+        };
+        let check = GradientCheck {
+            tolerance: None,
+            seed: 0,
+            placement,
+        };
+        let results = networks(Cpu::new(), &check).unwrap();
+        for result in &results {
+            assert!(result.passes(), "{result:?}");
+        }
+        for name in ["causal", "bidirectional", "classifier of frames"] {
+            let loss = format!("{name}: loss");
+            assert!(results.iter().any(|r| r.name == loss), "{loss}");
         }
     }
 }
