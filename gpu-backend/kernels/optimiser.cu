@@ -28,10 +28,11 @@ INLINE void adamw(float* parameters, T* copy, const float* gradients, float* fir
   float rate = hyper[0], beta1 = hyper[1], beta2 = hyper[2], epsilon = hyper[3];
   float keep = decay ? 1.f - rate * hyper[4] : 1.f, correct1 = hyper[5], correct2 = hyper[6];
   float limit = hyper[7], scale = hyper[8];
-  if (limit > 0.f) {
-    float norm = scale * sqrtf(hyper[9]);
-    if (norm > limit) scale *= limit / norm;
-  }
+  float norm = scale * sqrtf(hyper[9]);
+  // Infinite or no number: nothing is written. The largest float, for there is no header here.
+  if (!(fabsf(norm) <= 3.402823466e38f)) return;
+  // The constant is that of PyTorch's clip_grad_norm_.
+  if (limit > 0.f) scale *= fminf(limit / (norm + 1e-6f), 1.f);
   float p[V], g[V], m[V], v[V];
   Io<float, V>::load(parameters + i, p);
   Io<float, V>::load(gradients + i, g);

@@ -1,8 +1,55 @@
-//! A device's Toeplitz product against the CPU's, where plain sums would take too long.
+//! A device against the CPU: Toeplitz products for which plain sums would take too long, and training.
 
+use super::small;
 use crate::bench::noise;
 use crate::device::cpu::Cpu;
-use crate::device::{Device, MixShape, Result};
+use crate::device::{Device, MixShape, Optimiser, Result};
+use crate::network::{Network, NetworkError};
+
+/// The first pass of a kind runs, the second is recorded, later ones replay that.
+const STEPS: i32 = 8;
+
+/// Trains the causal network on one batch, on the device and on the CPU, from the same parameters.
+/// The largest relative error of the steps' losses, and the device again.
+pub(super) fn training<D: Device>(device: D, seed: u64) -> Result<(D, f64), NetworkError> {
+    let mut found = Network::new(device, small::causal(), 0.9, seed)?;
+    let mut expected = Network::new(Cpu::new(), small::causal(), 0.9, seed)?;
+    let pairs = losses(&mut found, seed)?;
+    let pairs = pairs.into_iter().zip(losses(&mut expected, seed)?);
+    let error = |(a, b): (f64, f64)| {
+        if a.is_finite() {
+            (a / b - 1.0).abs()
+        } else {
+            f64::INFINITY
+        }
+    };
+    Ok((found.into_device(), pairs.map(error).fold(0.0, f64::max)))
+}
+
+/// The loss of each step.
+fn losses<D: Device>(network: &mut Network<D>, seed: u64) -> Result<Vec<f64>, NetworkError> {
+    let batch = [small::text(seed)];
+    let each = |step| {
+        network.step(&batch, values(step, batch[0].targets.len()), 1)?;
+        Ok::<_, NetworkError>(network.take_sums()?.loss)
+    };
+    (1..=STEPS).map(each).collect()
+}
+
+/// Of a step that is large enough for the losses to fall by a third.
+fn values(step: i32, targets: usize) -> Optimiser {
+    Optimiser {
+        rate: 1e-2,
+        beta1: 0.9,
+        beta2: 0.98,
+        epsilon: 1e-8,
+        weight_decay: 0.1,
+        correction1: 1.0 - 0.9f32.powi(step),
+        correction2: 1.0 - 0.98f32.powi(step),
+        max_norm: 1.0,
+        gradient_scale: 1.0 / targets as f32,
+    }
+}
 
 /// The largest error of all outputs and gradients, each relative to its largest element.
 pub(super) fn mix<D: Device>(device: &D, shape: MixShape, seed: u64) -> Result<f64> {
@@ -81,4 +128,20 @@ fn outputs<D: Device>(device: &D, shape: MixShape, seed: u64) -> Result<[Vec<f32
         d_kernel,
         device.read_f32(&d_bias, 0..rows)?,
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Steps that change little would hide what is wrong with them.
+    #[test]
+    fn the_compared_losses_fall() {
+        for seed in 0..4 {
+            let mut network = Network::new(Cpu::new(), small::causal(), 0.9, seed).unwrap();
+            let losses = losses(&mut network, seed).unwrap();
+            assert_eq!(losses.len(), STEPS as usize);
+            assert!(losses[7] < 0.8 * losses[0], "{losses:?}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod against_cpu;
 mod gradients;
 mod learner;
 mod open;
+mod small;
 
 use crate::bench;
 use crate::bench::{NetworkResult, OperatorResult};

@@ -371,7 +371,8 @@ pub trait Device: Sized {
     /// laid out as [`Optimiser`] says, so that recorded steps read this step's values. Writes the
     /// new parameters, and their copy in the type of activations. Where the norm of all gradients,
     /// `gradient_scale * sqrt(sum of squares)`, is above the limit, they are multiplied by
-    /// `max_norm / (norm + 1e-6)`, as PyTorch does.
+    /// `max_norm / (norm + 1e-6)`, as PyTorch does. Where that norm is not finite, limit or not,
+    /// nothing is written: parameters stay numbers, and the sum of squares says what happened.
     fn adamw(&self, state: AdamW<'_, Self>, range: Range<usize>, decay: bool) -> Result<()>;
 }
 

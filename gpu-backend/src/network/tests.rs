@@ -3,11 +3,15 @@
 use super::Network;
 use super::testing::config;
 use crate::data::{Batch, Inputs};
+use crate::device::checks::Random;
 use crate::device::cpu::Cpu;
 use crate::device::{IGNORE, Optimiser};
 use toeplite_checkpoint::config::{
     Activation, ClassifierConfig, Config, Norm, Pooling, RpeInput, Task,
 };
+
+/// Error of a gradient against differences of the loss; f32's rounding makes up to 7e-4.
+const GRADIENTS: f64 = 2e-3;
 
 fn network(config: Config) -> Network<Cpu> {
     Network::new(Cpu::new(), config, 0.9, 7).unwrap()
@@ -60,8 +64,57 @@ fn check_gradients(config: Config) {
 fn check_gradients_on(config: Config, batch: Batch) {
     let mut network = network(config);
     for (name, error) in network.gradient_errors(&batch).unwrap() {
-        assert!(error < 0.04, "{name}: off by {error}");
+        assert!(error < GRADIENTS, "{name}: off by {error}");
     }
+}
+
+/// A vector orthogonal to `gradient`, of `norm`.
+fn orthogonal(gradient: &[f32], norm: f32) -> Vec<f32> {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let noise = Random::new(3).values(gradient.len());
+    let part = dot(&noise, gradient) / dot(gradient, gradient).max(1e-20);
+    let pairs = noise.iter().zip(gradient);
+    let rest: Vec<f32> = pairs.map(|(n, g)| n - part * g).collect();
+    let factor = norm / dot(&rest, &rest).sqrt();
+    rest.iter().map(|r| r * factor).collect()
+}
+
+/// Adds an error of `part` of each tensor's norm (at least of 2% of the norm of all), made from the
+/// tensor's gradient; the names of the tensors where it is not found.
+fn overlooked(part: f32, error: impl Fn(&[f32], f32) -> Vec<f32>) -> Vec<String> {
+    let mut network = network(config());
+    let batch = batch(3);
+    let mut gradients = network.gradients(std::slice::from_ref(&batch), 1).unwrap();
+    let norm = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>().sqrt();
+    let least = 0.02 * norm(&gradients);
+    let trained = network.layout().trained();
+    for tensor in network.layout().tensors().values() {
+        if trained.contains(&tensor.at) {
+            let own = &mut gradients[tensor.range()];
+            let wrong = error(own, part * norm(own).max(least));
+            own.iter_mut().zip(wrong).for_each(|(g, e)| *g += e);
+        }
+    }
+    let errors = network.errors_of(&gradients, &batch).unwrap();
+    let missed = errors.into_iter().filter(|(_, error)| *error < GRADIENTS);
+    missed.map(|(name, _)| name).collect()
+}
+
+#[test]
+fn planted_errors_of_gradients_are_found() {
+    // The loss itself is as it was.
+    assert_eq!(overlooked(0.1, orthogonal), ["loss"], "orthogonal");
+    let longer = |gradient: &[f32], norm: f32| {
+        let own = gradient.iter().map(|g| g * g).sum::<f32>().sqrt();
+        gradient.iter().map(|g| g * norm / own).collect::<Vec<_>>()
+    };
+    assert_eq!(overlooked(0.01, longer), ["loss"], "too long");
+    let one = |gradient: &[f32], norm: f32| {
+        let mut error = vec![0.0; gradient.len()];
+        error[gradient.len() / 2] = norm;
+        error
+    };
+    assert_eq!(overlooked(0.02, one), ["loss"], "one element");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::reference::{self, Random, activate, close, slope};
 use toeplite_train::device::cuda::{Act, Cuda, F32, Precision};
 use toeplite_train::device::random::{Stream, dropout_threshold};
 use toeplite_train::device::{
-    Activation, AdamW, Device, Gemm, HeadGradient, IGNORE, Norm, NormShape, Optimiser,
+    Activation, AdamW, Device, Gemm, HeadGradient, IGNORE, Norm, NormShape, Optimiser, checks,
 };
 
 /// Devices with the error that their type of activations allows.
@@ -399,7 +399,7 @@ fn optimiser_steps() {
             let norm = 0.5 * gs[range.clone()].iter().map(|g| g * g).sum::<f64>().sqrt();
             let max_norm = f64::from(max_norm);
             let clip = if max_norm > 0.0 {
-                (max_norm / norm).min(1.0)
+                (max_norm / (norm + 1e-6)).min(1.0)
             } else {
                 1.0
             };
@@ -417,6 +417,19 @@ fn optimiser_steps() {
             close("first", &all(&device, &first), &ms, 1e-5);
             close("second", &all(&device, &second), &vs, 1e-5);
             close("copy", &held(&device, &copy), &cs, tolerance);
+        }
+    }
+}
+
+#[test]
+fn clipping_is_that_of_every_device() {
+    for (device, tolerance) in devices() {
+        for clip in [(0.0, 0.5), (0.5, 0.5), (1e-7, 1e-8)] {
+            let error = checks::adamw(&device, 300, clip, true, 5).unwrap();
+            assert!(error < tolerance, "{} {clip:?}: {error}", device.name());
+        }
+        for max_norm in [0.0, 1.0] {
+            assert!(checks::adamw_without_norm(&device, max_norm).unwrap());
         }
     }
 }

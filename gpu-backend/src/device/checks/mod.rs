@@ -12,7 +12,7 @@ mod plain;
 mod sequence;
 
 pub use linear::{column_sums, embed, gemm, gemm_gradient, ids, mean_pool, norm};
-pub use optimise::{adamw, dropout, head_loss, sum_squares};
+pub use optimise::{adamw, adamw_without_norm, dropout, head_loss, sum_squares};
 pub use sequence::{gate, mix, rpe, rpe_shape};
 
 use super::{Device, Result};

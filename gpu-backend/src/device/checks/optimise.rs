@@ -87,11 +87,12 @@ pub fn sum_squares<D: Device>(device: &D, len: usize, seed: u64) -> Result<f64> 
     full_error(device, &sums, &want)
 }
 
-/// Two steps of AdamW on the middle of the parameters; the ends must stay as they are.
+/// Two steps of AdamW on the middle of the parameters; the ends must stay as they are. `clip` are the
+/// largest norm and the factor on all gradients.
 pub fn adamw<D: Device>(
     device: &D,
     len: usize,
-    max_norm: f32,
+    clip: (f32, f32),
     decay: bool,
     seed: u64,
 ) -> Result<f64> {
@@ -105,7 +106,7 @@ pub fn adamw<D: Device>(
     device.cast(&parameters, &mut copy, 0..all)?;
     for step in 1..=2 {
         let (gradients, held) = full(device, &random.values(all))?;
-        let options = options(max_norm, step);
+        let options = options(clip, step);
         let (mut hyper, _) = full(device, &options.to_array())?;
         device.sum_squares(&gradients, range.clone(), &mut hyper, Optimiser::SQUARES)?;
         let state = AdamW {
@@ -133,7 +134,41 @@ pub fn adamw<D: Device>(
     Ok(errors.into_iter().fold(0.0, f64::max))
 }
 
-fn options(max_norm: f32, step: i32) -> Optimiser {
+/// Whether AdamW writes nothing where the gradients have no finite norm, which stays to be read.
+pub fn adamw_without_norm<D: Device>(device: &D, max_norm: f32) -> Result<bool> {
+    let mut good = true;
+    // The last one is finite; its square is not.
+    for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30] {
+        let before: Vec<f32> = (1..=9).map(|i| i as f32).collect();
+        let (mut parameters, _) = full(device, &before)?;
+        let (mut first, _) = full(device, &before)?;
+        let (mut second, _) = full(device, &before)?;
+        let (mut copy, _) = act(device, &before)?;
+        let mut values = before.clone();
+        values[4] = wrong;
+        let (gradients, _) = full(device, &values)?;
+        let (mut hyper, _) = full(device, &options((max_norm, 0.5), 1).to_array())?;
+        device.sum_squares(&gradients, 0..9, &mut hyper, Optimiser::SQUARES)?;
+        let state = AdamW {
+            parameters: &mut parameters,
+            copy: &mut copy,
+            gradients: &gradients,
+            first: &mut first,
+            second: &mut second,
+            hyper: &hyper,
+        };
+        device.adamw(state, 0..9, true)?;
+        for buffer in [&parameters, &first, &second] {
+            good &= device.read_f32(buffer, 0..9)? == before;
+        }
+        good &= device.read_act(&copy, 0..9)? == before;
+        let squares = device.read_f32(&hyper, 0..Optimiser::LEN)?[Optimiser::SQUARES];
+        good &= !squares.is_finite();
+    }
+    Ok(good)
+}
+
+fn options((max_norm, gradient_scale): (f32, f32), step: i32) -> Optimiser {
     Optimiser {
         rate: 0.01,
         beta1: 0.9,
@@ -143,7 +178,7 @@ fn options(max_norm: f32, step: i32) -> Optimiser {
         correction1: 1.0 - 0.9f32.powi(step),
         correction2: 1.0 - 0.98f32.powi(step),
         max_norm,
-        gradient_scale: 0.5,
+        gradient_scale,
     }
 }
 

@@ -49,7 +49,8 @@ struct Factors {
 }
 
 impl Factors {
-    fn new(hyper: &[f32], decay: bool) -> Self {
+    /// `None` where the norm of the gradients is not finite: then there is no step to take.
+    fn new(hyper: &[f32], decay: bool) -> Option<Self> {
         let [
             rate,
             beta1,
@@ -62,13 +63,17 @@ impl Factors {
             scale,
         ] = hyper[..9].try_into().expect("nine elements");
         let norm = hyper[Optimiser::SQUARES].sqrt() * scale;
+        // A limit would hide a norm that is no number: the smaller of that and 1 is 1.
+        if !norm.is_finite() {
+            return None;
+        }
         // The constant is that of PyTorch's clip_grad_norm_.
         let clip = if max_norm > 0.0 {
             (max_norm / (norm + 1e-6)).min(1.0)
         } else {
             1.0
         };
-        Self {
+        Some(Self {
             gradient: scale * clip,
             keep: if decay {
                 1.0 - rate * weight_decay
@@ -80,13 +85,15 @@ impl Factors {
             rate: rate / correction1,
             root: 1.0 / correction2.sqrt(),
             epsilon,
-        }
+        })
     }
 }
 
-/// One step.
+/// One step; none where the norm of all gradients is not finite.
 pub fn adamw(state: State, hyper: &[f32], decay: bool) {
-    let factors = Factors::new(hyper, decay);
+    let Some(factors) = Factors::new(hyper, decay) else {
+        return;
+    };
     let values = state
         .parameters
         .par_chunks_mut(CHUNK)

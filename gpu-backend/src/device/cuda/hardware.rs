@@ -96,11 +96,11 @@ impl Hardware {
         Ok(CudaContext::device_count().map_err(said)? as usize)
     }
 
-    /// Device number `index`; `tf32` lets f32 matrix products round their factors to 10 bits.
+    /// Device number `index`.
     ///
     /// # Errors
     /// What is missing.
-    pub fn open(index: usize, tf32: bool) -> Result<Self, String> {
+    pub fn open(index: usize) -> Result<Self, String> {
         let count = Self::count()?;
         if index >= count {
             return Err(format!(
@@ -137,8 +137,7 @@ impl Hardware {
         let outcome = |fault: Fault| format!("{fault:?}");
         // SAFETY: a context is current on this thread.
         let workspace = unsafe { result::malloc_sync(WORKSPACE) }.map_err(said)?;
-        let products =
-            Products::new(stream.cu_stream().cast(), workspace, tf32).map_err(outcome)?;
+        let products = Products::new(stream.cu_stream().cast(), workspace).map_err(outcome)?;
         Ok(Self {
             name: context.name().map_err(said)?,
             products,
@@ -162,11 +161,6 @@ impl Hardware {
     pub fn join(&mut self, member: Membership) -> Result<(), String> {
         self.collective = Some(Collective::join(&self.context, member)?);
         Ok(())
-    }
-
-    /// The stream on which everything happens.
-    pub fn stream(&self) -> &Arc<CudaStream> {
-        &self.stream
     }
 
     /// The kernel of this name, allowed to use so much dynamic shared memory.
@@ -270,7 +264,8 @@ impl Machine for Hardware {
     }
 
     fn compile(&self, name: &str, text: &str, options: &[String]) -> Outcome<()> {
-        if !self.compiled.borrow_mut().insert(options.join(" ")) {
+        let key = options.join(" ");
+        if self.compiled.borrow().contains(&key) {
             return Ok(());
         }
         self.bind()?;
@@ -281,6 +276,8 @@ impl Machine for Hardware {
         let cubin = cubin.map_err(Fault::Other)?;
         let module = Module::load(&self.context, cubin).map_err(fault)?;
         self.modules.borrow_mut().push(module);
+        // Only now: what failed to compile must fail again when it is asked for again.
+        self.compiled.borrow_mut().insert(key);
         Ok(())
     }
 

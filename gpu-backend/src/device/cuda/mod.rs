@@ -23,7 +23,7 @@ use super::{
 };
 use crate::data::Shard;
 use half::bf16;
-use machine::{Address, Element, Fault, Machine, Operands, Product, Recorded};
+use machine::{Address, Element, Fault, Machine, Recorded};
 use memory::{Memory, Scratch};
 use ops::expect;
 use std::cell::Cell;
@@ -38,8 +38,6 @@ pub enum Precision {
     Bf16,
     /// f32.
     F32,
-    /// f32, factors of products rounded to 10 bits (tf32).
-    Tf32,
 }
 
 /// Bytes of logits that are there at a time: large enough that the gradient of the head's weight is
@@ -92,7 +90,7 @@ impl Cuda {
             device: format!("cuda:{index}"),
             reason,
         };
-        let hardware = Hardware::open(index, precision == Precision::Tf32);
+        let hardware = Hardware::open(index);
         let mut hardware = hardware.map_err(unavailable)?;
         if let Some(member) = member {
             hardware.join(member).map_err(unavailable)?;
@@ -109,7 +107,6 @@ impl Cuda {
         let (element, precision) = match precision {
             Precision::Bf16 => (Element::Bf16, "bf16"),
             Precision::F32 => (Element::F32, "f32"),
-            Precision::Tf32 => (Element::F32, "tf32"),
         };
         Self {
             name: format!("{} ({precision})", machine.name()),
@@ -161,54 +158,6 @@ impl Cuda {
         };
         self.write_ids(&mut ids, &vec![0; len])?;
         Ok(ids)
-    }
-
-    /// `C = op(A) op(B) (+ addend) (+ bias)` of activations.
-    fn act_product(
-        &self,
-        shape: Gemm,
-        [a, b]: [(&Act, usize); 2],
-        bias: Option<(&Act, usize)>,
-        addend: Option<&Act>,
-        c: &mut Act,
-    ) -> Result<()> {
-        let Gemm { m, n, k, .. } = shape;
-        expect("A", a.0.len(), a.1 + m * k);
-        expect("B", b.0.len(), b.1 + k * n);
-        expect("C", c.len(), m * n);
-        let operands = Operands {
-            a: a.0.address(a.1),
-            b: b.0.address(b.1),
-            bias: bias.map(|(bias, at)| {
-                expect("bias", bias.len(), at + n);
-                bias.address(at)
-            }),
-            addend: addend.map(|addend| {
-                expect("addend", addend.len(), m * n);
-                addend.address(0)
-            }),
-            c: c.address(0),
-        };
-        self.multiply("gemm", &self.product(shape, self.element), &operands)
-    }
-
-    fn product(&self, shape: Gemm, output: Element) -> Product {
-        let Gemm { m, n, k, .. } = shape;
-        Product {
-            m,
-            n,
-            k,
-            transpose_a: shape.transpose_a,
-            transpose_b: shape.transpose_b,
-            accumulate: shape.accumulate,
-            strides: [
-                if shape.transpose_a { m } else { k },
-                if shape.transpose_b { k } else { n },
-                n,
-            ],
-            input: self.element,
-            output,
-        }
     }
 
     /// The type of activations as bytes.
@@ -426,23 +375,7 @@ impl Device for Cuda {
         c: &mut F32,
         c_at: usize,
     ) -> Result<()> {
-        let Gemm { m, n, k, .. } = shape;
-        expect("A", a.0.len(), a.1 + m * k);
-        expect("B", b.0.len(), b.1 + k * n);
-        expect("C", c.len(), c_at + m * n);
-        let shape = Gemm {
-            accumulate: true,
-            ..shape
-        };
-        let operands = Operands {
-            a: a.0.address(a.1),
-            b: b.0.address(b.1),
-            bias: None,
-            addend: None,
-            c: c.address(c_at),
-        };
-        let product = self.product(shape, Element::F32);
-        self.multiply("gemm_gradient", &product, &operands)
+        self.gradient_product(shape, [a, b], c, c_at)
     }
 
     fn column_sums(&self, x: &Act, width: usize, sums: &mut F32, sums_at: usize) -> Result<()> {

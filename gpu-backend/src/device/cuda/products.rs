@@ -22,7 +22,6 @@ pub struct Products {
     handle: cublasLtHandle_t,
     workspace: Address,
     stream: cudaStream_t,
-    tf32: bool,
     plans: RefCell<HashMap<Key, Plan>>,
 }
 
@@ -47,14 +46,13 @@ struct Plan {
 
 impl Products {
     /// Products on a stream, with [`WORKSPACE`] bytes at `workspace`.
-    pub fn new(stream: cudaStream_t, workspace: Address, tf32: bool) -> Outcome<Self> {
+    pub fn new(stream: cudaStream_t, workspace: Address) -> Outcome<Self> {
         let handle = lt::create_handle().map_err(fault)?;
         let plans = RefCell::default();
         Ok(Self {
             handle,
             workspace,
             stream,
-            tf32,
             plans,
         })
     }
@@ -69,7 +67,7 @@ impl Products {
         let plan = match plans.entry(key) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(Plan::new(self.handle, &key, self.tf32)?)
+                entry.insert(Plan::new(self.handle, &key)?)
             }
         };
         if let Some(bias) = operands.bias {
@@ -125,13 +123,9 @@ impl Key {
 }
 
 impl Plan {
-    fn new(handle: cublasLtHandle_t, key: &Key, tf32: bool) -> Outcome<Self> {
+    fn new(handle: cublasLtHandle_t, key: &Key) -> Outcome<Self> {
         let product = &key.product;
-        let compute = if tf32 && product.input == Element::F32 {
-            cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32
-        } else {
-            cublasComputeType_t::CUBLAS_COMPUTE_32F
-        };
+        let compute = cublasComputeType_t::CUBLAS_COMPUTE_32F;
         let mut plan = Self {
             descriptor: lt::create_matmul_desc(compute, cudaDataType::CUDA_R_32F).map_err(fault)?,
             first: ptr::null_mut(),

@@ -1,9 +1,10 @@
 //! Matrix products: by cuBLASLt, or by an own kernel where rows begin at odd places.
 
-use super::{NOWHERE, arguments};
+use super::{NOWHERE, arguments, expect};
 use crate::device::cuda::Cuda;
 use crate::device::cuda::machine::{Argument, Element, Operands, Product};
-use crate::device::{DeviceError, Result};
+use crate::device::cuda::memory::{Act, F32};
+use crate::device::{DeviceError, Gemm, Result};
 
 /// Rows and columns of a block of `kernels/product.cu`, and its threads.
 const SIDE: usize = 64;
@@ -12,7 +13,82 @@ const THREADS: usize = 256;
 const ALIGNMENT: usize = 16;
 
 impl Cuda {
-    pub(in crate::device::cuda) fn multiply(
+    /// `C = op(A) op(B) (+ addend) (+ bias)` of activations.
+    pub(in crate::device::cuda) fn act_product(
+        &self,
+        shape: Gemm,
+        [a, b]: [(&Act, usize); 2],
+        bias: Option<(&Act, usize)>,
+        addend: Option<&Act>,
+        c: &mut Act,
+    ) -> Result<()> {
+        let Gemm { m, n, k, .. } = shape;
+        expect("A", a.0.len(), a.1 + m * k);
+        expect("B", b.0.len(), b.1 + k * n);
+        expect("C", c.len(), m * n);
+        let operands = Operands {
+            a: a.0.address(a.1),
+            b: b.0.address(b.1),
+            bias: bias.map(|(bias, at)| {
+                expect("bias", bias.len(), at + n);
+                bias.address(at)
+            }),
+            addend: addend.map(|addend| {
+                expect("addend", addend.len(), m * n);
+                addend.address(0)
+            }),
+            c: c.address(0),
+        };
+        self.multiply("gemm", &self.product(shape, self.element), &operands)
+    }
+
+    /// `C += op(A) op(B)` of activations, into f32 from element `c_at` on.
+    pub(in crate::device::cuda) fn gradient_product(
+        &self,
+        shape: Gemm,
+        [a, b]: [(&Act, usize); 2],
+        c: &mut F32,
+        c_at: usize,
+    ) -> Result<()> {
+        let Gemm { m, n, k, .. } = shape;
+        expect("A", a.0.len(), a.1 + m * k);
+        expect("B", b.0.len(), b.1 + k * n);
+        expect("C", c.len(), c_at + m * n);
+        let shape = Gemm {
+            accumulate: true,
+            ..shape
+        };
+        let operands = Operands {
+            a: a.0.address(a.1),
+            b: b.0.address(b.1),
+            bias: None,
+            addend: None,
+            c: c.address(c_at),
+        };
+        let product = self.product(shape, Element::F32);
+        self.multiply("gemm_gradient", &product, &operands)
+    }
+
+    fn product(&self, shape: Gemm, output: Element) -> Product {
+        let Gemm { m, n, k, .. } = shape;
+        Product {
+            m,
+            n,
+            k,
+            transpose_a: shape.transpose_a,
+            transpose_b: shape.transpose_b,
+            accumulate: shape.accumulate,
+            strides: [
+                if shape.transpose_a { m } else { k },
+                if shape.transpose_b { k } else { n },
+                n,
+            ],
+            input: self.element,
+            output,
+        }
+    }
+
+    pub(super) fn multiply(
         &self,
         operation: &'static str,
         product: &Product,
