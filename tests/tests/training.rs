@@ -27,20 +27,6 @@ fn batch(length: usize) -> Batch {
     }
 }
 
-fn optimiser(step: i32, targets: usize) -> Optimiser {
-    Optimiser {
-        rate: 2e-2,
-        beta1: 0.9,
-        beta2: 0.98,
-        epsilon: 1e-8,
-        weight_decay: 0.1,
-        correction1: 1.0 - 0.9f32.powi(step),
-        correction2: 1.0 - 0.98f32.powi(step),
-        max_norm: 1.0,
-        gradient_scale: 1.0 / targets as f32,
-    }
-}
-
 /// The logits of the blob that a checkpoint is converted to.
 fn converted_logits(checkpoint: &Checkpoint, method: &Method, tokens: &[u32]) -> Vec<f32> {
     let network = reference::Network::<f64>::from_checkpoint(checkpoint).unwrap();
@@ -76,7 +62,7 @@ fn a_trained_checkpoint_converts_and_streams_the_networks_logits() {
     let tokens = &tokens[..length];
     let untrained = network.logits(tokens, 0..length).unwrap();
     for step in 1..=5 {
-        let values = optimiser(step, batch.targets.len());
+        let values = Optimiser::published(2e-2, step, batch.targets.len());
         network
             .step(std::slice::from_ref(&batch), values, 1)
             .unwrap();

@@ -7,7 +7,7 @@ use crate::device::{Device, MixShape, Optimiser, Result};
 use crate::network::{Network, NetworkError};
 
 /// The first pass of a kind runs, the second is recorded, later ones replay that.
-const STEPS: i32 = 8;
+const STEPS: u64 = 8;
 
 /// Trains the causal network on one batch, on the device and on the CPU, from the same parameters.
 /// The largest relative error of the steps' losses, and the device again.
@@ -30,25 +30,12 @@ pub(super) fn training<D: Device>(device: D, seed: u64) -> Result<(D, f64), Netw
 fn losses<D: Device>(network: &mut Network<D>, seed: u64) -> Result<Vec<f64>, NetworkError> {
     let batch = [small::text(seed)];
     let each = |step| {
-        network.step(&batch, values(step, batch[0].targets.len()), 1)?;
+        // Large enough for the losses to fall by a third.
+        let values = Optimiser::published(1e-2, step, batch[0].targets.len());
+        network.step(&batch, values, 1)?;
         Ok::<_, NetworkError>(network.take_sums()?.loss)
     };
     (1..=STEPS).map(each).collect()
-}
-
-/// Of a step that is large enough for the losses to fall by a third.
-fn values(step: i32, targets: usize) -> Optimiser {
-    Optimiser {
-        rate: 1e-2,
-        beta1: 0.9,
-        beta2: 0.98,
-        epsilon: 1e-8,
-        weight_decay: 0.1,
-        correction1: 1.0 - 0.9f32.powi(step),
-        correction2: 1.0 - 0.98f32.powi(step),
-        max_norm: 1.0,
-        gradient_scale: 1.0 / targets as f32,
-    }
 }
 
 /// The largest error of all outputs and gradients, each relative to its largest element.

@@ -39,15 +39,14 @@ impl<D: Device> Trainable for Learner<D> {
     fn step(&mut self, micro_batches: &[Batch], values: &StepValues) -> Result<(), ModelError> {
         self.network.set_dropout(values.dropout);
         let [beta1, beta2] = values.betas;
-        let correction = |beta: f32| (1.0 - f64::from(beta).powf(values.step as f64)) as f32;
         let optimiser = Optimiser {
             rate: values.rate,
             beta1,
             beta2,
             epsilon: values.epsilon,
             weight_decay: values.weight_decay,
-            correction1: correction(beta1),
-            correction2: correction(beta2),
+            correction1: Optimiser::correction(beta1, values.step),
+            correction2: Optimiser::correction(beta2, values.step),
             max_norm: values.clip,
             gradient_scale: 1.0 / values.targets.max(1) as f32,
         };

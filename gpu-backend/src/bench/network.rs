@@ -65,7 +65,8 @@ pub fn network<D: Device>(
     let one = |network: &mut Network<D>, step: usize| {
         let begin = Instant::now();
         let micro_batches = &batches[step % batches.len()];
-        network.step(micro_batches, values(tokens, step), 1)?;
+        let values = Optimiser::published(1e-4, step as u64 + 1, tokens);
+        network.step(micro_batches, values, 1)?;
         network.device().synchronize()?;
         Ok::<_, NetworkError>(begin.elapsed().as_secs_f64() * 1e3)
     };
@@ -111,19 +112,4 @@ fn random_batches<D: Device>(network: &Network<D>, bench: NetworkBench, seed: u6
         targets: text[start + 1..start + portion + 1].to_vec(),
     };
     starts.map(batch).collect()
-}
-
-fn values(tokens: usize, step: usize) -> Optimiser {
-    let step = step as i32 + 1;
-    Optimiser {
-        rate: 1e-4,
-        beta1: 0.9,
-        beta2: 0.98,
-        epsilon: 1e-8,
-        weight_decay: 0.1,
-        correction1: 1.0 - 0.9f32.powi(step),
-        correction2: 1.0 - 0.98f32.powi(step),
-        max_norm: 1.0,
-        gradient_scale: 1.0 / tokens as f32,
-    }
 }

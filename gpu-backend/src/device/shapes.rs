@@ -197,6 +197,28 @@ impl Optimiser {
     /// Where the sum of squares of all gradients lies.
     pub const SQUARES: usize = 9;
 
+    /// `1 - beta^step`: what a running mean that began at zero is divided by in `step` (the first is 1).
+    pub fn correction(beta: f32, step: u64) -> f32 {
+        (1.0 - f64::from(beta).powf(step as f64)) as f32
+    }
+
+    /// A step with the settings that trained the published networks, where the loss is summed over
+    /// `targets`: betas .9 and .98, weight decay .1, norm at most 1.
+    pub fn published(rate: f32, step: u64, targets: usize) -> Self {
+        let [beta1, beta2] = [0.9, 0.98];
+        Self {
+            rate,
+            beta1,
+            beta2,
+            epsilon: 1e-8,
+            weight_decay: 0.1,
+            correction1: Self::correction(beta1, step),
+            correction2: Self::correction(beta2, step),
+            max_norm: 1.0,
+            gradient_scale: 1.0 / targets as f32,
+        }
+    }
+
     /// The fields in the order of the buffer, the sum of squares zero.
     pub fn to_array(self) -> [f32; Self::LEN] {
         [

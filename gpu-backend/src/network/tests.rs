@@ -37,17 +37,10 @@ fn tokens_of(batch: &Batch) -> &[u32] {
     }
 }
 
-fn values(rate: f32, step: i32) -> Optimiser {
+fn values(rate: f32, step: u64) -> Optimiser {
     Optimiser {
-        rate,
-        beta1: 0.9,
-        beta2: 0.98,
-        epsilon: 1e-8,
         weight_decay: 0.0,
-        correction1: 1.0 - 0.9f32.powi(step),
-        correction2: 1.0 - 0.98f32.powi(step),
-        max_norm: 1.0,
-        gradient_scale: 1.0 / 28.0,
+        ..Optimiser::published(rate, step, 28)
     }
 }
 
