@@ -2,7 +2,7 @@
 //! against differences of their loss, and training steps against the CPU's.
 
 use super::{against_cpu, small};
-use crate::cli::gradcheck::{Checked, GradientCheck};
+use crate::cli::gradcheck::{Checked, GradientCheck, Part};
 use crate::device::{Activation, Device, Gemm, MixShape, Norm, RpeInput, checks};
 use crate::network::Network;
 use crate::train::ModelError;
@@ -15,55 +15,72 @@ const DIFFERENCE: f64 = 2e-3;
 /// Error of the loss of a training step, relative to the CPU's in f32: f32, and bf16.
 const LOSSES: [f64; 2] = [1e-3, 2e-2];
 
+/// Checks what is asked for, and reports each check as soon as it is done.
 pub(super) fn check<D: Device>(
     device: D,
     check: &GradientCheck,
-) -> Result<Vec<Checked>, ModelError> {
+    report: &mut dyn FnMut(Checked),
+) -> Result<(), ModelError> {
     let half = device.act_bytes() == 2;
-    let tolerance = check.tolerance.unwrap_or(TOLERANCES[usize::from(half)]);
-    let mut results: Vec<_> = operations(&device, check.seed)?
-        .into_iter()
-        .map(|(name, error)| Checked {
-            name,
-            error,
-            tolerance,
-        })
-        .collect();
-    let (device, error) = against_cpu::training(device, check.seed)?;
-    results.push(Checked {
-        name: "losses of the causal network's training, against the CPU".into(),
-        error,
-        tolerance: check.tolerance.unwrap_or(LOSSES[usize::from(half)]),
-    });
-    if !half {
-        results.extend(networks(device, check)?);
+    let mut results = Results {
+        tolerance: check.tolerance.unwrap_or(TOLERANCES[usize::from(half)]),
+        report,
+    };
+    if check.only != Some(Part::Networks) {
+        operations(&device, check.seed, &mut results)?;
     }
-    Ok(results)
+    if check.only != Some(Part::Operations) {
+        let (device, error) = against_cpu::training(device, check.seed)?;
+        results.tolerance = check.tolerance.unwrap_or(LOSSES[usize::from(half)]);
+        let name = "losses of the causal network's training, against the CPU";
+        results.push((name.into(), error));
+        if !half {
+            results.tolerance = check.tolerance.unwrap_or(DIFFERENCE);
+            networks(device, check.seed, &mut results)?;
+        }
+    }
+    Ok(())
 }
 
 /// The gradients of whole networks.
-fn networks<D: Device>(mut device: D, check: &GradientCheck) -> Result<Vec<Checked>, ModelError> {
-    let mut results = Vec::new();
-    for (network, config, batch) in small::networks(check.seed) {
-        let mut trained = Network::new(device, config, 0.9, check.seed)?;
+fn networks<D: Device>(
+    mut device: D,
+    seed: u64,
+    results: &mut Results<'_>,
+) -> Result<(), ModelError> {
+    for (network, config, batch) in small::networks(seed) {
+        let mut trained = Network::new(device, config, 0.9, seed)?;
         for (tensor, error) in trained.gradient_errors(&batch)? {
-            results.push(Checked {
-                name: format!("{network}: {tensor}"),
-                error,
-                tolerance: check.tolerance.unwrap_or(DIFFERENCE),
-            });
+            results.push((format!("{network}: {tensor}"), error));
         }
         device = trained.into_device();
     }
-    Ok(results)
+    Ok(())
 }
 
-/// Names of checks and their errors.
-type Results = Vec<(String, f64)>;
+/// Where names of checks and their errors go.
+struct Results<'r> {
+    tolerance: f64,
+    report: &'r mut dyn FnMut(Checked),
+}
+
+impl Results<'_> {
+    fn push(&mut self, (name, error): (String, f64)) {
+        let tolerance = self.tolerance;
+        (self.report)(Checked {
+            name,
+            error,
+            tolerance,
+        });
+    }
+}
 
 /// Names and errors of all operations on a few shapes each, odd ones among them.
-fn operations<D: Device>(device: &D, seed: u64) -> Result<Results, ModelError> {
-    let mut results = Vec::new();
+fn operations<D: Device>(
+    device: &D,
+    seed: u64,
+    results: &mut Results<'_>,
+) -> Result<(), ModelError> {
     for (m, n, k) in [(1, 1, 1), (33, 17, 65), (256, 384, 128)] {
         for bits in 0..4 {
             let shape = Gemm {
@@ -90,14 +107,13 @@ fn operations<D: Device>(device: &D, seed: u64) -> Result<Results, ModelError> {
             results.push((format!("{name} of {width}"), error));
         }
     }
-    kernels(device, seed, &mut results)?;
-    mixes(device, seed, &mut results)?;
-    ends(device, seed, &mut results)?;
-    Ok(results)
+    kernels(device, seed, results)?;
+    mixes(device, seed, results)?;
+    ends(device, seed, results)
 }
 
 /// The networks that give kernels.
-fn kernels<D: Device>(device: &D, seed: u64, results: &mut Results) -> Result<(), ModelError> {
+fn kernels<D: Device>(device: &D, seed: u64, results: &mut Results<'_>) -> Result<(), ModelError> {
     let norms = [None, Some(Norm::SimpleRms), Some(Norm::Layer)];
     for (index, norm) in norms.into_iter().enumerate() {
         for causal in [true, false] {
@@ -121,7 +137,7 @@ fn kernels<D: Device>(device: &D, seed: u64, results: &mut Results) -> Result<()
 }
 
 /// What comes before the first layer and after the last.
-fn ends<D: Device>(device: &D, seed: u64, results: &mut Results) -> Result<(), ModelError> {
+fn ends<D: Device>(device: &D, seed: u64, results: &mut Results<'_>) -> Result<(), ModelError> {
     for (tokens, vocabulary, width) in [(300, 5, 7), (1000, 256, 64)] {
         let error = checks::embed(device, tokens, vocabulary, width, seed)?;
         results.push((format!("embedding of {vocabulary} in {width}"), error));
@@ -161,7 +177,7 @@ fn ends<D: Device>(device: &D, seed: u64, results: &mut Results) -> Result<(), M
     Ok(())
 }
 
-fn mixes<D: Device>(device: &D, seed: u64, results: &mut Results) -> Result<(), ModelError> {
+fn mixes<D: Device>(device: &D, seed: u64, results: &mut Results<'_>) -> Result<(), ModelError> {
     let acts = [
         Activation::None,
         Activation::Silu,
@@ -245,28 +261,22 @@ fn long_shapes() -> Vec<(MixShape, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Placement;
-    use crate::config::{DeviceChoice, Precision};
     use crate::device::cpu::Cpu;
 
     #[test]
     fn whole_networks_pass_on_the_cpu_and_are_named() {
-        let placement = Placement {
-            device: DeviceChoice::Cpu,
-            precision: Precision::F32,
+        let mut checks = Vec::new();
+        let mut results = Results {
+            tolerance: DIFFERENCE,
+            report: &mut |checked| checks.push(checked),
         };
-        let check = GradientCheck {
-            tolerance: None,
-            seed: 0,
-            placement,
-        };
-        let results = networks(Cpu::new(), &check).unwrap();
-        for result in &results {
-            assert!(result.passes(), "{result:?}");
+        networks(Cpu::new(), 0, &mut results).unwrap();
+        for check in &checks {
+            assert!(check.passes(), "{check:?}");
         }
         for name in ["causal", "bidirectional", "classifier of frames"] {
             let loss = format!("{name}: loss");
-            assert!(results.iter().any(|r| r.name == loss), "{loss}");
+            assert!(checks.iter().any(|c| c.name == loss), "{loss}");
         }
     }
 }

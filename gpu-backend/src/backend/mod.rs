@@ -105,9 +105,13 @@ impl Backend for Devices {
         )?))
     }
 
-    fn check_gradients(&self, check: &GradientCheck) -> Result<Vec<Checked>, ModelError> {
+    fn check_gradients(
+        &self,
+        check: &GradientCheck,
+        report: &mut dyn FnMut(Checked),
+    ) -> Result<(), ModelError> {
         on!(open(check.placement, None)?, |device| gradients::check(
-            device, check
+            device, check, report
         ))
     }
 }

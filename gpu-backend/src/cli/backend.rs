@@ -71,5 +71,9 @@ pub trait Backend {
     ///
     /// # Errors
     /// As [`Backend::create`].
-    fn check_gradients(&self, check: &GradientCheck) -> Result<Vec<Checked>, ModelError>;
+    fn check_gradients(
+        &self,
+        check: &GradientCheck,
+        report: &mut dyn FnMut(Checked),
+    ) -> Result<(), ModelError>;
 }
