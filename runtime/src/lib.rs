@@ -55,17 +55,22 @@ mod guides {
     mod project {}
 }
 
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod error;
 pub mod format;
 pub mod kernel;
 pub mod layer;
 pub mod math;
 pub mod model;
+#[cfg(feature = "profile")]
+pub mod profile;
 pub mod sample;
 
 mod hash;
 mod memory;
 mod norm;
+mod probe;
 mod recurrence;
 mod session;
 

@@ -6,6 +6,7 @@
 
 use crate::kernel;
 use crate::layer::Recurrence;
+use crate::probe::{Probe, Stage};
 
 /// Takes the first `n` words off `rest`; nothing if there are fewer.
 pub(crate) fn take<'s>(rest: &mut &'s mut [f32], n: usize) -> &'s mut [f32] {
@@ -21,18 +22,21 @@ pub(crate) fn take<'s>(rest: &mut &'s mut [f32], n: usize) -> &'s mut [f32] {
 /// Advances the layer by the input `x` and writes its output to `y`, both of `channels` numbers.
 ///
 /// `oldest` is the ring's row that `x` will replace; `state` is the ring, then the modes' states.
-pub(crate) fn step(
+pub(crate) fn step<P: Probe>(
     r: &Recurrence<'_>,
     oldest: &mut u32,
     state: &mut [f32],
     x: &[f32],
     y: &mut [f32],
+    probe: &mut P,
 ) {
+    probe.enter(Stage::Fir);
     let channels = x.len();
     let mut modes = state;
     let ring = take(&mut modes, r.counts.taps * channels);
     y.fill(0.0);
     convolve(r, *oldest as usize, ring, x, y);
+    probe.enter(Stage::Recurrence);
     // what leaves the ring enters the modes; without a ring that is the input itself
     let row = *oldest as usize * channels;
     let leaving = ring.get_mut(row..row.wrapping_add(channels));

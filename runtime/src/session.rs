@@ -7,6 +7,7 @@ use crate::layer::Layer;
 use crate::math::activate;
 use crate::model::{Model, NormPosition, Shape};
 use crate::norm::norm;
+use crate::probe::{Probe, Stage};
 use crate::recurrence;
 
 /// A token, an index into the vocabulary. Byte-level models take bytes.
@@ -97,8 +98,23 @@ impl<'a, 'm> Session<'a, 'm> {
     /// # Errors
     /// [`StepError::UnknownToken`]; the session is then unchanged.
     pub fn step(&mut self, token: impl Into<Token>) -> Result<&[f32], StepError> {
-        self.advance(token.into())?;
-        Ok(self.head())
+        self.advance(token.into(), &mut ())?;
+        Ok(self.head(&mut ()))
+    }
+
+    /// [`step`](Self::step), with `probe` told of every stage, such as a
+    /// [`Profile`](crate::profile::Profile). The logits are those of `step`.
+    ///
+    /// # Errors
+    /// [`StepError::UnknownToken`]; the session is then unchanged.
+    #[cfg(feature = "profile")]
+    pub fn step_with(
+        &mut self,
+        token: impl Into<Token>,
+        probe: &mut impl Probe,
+    ) -> Result<&[f32], StepError> {
+        self.advance(token.into(), probe)?;
+        Ok(self.head(probe))
     }
 
     /// Takes several tokens and returns the logits after the last. The logits between are not
@@ -112,7 +128,7 @@ impl<'a, 'm> Session<'a, 'm> {
     ) -> Result<&[f32], StepError> {
         let mut any = Err(StepError::NoTokens);
         for token in tokens {
-            if let Err(error) = self.advance(token.into()) {
+            if let Err(error) = self.advance(token.into(), &mut ()) {
                 // what the layers left there are no logits
                 self.scratch.work.fill(0.0);
                 return Err(error);
@@ -120,7 +136,7 @@ impl<'a, 'm> Session<'a, 'm> {
             any = Ok(());
         }
         any?;
-        Ok(self.head())
+        Ok(self.head(&mut ()))
     }
 
     /// The logits that the last step or prefill returned; zeros before the first, after a failed
@@ -264,7 +280,7 @@ impl<'a, 'm> Session<'a, 'm> {
     }
 
     /// Runs the embedding and all layers.
-    fn advance(&mut self, token: Token) -> Result<(), StepError> {
+    fn advance<P: Probe>(&mut self, token: Token, probe: &mut P) -> Result<(), StepError> {
         let shape = *self.model.shape();
         if token.0 as usize >= shape.vocabulary {
             return Err(StepError::UnknownToken {
@@ -273,30 +289,36 @@ impl<'a, 'm> Session<'a, 'm> {
             });
         }
         let s = &mut self.scratch;
+        probe.enter(Stage::Embedding);
         self.model
             .embedding()
             .row(token.0 as usize, shape.embed_scale, s.x);
         let mut rest = &mut *self.state;
         for (i, oldest) in self.oldest.iter_mut().enumerate() {
+            probe.enter(Stage::Norm);
             let layer = self.model.layer(i);
             let state = recurrence::take(&mut rest, layer.recurrence.states() * shape.channels);
             s.branch_in(&shape, layer.token_norm);
-            s.gtu(&shape, &layer, oldest, state);
+            s.gtu(&shape, &layer, oldest, state, probe);
+            probe.enter(Stage::Norm);
             s.branch_out(&shape, layer.token_norm);
             s.branch_in(&shape, layer.feature_norm);
-            s.glu(&shape, &layer);
+            s.glu(&shape, &layer, probe);
+            probe.enter(Stage::Norm);
             s.branch_out(&shape, layer.feature_norm);
         }
         Ok(())
     }
 
     /// The final norm and the head.
-    fn head(&mut self) -> &[f32] {
+    fn head<P: Probe>(&mut self, probe: &mut P) -> &[f32] {
         let shape = self.model.shape();
         let s = &mut self.scratch;
+        probe.enter(Stage::Norm);
         copy(s.x, s.branch);
         norm(shape.final_norm, self.model.final_norm(), s.branch);
         let logits = s.work.get_mut(..shape.vocabulary).unwrap_or(&mut []);
+        probe.enter(Stage::Head);
         self.model.head().multiply(s.branch, s.quantized, logits);
         logits
     }
@@ -331,25 +353,39 @@ impl Scratch<'_> {
     }
 
     /// `branch = W_o norm(u * TNO(v))` with `u, v = act(W branch)`.
-    fn gtu(&mut self, shape: &Shape, layer: &Layer<'_>, oldest: &mut u32, state: &mut [f32]) {
+    fn gtu<P: Probe>(
+        &mut self,
+        shape: &Shape,
+        layer: &Layer<'_>,
+        oldest: &mut u32,
+        state: &mut [f32],
+        probe: &mut P,
+    ) {
         let mut rest = &mut *self.work;
         let uv = recurrence::take(&mut rest, 2 * shape.channels);
         let y = recurrence::take(&mut rest, shape.channels);
+        probe.enter(Stage::Dense);
         layer.gtu_in.multiply(self.branch, self.quantized, uv);
+        probe.enter(Stage::Gates);
         activate(shape.gtu_act, uv);
         let Some((u, v)) = uv.split_at_checked(shape.channels) else {
             return;
         };
-        recurrence::step(&layer.recurrence, oldest, state, v, y);
+        recurrence::step(&layer.recurrence, oldest, state, v, y, probe);
+        probe.enter(Stage::Gates);
         y.iter_mut().zip(u).for_each(|(y, u)| *y *= u);
+        probe.enter(Stage::Norm);
         norm(shape.gtu_norm, layer.gtu_norm, y);
+        probe.enter(Stage::Dense);
         layer.gtu_out.multiply(y, self.quantized, self.branch);
     }
 
     /// `branch = act(W_3 (act(W_1 branch) * (W_2 branch)))`.
-    fn glu(&mut self, shape: &Shape, layer: &Layer<'_>) {
+    fn glu<P: Probe>(&mut self, shape: &Shape, layer: &Layer<'_>, probe: &mut P) {
         let both = self.work.get_mut(..2 * shape.glu_dim).unwrap_or(&mut []);
+        probe.enter(Stage::Dense);
         layer.glu_in.multiply(self.branch, self.quantized, both);
+        probe.enter(Stage::Gates);
         let Some((gate, value)) = both.split_at_mut_checked(shape.glu_dim) else {
             return;
         };
@@ -357,7 +393,9 @@ impl Scratch<'_> {
         gate.iter_mut()
             .zip(&*value)
             .for_each(|(gate, value)| *gate *= value);
+        probe.enter(Stage::Dense);
         layer.glu_out.multiply(gate, self.quantized, self.branch);
+        probe.enter(Stage::Gates);
         activate(shape.glu_final_act, self.branch);
     }
 }

@@ -1,0 +1,31 @@
+//! Passes the linker scripts on, and to the binary `token` which model goes into flash.
+
+use std::env;
+use std::path::Path;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "riscv32") {
+        println!("cargo:rustc-link-arg-bins=-Tmemory.x");
+    }
+    println!("cargo:rustc-link-arg-bins=-Tlink.x");
+    if env::var_os("CARGO_FEATURE_TOKEN").is_some() {
+        forward("TOEPLITE_MODEL");
+        forward("TOEPLITE_META");
+    }
+}
+
+/// Sets an environment variable that names a file for the compilation, too.
+fn forward(name: &str) {
+    println!("cargo:rerun-if-env-changed={name}");
+    let path = env::var(name).unwrap_or_default();
+    if !Path::new(&path).is_absolute() || !Path::new(&path).is_file() {
+        eprintln!(
+            "error: {name} must be the absolute path of a file; `cargo xtask bench --model model.toep` \
+             sets it"
+        );
+        std::process::exit(1);
+    }
+    println!("cargo:rerun-if-changed={path}");
+    println!("cargo:rustc-env={name}={path}");
+}

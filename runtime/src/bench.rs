@@ -1,0 +1,467 @@
+//! The kernels, each with data to run on, for `cargo xtask bench` (feature `bench`). No part of the
+//! stable interface.
+//!
+//! The same cases run on the host and on a device: the results must be the same to the bit, and
+//! only the device's instructions are counted. Inputs go through [`black_box`], so that nothing is
+//! computed at compile time and no shape is known to the compiler.
+
+use crate::hash::LogitsHash;
+use crate::kernel;
+use crate::layer::{Counts, Matrix, Recurrence};
+use crate::math::activate;
+use crate::model::{Activation, Norm};
+use crate::norm::norm;
+use crate::recurrence;
+use crate::sample::Sampler;
+use core::hint::black_box;
+
+/// Most channels of a case.
+pub const CHANNELS: usize = 384;
+/// Channels of the recurrence where there is no RAM for more.
+pub const FEW_CHANNELS: usize = 96;
+const TAPS: usize = 4;
+const STATES: usize = 8;
+/// Longest vector.
+const LONGEST: usize = 512;
+/// Largest matrix.
+const WEIGHTS: usize = 256 * 256;
+/// Steps before the one that is counted: all taps and states have numbers in them.
+const WARM_UP: usize = 6;
+
+/// Words of [`Buffers::state`] for the recurrence over so many channels.
+pub const fn state_words(channels: usize) -> usize {
+    channels * (TAPS + STATES)
+}
+
+/// A kernel and a shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// Kernel and shape; matrices as rows x columns.
+    pub name: &'static str,
+    /// Multiplications that are summed; 0 where that is not what the kernel does.
+    pub macs: u32,
+}
+
+/// Counts the cases.
+pub trait Meter {
+    /// Runs `work` once, and counts what it takes.
+    fn count(&mut self, case: Case, work: impl FnOnce());
+
+    /// The hash of what the work that was just counted has computed.
+    fn result(&mut self, case: Case, hash: u64);
+}
+
+/// What the cases write to.
+#[derive(Clone, Copy, Debug)]
+pub struct Buffers<const STATE_WORDS: usize> {
+    y: [f32; LONGEST],
+    quantized: [i8; LONGEST],
+    state: [f32; STATE_WORDS],
+}
+
+impl<const STATE_WORDS: usize> Buffers<STATE_WORDS> {
+    /// Zeros.
+    pub const fn new() -> Self {
+        Self {
+            y: [0.0; LONGEST],
+            quantized: [0; LONGEST],
+            state: [0.0; STATE_WORDS],
+        }
+    }
+
+    /// Runs all cases; the recurrence over [`CHANNELS`] channels if [`state_words`] of them are
+    /// there, else over [`FEW_CHANNELS`].
+    pub fn run(&mut self, meter: &mut impl Meter) {
+        let mut bench = Bench {
+            meter,
+            y: &mut self.y,
+            quantized: &mut self.quantized,
+            state: &mut self.state,
+        };
+        bench.inner();
+        bench.dense();
+        bench.modes();
+        bench.recurrence();
+        bench.elementwise();
+        bench.ends();
+    }
+}
+
+impl<const STATE_WORDS: usize> Default for Buffers<STATE_WORDS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+struct Bench<'m, M> {
+    meter: &'m mut M,
+    y: &'m mut [f32; LONGEST],
+    quantized: &'m mut [i8; LONGEST],
+    state: &'m mut [f32],
+}
+
+impl<M: Meter> Bench<'_, M> {
+    /// Inner loops of matrix products.
+    fn inner(&mut self) {
+        let x = black_box(floats(256, 0));
+        let case = case("dot_f32 256", 256);
+        let mut sum = 0.0;
+        self.meter.count(case, || sum = dot_f32(x, x));
+        self.finish(case, &[sum]);
+
+        let [w, v] = black_box([integers(256, 0), integers(256, 256)]);
+        let case = self::case("dot_i8 256", 256);
+        let mut sum = 0;
+        self.meter.count(case, || sum = dot_i8(w, v));
+        self.finish(case, &[sum as f32]); // below 2^24: exact
+
+        let case = self::case("quantize 256", 0);
+        let q = black_box(self.quantized.get_mut(..256).unwrap_or_default());
+        let mut scale = 0.0;
+        self.meter.count(case, || scale = quantize(x, q));
+        let numbers = q.iter().map(|q| f32::from(*q));
+        self.y.iter_mut().zip(numbers).for_each(|(y, q)| *y = q);
+        if let Some(last) = self.y.get_mut(256) {
+            *last = scale;
+        }
+        self.finish_y(case, 257);
+
+        let case = self::case("sum_of_squares 128", 128);
+        let x = black_box(floats(128, 0));
+        let mut sum = 0.0;
+        self.meter.count(case, || sum = sum_of_squares(x));
+        self.finish(case, &[sum]);
+    }
+
+    /// Whole products: quantization of the activations, integers, scales, bias.
+    fn dense(&mut self) {
+        for (name, rows, columns) in [
+            ("int8 256x256", 256, 256),
+            ("int8 64x256", 64, 256),
+            ("int8 128x512", 128, 512),
+            ("int8 64x64", 64, 64),
+        ] {
+            let weights = integers(rows * columns, 0);
+            let matrix = Matrix::new_i8(weights, floats(rows, 7), floats(rows, 900), columns);
+            self.multiply(name, matrix, rows, columns);
+        }
+        let matrix = Matrix::new_f32(floats(64 * 64, 0), floats(64, 900), 64);
+        self.multiply("f32 64x64", matrix, 64, 64);
+    }
+
+    fn multiply(&mut self, name: &'static str, matrix: Matrix<'_>, rows: usize, columns: usize) {
+        let case = case(name, rows * columns);
+        let matrix = black_box(matrix);
+        let x = black_box(floats(columns, 1500));
+        let q = black_box(&mut self.quantized[..]);
+        let y = black_box(self.y.get_mut(..rows).unwrap_or_default());
+        self.meter.count(case, || multiply(&matrix, x, q, y));
+        self.finish_y(case, rows);
+    }
+
+    /// Inner loops of the recurrence.
+    fn modes(&mut self) {
+        let [taps, x] = black_box([floats(CHANNELS, 0), floats(CHANNELS, 500)]);
+        let y = black_box(self.y.get_mut(..CHANNELS).unwrap_or_default());
+        y.fill(0.0);
+        let case = case("fir 384", CHANNELS);
+        self.meter.count(case, || fir(taps, x, y));
+        self.finish_y(case, CHANNELS);
+
+        let case = self::case("modes_real 384", 2 * CHANNELS);
+        let y = black_box(self.y.get_mut(..CHANNELS).unwrap_or_default());
+        let state = self.state.get_mut(..2 * CHANNELS).unwrap_or_default();
+        let (re, im) = state.split_at_mut(CHANNELS);
+        re.copy_from_slice(floats(CHANNELS, 1000));
+        im.copy_from_slice(floats(CHANNELS, 1400));
+        let pole = black_box(0.75);
+        self.meter.count(case, || modes_real(pole, taps, x, re, y));
+        self.finish_y(case, CHANNELS);
+
+        let case = self::case("modes_complex 384", 6 * CHANNELS);
+        let y = black_box(self.y.get_mut(..CHANNELS).unwrap_or_default());
+        let state = self.state.get_mut(..2 * CHANNELS).unwrap_or_default();
+        let (re, im) = black_box(state).split_at_mut(CHANNELS);
+        let (pole, residues) = black_box(([0.75, -0.25], [taps, x]));
+        self.meter
+            .count(case, || modes_complex(pole, residues, x, [re, im], y));
+        self.finish_y(case, CHANNELS);
+    }
+
+    /// A layer's whole Toeplitz operator: four taps and four complex modes, shared poles.
+    fn recurrence(&mut self) {
+        let (name, channels) = if self.state.len() >= state_words(CHANNELS) {
+            ("recurrence 384x4+8", CHANNELS)
+        } else {
+            ("recurrence 96x4+8", FEW_CHANNELS)
+        };
+        let case = case(name, channels * (TAPS + 3 * STATES));
+        let operator = black_box(Recurrence {
+            counts: Counts {
+                taps: TAPS,
+                real: 0,
+                complex: STATES / 2,
+                has_channel_decay: false,
+            },
+            taps: floats(TAPS * channels, 0),
+            real_poles: &[],
+            complex_poles: &[0.9, 0.1, 0.8, -0.3, 0.5, 0.5, -0.7, 0.2],
+            residues: floats(STATES * channels, 0),
+            channel_decay: &[],
+        });
+        let words = state_words(channels);
+        let state = black_box(self.state.get_mut(..words).unwrap_or_default());
+        state.fill(0.0);
+        let mut oldest = 0;
+        let y = black_box(self.y.get_mut(..channels).unwrap_or_default());
+        for i in 0..WARM_UP {
+            let x = black_box(floats(channels, 100 * i));
+            step(&operator, &mut oldest, state, x, y);
+        }
+        let x = black_box(floats(channels, 100 * WARM_UP));
+        self.meter
+            .count(case, || step(&operator, &mut oldest, state, x, y));
+        self.finish_y(case, channels);
+    }
+
+    /// Gates and norms.
+    fn elementwise(&mut self) {
+        let case = case("gates 384", 0);
+        let x = filled(self.y, CHANNELS);
+        let gate = black_box(floats(CHANNELS, 3000));
+        self.meter.count(case, || gates(x, gate));
+        self.finish_y(case, CHANNELS);
+
+        for (name, kind, parameters) in [
+            ("norm simple-rms 128", Norm::SimpleRms, 0),
+            ("norm layer 128", Norm::Layer, 256),
+        ] {
+            let case = self::case(name, 0);
+            let (kind, parameters) = black_box((kind, floats(parameters, 2000)));
+            let x = filled(self.y, 128);
+            self.meter.count(case, || normalize(kind, parameters, x));
+            self.finish_y(case, 128);
+        }
+    }
+
+    /// Before and after the layers.
+    fn ends(&mut self) {
+        let matrix = || Matrix::new_i8(integers(256 * 128, 0), floats(256, 7), &[], 128);
+        let (embedding, row) = black_box((matrix(), 77));
+        let case = case("embedding 128", 0);
+        let y = black_box(self.y.get_mut(..128).unwrap_or_default());
+        self.meter.count(case, || embed(&embedding, row, y));
+        self.finish_y(case, 128);
+
+        self.multiply("head 256x128", matrix(), 256, 128);
+
+        for (name, k) in [("sampling 256", 0), ("sampling top-40 256", 40)] {
+            let case = self::case(name, 0);
+            let sampler = Sampler::new(42).with_temperature(0.8).with_top_k(k);
+            let mut sampler = black_box(sampler);
+            let logits = black_box(floats(256, 2500));
+            let mut token = 0;
+            self.meter
+                .count(case, || token = sample(&mut sampler, logits));
+            self.finish(case, &[token as f32]);
+        }
+    }
+
+    fn finish_y(&mut self, case: Case, length: usize) {
+        let hash = hash(self.y.get(..length).unwrap_or_default());
+        self.meter.result(case, hash);
+    }
+
+    fn finish(&mut self, case: Case, numbers: &[f32]) {
+        self.meter.result(case, hash(numbers));
+    }
+}
+
+fn case(name: &'static str, macs: usize) -> Case {
+    Case {
+        name,
+        macs: macs as u32,
+    }
+}
+
+/// The first `length` of `buffer`, with numbers in them.
+fn filled(buffer: &mut [f32], length: usize) -> &mut [f32] {
+    let buffer = buffer.get_mut(..length).unwrap_or_default();
+    buffer.copy_from_slice(floats(buffer.len(), 1800));
+    black_box(buffer)
+}
+
+fn hash(numbers: &[f32]) -> u64 {
+    let mut hash = LogitsHash::new();
+    hash.update(numbers);
+    hash.finish()
+}
+
+/// The next state of a linear congruential generator (Numerical Recipes); its high bits are random.
+const fn draw(state: u32) -> u32 {
+    state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223)
+}
+
+static INTEGERS: [i8; WEIGHTS] = {
+    let mut table = [0; WEIGHTS];
+    let (mut i, mut state) = (0, 1);
+    while i < WEIGHTS {
+        state = draw(state);
+        let byte = (state >> 24) as i8;
+        table[i] = if byte == -128 { 0 } else { byte };
+        i += 1;
+    }
+    table
+};
+
+/// Numbers in -1..1; their product with 2^15 is an integer.
+static FLOATS: [f32; state_words(CHANNELS)] = {
+    let mut table = [0.0; state_words(CHANNELS)];
+    let (mut i, mut state) = (0, 2);
+    while i < table.len() {
+        state = draw(state);
+        table[i] = (state >> 16) as i16 as f32 / 32768.0;
+        i += 1;
+    }
+    table
+};
+
+fn integers(length: usize, start: usize) -> &'static [i8] {
+    INTEGERS.get(start..start + length).unwrap_or_default()
+}
+
+fn floats(length: usize, start: usize) -> &'static [f32] {
+    FLOATS.get(start..start + length).unwrap_or_default()
+}
+
+// What is counted: calls as a program makes them, never inlined.
+
+#[inline(never)]
+fn dot_f32(x: &[f32], y: &[f32]) -> f32 {
+    kernel::dot_f32(x, y)
+}
+
+#[inline(never)]
+fn dot_i8(x: &[i8], y: &[i8]) -> i32 {
+    kernel::dot_i8(x, y)
+}
+
+#[inline(never)]
+fn quantize(x: &[f32], q: &mut [i8]) -> f32 {
+    kernel::quantize(x, q)
+}
+
+#[inline(never)]
+fn sum_of_squares(x: &[f32]) -> f32 {
+    kernel::sum_of_squares(x)
+}
+
+#[inline(never)]
+fn multiply(matrix: &Matrix<'_>, x: &[f32], q: &mut [i8], y: &mut [f32]) {
+    matrix.multiply(x, q, y);
+}
+
+#[inline(never)]
+fn fir(taps: &[f32], x: &[f32], y: &mut [f32]) {
+    kernel::fir(taps, x, y);
+}
+
+#[inline(never)]
+fn modes_real(pole: f32, residues: &[f32], x: &[f32], state: &mut [f32], y: &mut [f32]) {
+    kernel::modes_real(pole, black_box(&[]), residues, x, state, y);
+}
+
+#[inline(never)]
+fn modes_complex(
+    pole: [f32; 2],
+    residues: [&[f32]; 2],
+    x: &[f32],
+    state: [&mut [f32]; 2],
+    y: &mut [f32],
+) {
+    kernel::modes_complex(pole, black_box(&[]), residues, x, state, y);
+}
+
+#[inline(never)]
+fn step(operator: &Recurrence<'_>, oldest: &mut u32, state: &mut [f32], x: &[f32], y: &mut [f32]) {
+    recurrence::step(operator, oldest, state, x, y, &mut ());
+}
+
+#[inline(never)]
+fn gates(x: &mut [f32], gate: &[f32]) {
+    activate(black_box(Activation::Silu), x);
+    x.iter_mut().zip(gate).for_each(|(x, gate)| *x *= gate);
+}
+
+#[inline(never)]
+fn normalize(kind: Norm, parameters: &[f32], x: &mut [f32]) {
+    norm(kind, parameters, x);
+}
+
+#[inline(never)]
+fn embed(matrix: &Matrix<'_>, row: usize, out: &mut [f32]) {
+    matrix.row(row, black_box(1.0), out);
+}
+
+#[inline(never)]
+fn sample(sampler: &mut Sampler, logits: &[f32]) -> u32 {
+    sampler.sample(logits).0
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::vec::Vec;
+
+    #[derive(Default)]
+    struct Recorder {
+        counted: Vec<Case>,
+        hashes: BTreeMap<&'static str, u64>,
+    }
+
+    impl Meter for Recorder {
+        fn count(&mut self, case: Case, work: impl FnOnce()) {
+            self.counted.push(case);
+            work();
+        }
+
+        fn result(&mut self, case: Case, hash: u64) {
+            assert_eq!(self.counted.last(), Some(&case));
+            assert_eq!(self.hashes.insert(case.name, hash), None, "{}", case.name);
+        }
+    }
+
+    fn run<const WORDS: usize>() -> Recorder {
+        let mut recorder = Recorder::default();
+        Buffers::<WORDS>::new().run(&mut recorder);
+        recorder
+    }
+
+    #[test]
+    fn every_case_computes_something_of_its_own() {
+        let all = run::<{ state_words(CHANNELS) }>();
+        assert_eq!(all.counted.len(), all.hashes.len());
+        let zeros: Vec<u64> = (0..=512).map(|n| hash(&[0.0; 512][..n])).collect();
+        let mut seen = BTreeMap::new();
+        for (name, hash) in &all.hashes {
+            assert!(!zeros.contains(hash), "{name} computes zeros or nothing");
+            if !name.starts_with("sampling") {
+                assert_eq!(seen.insert(hash, name), None, "{name}");
+            }
+        }
+        assert!(all.hashes.contains_key("recurrence 384x4+8"));
+    }
+
+    #[test]
+    fn small_memories_take_the_small_recurrence_and_all_else_unchanged() {
+        let (mut all, mut few) = (
+            run::<{ state_words(CHANNELS) }>(),
+            run::<{ state_words(FEW_CHANNELS) }>(),
+        );
+        assert!(all.hashes.remove("recurrence 384x4+8").is_some());
+        assert!(few.hashes.remove("recurrence 96x4+8").is_some());
+        assert_eq!(all.hashes, few.hashes);
+    }
+}
