@@ -40,7 +40,11 @@ pub fn generate(blob: &Path, prompt: &[u8], tokens: usize, sampler: Sampler) -> 
     })
 }
 
-fn with_session<R>(blob: &Path, work: impl FnOnce(&mut Session) -> Result<R>) -> Result<R> {
+/// What `work` returns of a session of the model in the file `blob`.
+///
+/// # Errors
+/// The file is not a model; those of `work`.
+pub fn with_session<R>(blob: &Path, work: impl FnOnce(&mut Session) -> Result<R>) -> Result<R> {
     let bytes = fs::read(blob).with_context(|| format!("reading {}", blob.display()))?;
     // u128 has the alignment that blobs and session memory need.
     let mut aligned = vec![0u128; bytes.len().div_ceil(16)];
