@@ -28,7 +28,7 @@ const WEIGHTS: usize = 256 * 256;
 /// Steps before the one that is counted: all taps and states have numbers in them.
 const WARM_UP: usize = 6;
 
-/// Words of [`Buffers::state`] for the recurrence over so many channels.
+/// Words of state of the recurrence over so many channels.
 pub const fn state_words(channels: usize) -> usize {
     channels * (TAPS + STATES)
 }

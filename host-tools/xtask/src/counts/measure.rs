@@ -206,7 +206,7 @@ impl Facts {
                 shape: *model.shape(),
             })
         })
-        .with_context(|| format!("{} is not a model", blob.display()))
+        .with_context(|| format!("the model {}", blob.display()))
     }
 }
 
