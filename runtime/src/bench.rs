@@ -7,8 +7,9 @@
 
 use crate::hash::LogitsHash;
 use crate::kernel;
-use crate::layer::{Counts, Matrix, Recurrence};
+use crate::layer::{Counts, Recurrence};
 use crate::math::activate;
+use crate::matrix::Matrix;
 use crate::model::{Activation, Norm};
 use crate::norm::norm;
 use crate::recurrence;

@@ -62,6 +62,7 @@ pub mod format;
 pub mod kernel;
 pub mod layer;
 pub mod math;
+pub mod matrix;
 pub mod model;
 #[cfg(feature = "profile")]
 pub mod profile;

@@ -4,7 +4,8 @@ use crate::error::{MemoryError, ModelError};
 use crate::format::{
     self, ENTRY_BYTES, GLOBALS, Global, HEADER_BYTES, PER_LAYER, PerLayer, offset,
 };
-use crate::layer::{Layer, Matrix};
+use crate::layer::Layer;
+use crate::matrix::Matrix;
 use crate::session::Session;
 use bytemuck::AnyBitPattern;
 

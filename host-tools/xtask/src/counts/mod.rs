@@ -23,7 +23,7 @@ pub const TARGETS: [(&str, &str); 5] = [
 /// The bundled checkpoint that fits every target.
 pub const SMALL: &str = "shakespeare-32x2";
 /// The bundled checkpoint that is counted on [`LARGE_TARGET`] beside.
-pub const LARGE: &str = "shakespeare-128x4";
+pub const LARGE: &str = "shakespeare-64x9";
 /// The target with room for [`LARGE`] whose counts matter most.
 pub const LARGE_TARGET: &str = "m4";
 
