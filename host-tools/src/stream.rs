@@ -2,6 +2,7 @@
 
 use crate::blob::SessionMemory;
 use crate::convert::modal::Modal;
+use crate::convert::rounding::DOUBLE;
 use ndarray::Array2;
 use num_complex::Complex64;
 use toeplite::layer::Recurrence;
@@ -34,30 +35,27 @@ pub fn recurrences(model: &Model<'_>) -> Vec<Modal> {
 }
 
 fn recurrence(r: &Recurrence<'_>, channels: usize) -> Modal {
-    let wide = |x: &[f32]| -> Vec<f64> { x.iter().map(|x| f64::from(*x)).collect() };
-    let counts = r.counts;
-    let taps = Array2::from_shape_vec((counts.taps, channels), wide(r.taps));
-    let mut poles: Vec<Complex64> = wide(r.real_poles)
-        .iter()
-        .map(|p| Complex64::new(*p, 0.0))
-        .collect();
-    poles.extend(
-        wide(r.complex_poles)
-            .chunks_exact(2)
-            .map(|p| Complex64::new(p[0], p[1])),
-    );
-    let rows = wide(r.residues);
+    let wide = |x: &f32| f64::from(*x);
+    let (real, complex) = r.modes.poles.split_at(r.counts.real);
+    let mut poles: Vec<Complex64> = real.iter().map(|p| Complex64::new(wide(p), 0.0)).collect();
+    let squares = complex.chunks_exact(2);
+    let imaginary = |square: f64| if square == 0.0 { DOUBLE } else { square.sqrt() };
+    poles.extend(squares.map(|p| Complex64::new(wide(&p[0]), imaginary(wide(&p[1])))));
     let residues = Array2::from_shape_fn((poles.len(), channels), |(k, c)| {
-        let at = |row: usize| rows[row * channels + c];
-        match k.checked_sub(counts.real) {
+        let at = |row: usize| f64::from(r.residue(row, c));
+        match k.checked_sub(r.counts.real) {
             None => Complex64::new(at(k), 0.0),
-            Some(j) => Complex64::new(at(counts.real + 2 * j), at(counts.real + 2 * j + 1)),
+            Some(j) => {
+                let row = r.counts.real + 2 * j;
+                Complex64::new(at(row), -at(row + 1) / poles[k].im)
+            }
         }
     });
+    let decays = (0..channels).map(|c| f64::from(r.decay(c)));
     Modal {
-        taps: taps.expect("the runtime checked the sizes"),
+        taps: Array2::from_shape_fn((r.counts.taps, channels), |(i, c)| f64::from(r.tap(i, c))),
         poles,
         residues,
-        channel_decay: (!r.channel_decay.is_empty()).then(|| wide(r.channel_decay)),
+        channel_decay: r.counts.has_channel_decay.then(|| decays.collect()),
     }
 }

@@ -5,8 +5,10 @@
 //! only the device's instructions are counted. Inputs go through [`black_box`], so that nothing is
 //! computed at compile time and no shape is known to the compiler.
 
+use crate::format::LANES;
 use crate::hash::LogitsHash;
 use crate::kernel;
+use crate::kernel::modes::{Lanes, Modes};
 use crate::layer::{Counts, Recurrence};
 use crate::math::activate;
 use crate::matrix::Matrix;
@@ -55,6 +57,7 @@ pub trait Meter {
 /// What the cases write to.
 #[derive(Clone, Copy, Debug)]
 pub struct Buffers<const STATE_WORDS: usize> {
+    x: [f32; CHANNELS],
     y: [f32; LONGEST],
     quantized: [i8; LONGEST],
     state: [f32; STATE_WORDS],
@@ -64,6 +67,7 @@ impl<const STATE_WORDS: usize> Buffers<STATE_WORDS> {
     /// Zeros.
     pub const fn new() -> Self {
         Self {
+            x: [0.0; CHANNELS],
             y: [0.0; LONGEST],
             quantized: [0; LONGEST],
             state: [0.0; STATE_WORDS],
@@ -75,14 +79,14 @@ impl<const STATE_WORDS: usize> Buffers<STATE_WORDS> {
     pub fn run(&mut self, meter: &mut impl Meter) {
         let mut bench = Bench {
             meter,
+            x: &mut self.x,
             y: &mut self.y,
             quantized: &mut self.quantized,
             state: &mut self.state,
         };
         bench.inner();
         bench.dense();
-        bench.modes();
-        bench.recurrence();
+        bench.recurrences();
         bench.elementwise();
         bench.ends();
     }
@@ -96,6 +100,7 @@ impl<const STATE_WORDS: usize> Default for Buffers<STATE_WORDS> {
 
 struct Bench<'m, M> {
     meter: &'m mut M,
+    x: &'m mut [f32; CHANNELS],
     y: &'m mut [f32; LONGEST],
     quantized: &'m mut [i8; LONGEST],
     state: &'m mut [f32],
@@ -160,68 +165,56 @@ impl<M: Meter> Bench<'_, M> {
         self.finish_y(case, rows);
     }
 
-    /// Inner loops of the recurrence.
-    fn modes(&mut self) {
-        let [taps, x] = black_box([floats(CHANNELS, 0), floats(CHANNELS, 500)]);
-        let y = black_box(self.y.get_mut(..CHANNELS).unwrap_or_default());
-        y.fill(0.0);
-        let case = case("fir 384", CHANNELS);
-        self.meter.count(case, || fir(taps, x, y));
-        self.finish_y(case, CHANNELS);
-
-        let case = self::case("modes_real 384", 2 * CHANNELS);
-        let y = black_box(self.y.get_mut(..CHANNELS).unwrap_or_default());
-        let state = self.state.get_mut(..2 * CHANNELS).unwrap_or_default();
-        let (re, im) = state.split_at_mut(CHANNELS);
-        re.copy_from_slice(floats(CHANNELS, 1000));
-        im.copy_from_slice(floats(CHANNELS, 1400));
-        let pole = black_box(0.75);
-        self.meter.count(case, || modes_real(pole, taps, x, re, y));
-        self.finish_y(case, CHANNELS);
-
-        let case = self::case("modes_complex 384", 6 * CHANNELS);
-        let y = black_box(self.y.get_mut(..CHANNELS).unwrap_or_default());
-        let state = self.state.get_mut(..2 * CHANNELS).unwrap_or_default();
-        let (re, im) = black_box(state).split_at_mut(CHANNELS);
-        let (pole, residues) = black_box(([0.75, -0.25], [taps, x]));
-        self.meter
-            .count(case, || modes_complex(pole, residues, x, [re, im], y));
-        self.finish_y(case, CHANNELS);
+    /// Layers' whole Toeplitz operators, poles shared by all channels: the one that is measured, and
+    /// others for what is rare: a last block of fewer than four channels, few or many taps, none, real
+    /// modes, complex ones in odd and even number.
+    fn recurrences(&mut self) {
+        if self.state.len() >= state_words(CHANNELS) {
+            self.recurrence("recurrence 384x4+8", CHANNELS, (TAPS, 0, STATES / 2));
+        } else {
+            self.recurrence("recurrence 96x4+8", FEW_CHANNELS, (TAPS, 0, STATES / 2));
+        }
+        self.recurrence("recurrence 13x3+5", 13, (3, 1, 2));
+        self.recurrence("recurrence 10x7+2", 10, (7, 2, 0));
+        self.recurrence("recurrence 8x0+8", 8, (0, 2, 3));
+        self.recurrence("recurrence 4x4+0", 4, (4, 0, 0));
     }
 
-    /// A layer's whole Toeplitz operator: four taps and four complex modes, shared poles.
-    fn recurrence(&mut self) {
-        let (name, channels) = if self.state.len() >= state_words(CHANNELS) {
-            ("recurrence 384x4+8", CHANNELS)
-        } else {
-            ("recurrence 96x4+8", FEW_CHANNELS)
-        };
-        let case = case(name, channels * (TAPS + 3 * STATES));
+    fn recurrence(
+        &mut self,
+        name: &'static str,
+        channels: usize,
+        (taps, real, complex): (usize, usize, usize),
+    ) {
+        let case = case(name, channels * (taps + 2 * real + 5 * complex));
+        let order = real + 2 * complex;
+        let blocks = channels.div_ceil(LANES);
         let operator = black_box(Recurrence {
             counts: Counts {
-                taps: TAPS,
-                real: 0,
-                complex: STATES / 2,
+                taps,
+                real,
+                complex,
                 has_channel_decay: false,
             },
-            taps: floats(TAPS * channels, 0),
-            real_poles: &[],
-            complex_poles: &[0.9, 0.1, 0.8, -0.3, 0.5, 0.5, -0.7, 0.2],
-            residues: floats(STATES * channels, 0),
-            channel_decay: &[],
+            taps: lanes(taps * blocks, 0),
+            modes: Modes {
+                poles: POLES.get(2 - real..2 + 2 * complex).unwrap_or_default(),
+                real,
+                residues: lanes(order * blocks, 0),
+                decay: &[],
+            },
         });
-        let words = state_words(channels);
+        let words = (taps + order) * LANES * blocks;
         let state = black_box(self.state.get_mut(..words).unwrap_or_default());
         state.fill(0.0);
-        let mut oldest = 0;
         let y = black_box(self.y.get_mut(..channels).unwrap_or_default());
+        let x = black_box(&mut self.x[..channels]);
         for i in 0..WARM_UP {
-            let x = black_box(floats(channels, 100 * i));
-            step(&operator, &mut oldest, state, x, y);
+            x.copy_from_slice(floats(channels, 100 * i));
+            step(&operator, i % blocks, state, x, y);
         }
-        let x = black_box(floats(channels, 100 * WARM_UP));
-        self.meter
-            .count(case, || step(&operator, &mut oldest, state, x, y));
+        x.copy_from_slice(floats(channels, 100 * WARM_UP));
+        self.meter.count(case, || step(&operator, 0, state, x, y));
         self.finish_y(case, channels);
     }
 
@@ -327,6 +320,13 @@ static FLOATS: [f32; state_words(CHANNELS)] = {
     table
 };
 
+/// Two real poles, then of complex ones the real part and the square of the imaginary part.
+static POLES: [f32; 10] = [-0.5, 0.875, 0.9, 0.01, 0.8, 0.09, 0.5, 0.25, -0.7, 0.04];
+
+fn lanes(rows: usize, start: usize) -> &'static [Lanes] {
+    floats(LANES * rows, start).as_chunks().0
+}
+
 fn integers(length: usize, start: usize) -> &'static [i8] {
     INTEGERS.get(start..start + length).unwrap_or_default()
 }
@@ -363,29 +363,14 @@ fn multiply(matrix: &Matrix<'_>, x: &[f32], q: &mut [i8], y: &mut [f32]) {
 }
 
 #[inline(never)]
-fn fir(taps: &[f32], x: &[f32], y: &mut [f32]) {
-    kernel::fir(taps, x, y);
-}
-
-#[inline(never)]
-fn modes_real(pole: f32, residues: &[f32], x: &[f32], state: &mut [f32], y: &mut [f32]) {
-    kernel::modes_real(pole, black_box(&[]), residues, x, state, y);
-}
-
-#[inline(never)]
-fn modes_complex(
-    pole: [f32; 2],
-    residues: [&[f32]; 2],
-    x: &[f32],
-    state: [&mut [f32]; 2],
+fn step(
+    operator: &Recurrence<'_>,
+    visited: usize,
+    state: &mut [f32],
+    x: &mut [f32],
     y: &mut [f32],
 ) {
-    kernel::modes_complex(pole, black_box(&[]), residues, x, state, y);
-}
-
-#[inline(never)]
-fn step(operator: &Recurrence<'_>, oldest: &mut u32, state: &mut [f32], x: &[f32], y: &mut [f32]) {
-    recurrence::step(operator, oldest, state, x, y, &mut ());
+    recurrence::step(operator, visited, state, x, y, &mut ());
 }
 
 #[inline(never)]

@@ -5,7 +5,7 @@
 //! | offset | size | field |
 //! | --- | --- | --- |
 //! | 0 | 4 | magic, `TOEP` |
-//! | 4 | 2 | format version, 1 |
+//! | 4 | 2 | format version, 2 |
 //! | 6 | 2 | numeric contract, 1 = `f32` |
 //! | 8 | 4 | length of the whole blob in bytes |
 //! | 12 | 4 | CRC-32 (IEEE 802.3) of bytes 16 to the end |
@@ -35,13 +35,17 @@
 //! one, and the gaps MUST be zero. An absent section has length 0. The blob MUST lie at an
 //! address that is a multiple of 16, and ends with its last section.
 //!
+//! Numbers of channels lie four by four: `[blocks][rows][4]` is a block of four channels after the
+//! other, rows of a block one after the other. `blocks` is a quarter of the channels, rounded up; where
+//! the last block has more places than channels, they are zero.
+//!
 //! Matrices are `[rows, columns]` row-major. An int8 matrix has a scale a row in the section
 //! after it: `weight = scale[row] * integer`, integers in -127..=127.
 
 /// First four bytes of a blob.
 pub const MAGIC: [u8; 4] = *b"TOEP";
 /// The format version written and read.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Numeric contract `f32`: see the [crate docs](crate#numbers).
 pub const CONTRACT_F32: u16 = 1;
 /// Task: tokens in, logits of the next token out.
@@ -52,6 +56,8 @@ pub const ORDER_PORTABLE: u16 = 0;
 pub const HEADER_BYTES: usize = 64;
 /// Bytes of one entry of the section table.
 pub const ENTRY_BYTES: usize = 16;
+/// Channels of a block of the recurrence.
+pub const LANES: usize = 4;
 /// Alignment of the blob and of each section.
 pub const ALIGNMENT: usize = 16;
 /// The layer field of a global section's entry.
@@ -99,13 +105,15 @@ pub enum PerLayer {
     GtuInScale = 2,
     /// Biases, f32.
     GtuInBias = 3,
-    /// FIR head, f32 `[M, channels]`.
+    /// FIR head, f32 `[blocks][M][4]`.
     Taps = 4,
-    /// Poles, f32: the real ones, then real and imaginary part of each complex one.
+    /// Poles, f32: the real ones, then of each complex one the real part and the square of the
+    /// imaginary part.
     Poles = 5,
-    /// Residues, f32: a row of `channels` for each number in `Poles`.
+    /// Residues, f32 `[blocks][order][4]`: a row for each number in `Poles`. Of a complex mode with the
+    /// doubled residue `r` and the pole `a + ib`: `Re r`, then `-b Im r`.
     Residues = 6,
-    /// Factor on every pole, f32 `[channels]`; absent when poles are shared by all channels.
+    /// Factor on every pole, f32 `[blocks][4]`; absent when poles are shared by all channels.
     ChannelDecay = 7,
     /// `[dim, channels]`.
     GtuOut = 8,

@@ -1,6 +1,7 @@
 //! One layer's weights, as slices of the blob.
 
-use crate::format::PerLayer;
+use crate::format::{LANES, PerLayer};
+use crate::kernel::modes::{Lanes, Modes};
 use crate::matrix::Matrix;
 use crate::model::Model;
 
@@ -30,22 +31,15 @@ impl Counts {
 }
 
 /// A layer's Toeplitz operator as a recurrence: `taps` past inputs and a bank of modes, whose
-/// input is the one that leaves the taps. All rows are `channels` long.
+/// input is the one that leaves the taps. Channels lie in blocks of four.
 #[derive(Clone, Copy, Debug)]
 pub struct Recurrence<'a> {
     /// Taps and modes.
     pub counts: Counts,
-    /// `[M, channels]`.
-    pub taps: &'a [f32],
-    /// `[real]`.
-    pub real_poles: &'a [f32],
-    /// `[complex, 2]`, real and imaginary parts.
-    pub complex_poles: &'a [f32],
-    /// A row a real mode, then two rows (real parts, imaginary parts) a complex mode. Those of
-    /// complex modes are already doubled: the output is the real part of residue times state.
-    pub residues: &'a [f32],
-    /// `[channels]`, or empty for poles shared by all channels.
-    pub channel_decay: &'a [f32],
+    /// `[blocks][M]`.
+    pub taps: &'a [Lanes],
+    /// The modes.
+    pub modes: Modes<'a>,
 }
 
 impl Recurrence<'_> {
@@ -53,6 +47,32 @@ impl Recurrence<'_> {
     pub fn states(&self) -> usize {
         self.counts.states()
     }
+
+    /// Tap `lag` of a channel; 0 if there is none.
+    pub fn tap(&self, lag: usize, channel: usize) -> f32 {
+        at(self.taps, self.counts.taps, lag, channel)
+    }
+
+    /// Number `row` of a channel's residues, a row a pole's number; 0 if there is none.
+    pub fn residue(&self, row: usize, channel: usize) -> f32 {
+        at(self.modes.residues, self.modes.order(), row, channel)
+    }
+
+    /// The factor on a channel's poles.
+    pub fn decay(&self, channel: usize) -> f32 {
+        if self.modes.decay.is_empty() {
+            1.0
+        } else {
+            at(self.modes.decay, 1, 0, channel)
+        }
+    }
+}
+
+/// A channel's number in row `row` of `rows`.
+fn at(blocks: &[Lanes], rows: usize, row: usize, channel: usize) -> f32 {
+    let block = blocks.get(channel / LANES * rows + row);
+    let number = block.and_then(|lanes| lanes.get(channel % LANES));
+    number.copied().unwrap_or(0.0)
 }
 
 /// One layer.
@@ -115,15 +135,16 @@ impl<'a> Layer<'a> {
 
     fn recurrence(model: &Model<'a>, index: usize) -> Recurrence<'a> {
         let counts = Self::counts(model, index);
-        let poles: &[f32] = model.layer_section(index, PerLayer::Poles);
-        let (real_poles, complex_poles) = poles.split_at_checked(counts.real).unwrap_or((&[], &[]));
+        let lanes = |kind| model.layer_section::<f32>(index, kind).as_chunks().0;
         Recurrence {
             counts,
-            taps: model.layer_section(index, PerLayer::Taps),
-            real_poles,
-            complex_poles,
-            residues: model.layer_section(index, PerLayer::Residues),
-            channel_decay: model.layer_section(index, PerLayer::ChannelDecay),
+            taps: lanes(PerLayer::Taps),
+            modes: Modes {
+                poles: model.layer_section(index, PerLayer::Poles),
+                real: counts.real,
+                residues: lanes(PerLayer::Residues),
+                decay: lanes(PerLayer::ChannelDecay),
+            },
         }
     }
 }

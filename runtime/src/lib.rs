@@ -36,12 +36,15 @@
 //!   ties to even, products are summed in i32, and the sum is multiplied by
 //!   `(max|x| / 127) * row scale` once, in f32;
 //! * `exp` and `sigmoid` are those of [`math`];
-//! * a state below 2^-50 becomes zero after its update, so silence decays to exactly zero.
+//! * sums of a layer's Toeplitz operator and its state are updated as [`kernel::modes`] says, in the
+//!   order of the blob;
+//! * at every step the states of four channels of each layer are visited, the next four at the next
+//!   step, and those below 2^-50 become zero, so silence decays to exactly zero.
 //!
 //! On cores with vector floats that flush subnormal numbers (Armv8.1-M MVE), build with
 //! `-C target-feature=-mve.fp`; integer vectors may stay on.
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(target_endian = "big")]
 compile_error!("toeplite reads little-endian blobs in place: big-endian targets are not supported");

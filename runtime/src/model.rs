@@ -2,7 +2,7 @@
 
 use crate::error::{MemoryError, ModelError};
 use crate::format::{
-    self, ENTRY_BYTES, GLOBALS, Global, HEADER_BYTES, PER_LAYER, PerLayer, offset,
+    self, ENTRY_BYTES, GLOBALS, Global, HEADER_BYTES, LANES, PER_LAYER, PerLayer, offset,
 };
 use crate::layer::Layer;
 use crate::matrix::Matrix;
@@ -158,6 +158,13 @@ pub struct Shape {
     pub train_len: usize,
 }
 
+impl Shape {
+    /// Blocks of four channels, the last of which may have fewer.
+    pub fn blocks(&self) -> usize {
+        self.channels.div_ceil(LANES)
+    }
+}
+
 /// A model in flash (or any memory), checked once, read in place.
 ///
 /// A `Model` is a view: copying it copies no weights.
@@ -189,7 +196,8 @@ impl<'a> Model<'a> {
         model.state_words = (0..shape.layers)
             .map(|i| model.layer(i).recurrence.states())
             .sum::<usize>()
-            * shape.channels;
+            * LANES
+            * shape.blocks();
         Ok(model)
     }
 
@@ -219,13 +227,9 @@ impl<'a> Model<'a> {
     }
 
     /// Bytes of memory that a session of this model needs: the state (a word a tap and state of
-    /// each channel, a word a layer) and scratch space for one step.
+    /// each channel, channels rounded up to a multiple of four, and one more) and scratch space for one step.
     pub fn memory_needed(&self) -> usize {
-        4 * (self.state_words
-            + self.index_words()
-            + self.work_words()
-            + 2 * self.shape.dim
-            + self.quantized_words())
+        4 * (self.state_words + 1 + self.work_words() + 2 * self.shape.dim + self.quantized_words())
     }
 
     /// A session in `memory`, its state zero: the start of a sequence.
@@ -240,11 +244,6 @@ impl<'a> Model<'a> {
     /// Words of recurrence state.
     pub(crate) fn state_words(&self) -> usize {
         self.state_words
-    }
-
-    /// Words of ring positions, one a layer.
-    pub(crate) fn index_words(&self) -> usize {
-        self.shape.layers
     }
 
     /// Words of the largest of a step's intermediate results: u, v and y of the GTU; both halves

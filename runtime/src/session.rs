@@ -1,7 +1,7 @@
 //! A running sequence: state, step, prefill, save, restore.
 
 use crate::error::{MemoryError, SelfTestError, SnapshotError, StepError};
-use crate::format::{self, ALIGNMENT};
+use crate::format::{self, ALIGNMENT, LANES};
 use crate::hash::LogitsHash;
 use crate::layer::Layer;
 use crate::math::activate;
@@ -37,9 +37,9 @@ impl From<u32> for Token {
 /// Each [`step`](Self::step) costs the same, at the first token and at the ten millionth.
 pub struct Session<'a, 'm> {
     model: Model<'a>,
-    /// Oldest row of each layer's ring.
-    oldest: &'m mut [u32],
-    /// Rings and modes of all layers.
+    /// The block of channels whose tiny states the next step makes zero.
+    visited: &'m mut u32,
+    /// Past inputs and modes of all layers.
     state: &'m mut [f32],
     /// Scratch space of a step; not part of the state.
     scratch: Scratch<'m>,
@@ -72,12 +72,12 @@ impl<'a, 'm> Session<'a, 'm> {
         let x = recurrence::take(&mut rest, model.shape().dim);
         let branch = recurrence::take(&mut rest, model.shape().dim);
         let work = recurrence::take(&mut rest, model.work_words());
-        let oldest = recurrence::take(&mut rest, model.index_words());
-        let oldest = bytemuck::try_cast_slice_mut(oldest).map_err(|_| too_small)?;
+        let visited = rest.split_off_first_mut().ok_or(too_small)?;
+        let visited = bytemuck::try_cast_mut(visited).map_err(|_| too_small)?;
         let quantized = bytemuck::try_cast_slice_mut(rest).map_err(|_| too_small)?;
         Ok(Self {
             model,
-            oldest,
+            visited,
             state,
             scratch: Scratch {
                 x,
@@ -151,13 +151,13 @@ impl<'a, 'm> Session<'a, 'm> {
     /// Back to the start of a sequence.
     pub fn reset(&mut self) {
         self.state.fill(0.0);
-        self.oldest.fill(0);
+        *self.visited = 0;
         self.scratch.work.fill(0.0);
     }
 
     /// Bytes of a [`save`](Self::save).
     pub fn snapshot_bytes(&self) -> usize {
-        SNAPSHOT_HEADER + 4 * (self.state.len() + self.oldest.len())
+        SNAPSHOT_HEADER + 4 * (1 + self.state.len())
     }
 
     /// Writes the state to the start of `out` and returns its size. Logits are not saved.
@@ -173,11 +173,8 @@ impl<'a, 'm> Session<'a, 'm> {
         let (header, body) = out
             .split_at_mut_checked(SNAPSHOT_HEADER)
             .ok_or(SnapshotError::BadHeader)?;
-        let words = self
-            .oldest
-            .iter()
-            .copied()
-            .chain(self.state.iter().map(|x| x.to_bits()));
+        let states = self.state.iter().map(|x| x.to_bits());
+        let words = core::iter::once(*self.visited).chain(states);
         for (bytes, word) in body.as_chunks_mut::<4>().0.iter_mut().zip(words) {
             *bytes = word.to_le_bytes();
         }
@@ -224,22 +221,16 @@ impl<'a, 'm> Session<'a, 'm> {
                 .iter()
                 .map(|b| u32::from_le_bytes(*b))
         };
-        let layers = self.oldest.len();
-        let rings_hold = words()
-            .take(layers)
-            .enumerate()
-            .all(|(i, row)| row < self.ring_rows(i).max(1));
-        let finite = words().skip(layers).all(|x| f32::from_bits(x).is_finite());
-        if format::crc32(body) != field() || !rings_hold || !finite {
+        let visited = words().next().unwrap_or(u32::MAX);
+        let finite = words().skip(1).all(|x| f32::from_bits(x).is_finite());
+        let holds = (visited as usize) < self.model.shape().blocks();
+        if format::crc32(body) != field() || !holds || !finite {
             return Err(SnapshotError::Corrupt);
         }
-        self.oldest
-            .iter_mut()
-            .zip(words())
-            .for_each(|(to, from)| *to = from);
+        *self.visited = visited;
         self.state
             .iter_mut()
-            .zip(words().skip(layers))
+            .zip(words().skip(1))
             .for_each(|(to, from)| *to = f32::from_bits(from));
         self.scratch.work.fill(0.0);
         Ok(())
@@ -275,10 +266,6 @@ impl<'a, 'm> Session<'a, 'm> {
         hash.finish()
     }
 
-    fn ring_rows(&self, layer: usize) -> u32 {
-        Layer::counts(&self.model, layer).taps as u32
-    }
-
     /// Runs the embedding and all layers.
     fn advance<P: Probe>(&mut self, token: Token, probe: &mut P) -> Result<(), StepError> {
         let shape = *self.model.shape();
@@ -294,12 +281,14 @@ impl<'a, 'm> Session<'a, 'm> {
             .embedding()
             .row(token.0 as usize, shape.embed_scale, s.x);
         let mut rest = &mut *self.state;
-        for (i, oldest) in self.oldest.iter_mut().enumerate() {
+        let visited = *self.visited as usize;
+        for i in 0..shape.layers {
             probe.enter(Stage::Norm);
             let layer = self.model.layer(i);
-            let state = recurrence::take(&mut rest, layer.recurrence.states() * shape.channels);
+            let words = layer.recurrence.states() * LANES * shape.blocks();
+            let state = recurrence::take(&mut rest, words);
             s.branch_in(&shape, layer.token_norm);
-            s.gtu(&shape, &layer, oldest, state, probe);
+            s.gtu(&shape, &layer, visited, state, probe);
             probe.enter(Stage::Norm);
             s.branch_out(&shape, layer.token_norm);
             s.branch_in(&shape, layer.feature_norm);
@@ -307,6 +296,12 @@ impl<'a, 'm> Session<'a, 'm> {
             probe.enter(Stage::Norm);
             s.branch_out(&shape, layer.feature_norm);
         }
+        let next = visited + 1;
+        *self.visited = if next < shape.blocks() {
+            next as u32
+        } else {
+            0
+        };
         Ok(())
     }
 
@@ -326,7 +321,7 @@ impl<'a, 'm> Session<'a, 'm> {
 
 /// `TOES`, for session.
 const SNAPSHOT_MAGIC: &[u8; 4] = b"TOES";
-const SNAPSHOT_VERSION: u32 = 1;
+const SNAPSHOT_VERSION: u32 = 2;
 /// Magic, version, the model's identity, CRC-32 of the rest.
 const SNAPSHOT_HEADER: usize = 16;
 
@@ -357,7 +352,7 @@ impl Scratch<'_> {
         &mut self,
         shape: &Shape,
         layer: &Layer<'_>,
-        oldest: &mut u32,
+        visited: usize,
         state: &mut [f32],
         probe: &mut P,
     ) {
@@ -368,12 +363,12 @@ impl Scratch<'_> {
         layer.gtu_in.multiply(self.branch, self.quantized, uv);
         probe.enter(Stage::Gates);
         activate(shape.gtu_act, uv);
-        let Some((u, v)) = uv.split_at_checked(shape.channels) else {
+        let Some((u, v)) = uv.split_at_mut_checked(shape.channels) else {
             return;
         };
-        recurrence::step(&layer.recurrence, oldest, state, v, y, probe);
+        recurrence::step(&layer.recurrence, visited, state, v, y, probe);
         probe.enter(Stage::Gates);
-        y.iter_mut().zip(u).for_each(|(y, u)| *y *= u);
+        y.iter_mut().zip(u).for_each(|(y, u)| *y *= *u);
         probe.enter(Stage::Norm);
         norm(shape.gtu_norm, layer.gtu_norm, y);
         probe.enter(Stage::Dense);

@@ -145,7 +145,7 @@ fn errors_name_what_is_wrong() {
 fn unstable_poles_are_refused() {
     let good = small_blob(WeightType::F32);
     let model = good.model().unwrap();
-    let pole = model.layer(0).recurrence.real_poles[0].to_le_bytes();
+    let pole = model.layer(0).recurrence.modes.poles[0].to_le_bytes();
     let at = good.bytes().windows(4).position(|w| w == pole).unwrap();
     for bad in [1.000_001f32, -1.5, f32::NAN, f32::INFINITY] {
         let mut bytes = good.bytes().to_vec();

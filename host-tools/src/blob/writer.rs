@@ -5,7 +5,7 @@ use super::quantize::{WeightType, quantize_rows};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::{self, Config, Task};
 use crate::convert::modal::Modal;
-use ndarray::{Array2, ArrayView2, Ix2, concatenate};
+use ndarray::{Array2, ArrayView1, ArrayView2, Ix2, concatenate};
 use toeplite::format::{self, ALIGNMENT, ElementType, GLOBALS, NO_LAYER, PER_LAYER, offset};
 use toeplite::model::{Activation, Norm, NormPosition};
 
@@ -309,9 +309,9 @@ fn counts(modal: &Modal) -> Section {
     ])
 }
 
-/// Taps, poles, residues and decay, rounded to the runtime's f32.
+/// Taps, poles, residues and decay of a form whose numbers are the runtime's already
+/// ([`Modal::to_f32_safe`]).
 fn recurrence(modal: &Modal) -> [Section; 4] {
-    let number = |x: f64| flushed(x as f32);
     let (real, complex): (Vec<_>, Vec<_>) = modal
         .poles
         .iter()
@@ -319,23 +319,37 @@ fn recurrence(modal: &Modal) -> [Section; 4] {
         .partition(|(_, p)| p.im == 0.0);
     let poles = real
         .iter()
-        .map(|(_, p)| p.re as f32)
-        .chain(complex.iter().flat_map(|(_, p)| [p.re as f32, p.im as f32]));
+        .map(|(_, p)| p.re)
+        .chain(complex.iter().flat_map(|(_, p)| [p.re, p.im * p.im]));
     let mut residues = Vec::new();
     for (k, _) in &real {
-        residues.extend(modal.residues.row(*k).iter().map(|r| number(r.re)));
+        residues.push(modal.residues.row(*k).mapv(|r| r.re));
     }
-    for (k, _) in &complex {
-        residues.extend(modal.residues.row(*k).iter().map(|r| number(r.re)));
-        residues.extend(modal.residues.row(*k).iter().map(|r| number(r.im)));
+    for (k, pole) in &complex {
+        residues.push(modal.residues.row(*k).mapv(|r| r.re));
+        residues.push(modal.residues.row(*k).mapv(|r| -r.im * pole.im));
     }
-    let decay = modal.channel_decay.iter().flatten().map(|g| number(*g));
+    let decay: Vec<_> = modal.channel_decay.iter().map(ArrayView1::from).collect();
+    let residues: Vec<_> = residues.iter().map(|row| row.view()).collect();
+    let taps: Vec<_> = modal.taps.rows().into_iter().collect();
     [
-        Section::f32(modal.taps.iter().map(|x| number(*x))),
-        Section::f32(poles.map(flushed)),
-        Section::f32(residues),
-        Section::f32(decay),
+        Section::f32(blocks(&taps, modal.channels())),
+        Section::f32(poles.map(|x| flushed(x as f32))),
+        Section::f32(blocks(&residues, modal.channels())),
+        Section::f32(blocks(&decay, modal.channels())),
     ]
+}
+
+/// Rows of `channels` numbers as `[blocks][rows][4]`.
+fn blocks(rows: &[ArrayView1<'_, f64>], channels: usize) -> Vec<f32> {
+    let mut out = Vec::new();
+    for start in (0..channels).step_by(format::LANES) {
+        for row in rows {
+            let number = |c: usize| row.get(c).map_or(0.0, |x| flushed(*x as f32));
+            out.extend((start..start + format::LANES).map(number));
+        }
+    }
+    out
 }
 
 /// The contract has no numbers below 2^-50.

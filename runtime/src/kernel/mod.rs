@@ -4,8 +4,14 @@
 //! implementation gives the bits of the portable one, which runs everywhere and is what the others
 //! are tested against.
 
-mod modes;
+pub mod modes;
 mod portable;
+#[cfg(all(target_arch = "arm", target_os = "none", target_abi = "eabihf"))]
+#[allow(unsafe_code)]
+mod vfp;
 
-pub use modes::{fir, modes_complex, modes_real};
+#[cfg(not(all(target_arch = "arm", target_os = "none", target_abi = "eabihf")))]
+pub use modes::{fir, modes};
 pub use portable::{dot_f32, dot_i8, quantize, sum, sum_of_squares};
+#[cfg(all(target_arch = "arm", target_os = "none", target_abi = "eabihf"))]
+pub use vfp::{fir, modes};

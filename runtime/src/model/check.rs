@@ -3,7 +3,7 @@
 use super::{Activation, Model, Norm, NormPosition, Shape, read_u16, read_u32};
 use crate::error::ModelError;
 use crate::format::{
-    self, ALIGNMENT, ElementType, GLOBALS, Global, HEADER_BYTES, MAX_COLUMNS, MAX_DIMENSION,
+    self, ALIGNMENT, ElementType, GLOBALS, Global, HEADER_BYTES, LANES, MAX_COLUMNS, MAX_DIMENSION,
     MAX_LAYERS, NO_LAYER, PER_LAYER, PerLayer, SMALLEST, offset,
 };
 use crate::layer::Layer;
@@ -211,7 +211,8 @@ fn layer_section(model: &Model<'_>, layer: usize, kind: usize) -> Result<(), Mod
     let r = Layer::counts(model, layer);
     // numbers are below 2^24 (counts, by `recurrence`) and 2^17 (channels): no product overflows a u64
     let bad = ModelError::BadSection { index };
-    let size = |rows: usize| usize::try_from(rows as u64 * channels as u64).map_err(|_| bad);
+    let padded = (LANES * shape.blocks()) as u64;
+    let size = |rows: usize| usize::try_from(rows as u64 * padded).map_err(|_| bad);
     if is(PerLayer::GtuIn) {
         matrix(model, index, 2 * channels, dim)
     } else if is(PerLayer::GtuOut) {
@@ -239,7 +240,7 @@ fn layer_section(model: &Model<'_>, layer: usize, kind: usize) -> Result<(), Mod
     } else if is(PerLayer::Residues) {
         normal_floats(model, index, size(r.order())?)
     } else if is(PerLayer::ChannelDecay) {
-        normal_floats(model, index, if r.has_channel_decay { channels } else { 0 })
+        normal_floats(model, index, size(usize::from(r.has_channel_decay))?)
     } else if is(PerLayer::GtuNorm) {
         floats(model, index, shape.gtu_norm.parameters(channels))
     } else {
@@ -268,23 +269,23 @@ fn recurrence(model: &Model<'_>, index: usize) -> Result<(), ModelError> {
 }
 
 /// Every pole of every channel is inside the unit circle or on it, judged in f64, where the
-/// squares of two f32 are exact.
+/// square of an f32 is exact.
 fn poles(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
     let first = GLOBALS + PER_LAYER * layer;
     let r = model.layer(layer).recurrence;
     // numbers are finite by now
     let outside = |square: f64| square > 1.0;
-    let real = r
-        .real_poles
-        .iter()
-        .position(|p| outside(f64::from(*p) * f64::from(*p)));
-    let complex = r.complex_poles.as_chunks::<2>().0.iter();
-    let complex =
-        complex.map(|[a, b]| f64::from(*a) * f64::from(*a) + f64::from(*b) * f64::from(*b));
-    let complex = complex
-        .enumerate()
-        .find(|(_, square)| outside(*square))
-        .map(|(i, _)| r.real_poles.len() + 2 * i);
+    let wide = |x: &f32| f64::from(*x);
+    let (real, complex) = r
+        .modes
+        .poles
+        .split_at_checked(r.counts.real)
+        .unwrap_or_default();
+    let real = real.iter().position(|p| outside(wide(p) * wide(p)));
+    let mut squares = complex.as_chunks::<2>().0.iter();
+    let complex = squares
+        .position(|[a, c]| *c < 0.0 || outside(wide(a) * wide(a) + wide(c)))
+        .map(|i| r.counts.real + 2 * i);
     if let Some(element) = real.or(complex) {
         return Err(ModelError::BadNumber {
             section: first + PerLayer::Poles as usize,
@@ -292,7 +293,9 @@ fn poles(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
         });
     }
     match r
-        .channel_decay
+        .modes
+        .decay
+        .as_flattened()
         .iter()
         .position(|g| !(0.0..=1.0).contains(g))
     {
