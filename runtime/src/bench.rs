@@ -376,7 +376,7 @@ fn step(
 #[inline(never)]
 fn gates(x: &mut [f32], gate: &[f32]) {
     activate(black_box(Activation::Silu), x);
-    x.iter_mut().zip(gate).for_each(|(x, gate)| *x *= gate);
+    kernel::elementwise::multiply(x, gate);
 }
 
 #[inline(never)]

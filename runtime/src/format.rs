@@ -205,6 +205,28 @@ pub mod offset {
     pub const RESERVED: usize = 60;
 }
 
+/// Whether a pole with real part `a` and `square` of the imaginary part lies in the closed unit disc:
+/// `a^2 + square <= 1`, in integers, so that no rounding decides and no double precision is needed. Digits
+/// of `a` below 2^-31 and of `square` below 2^-62 are rounded up.
+pub fn within_unit_disc(a: f32, square: f32) -> bool {
+    // false for what is not a number, too
+    let small = a.abs() <= 1.0 && (0.0..=1.0).contains(&square);
+    let a = fixed(a.abs(), 31);
+    small && a * a + fixed(square, 62) <= 1 << 62
+}
+
+/// `x * 2^places` rounded up, of a number in 0..=1; at most 62 places.
+fn fixed(x: f32, places: u32) -> u64 {
+    let (exponent, mantissa) = (x.to_bits() >> 23, x.to_bits() & 0x007F_FFFF);
+    if exponent == 0 {
+        return u64::from(mantissa != 0);
+    }
+    let mantissa = u64::from(mantissa | 0x0080_0000);
+    let shift = (places + exponent).saturating_sub(150).min(39);
+    let down = 150u32.saturating_sub(places + exponent).min(24);
+    ((mantissa << shift) + (1 << down) - 1) >> down
+}
+
 /// CRC-32 (IEEE 802.3) of `bytes`, four bits at a time: 64 bytes of table instead of the usual
 /// kilobyte, which matters more in flash than the time of one check at start-up.
 pub fn crc32(bytes: &[u8]) -> u32 {
@@ -238,6 +260,32 @@ mod tests {
     #[test]
     fn crc_is_the_ieee_one() {
         assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+    }
+
+    #[test]
+    fn the_unit_disc_ends_where_it_should() {
+        let below = |x: f32| f32::from_bits(x.to_bits() - 1);
+        for (a, square, inside) in [
+            (1.0, 0.0, true),
+            (-1.0, 0.0, true),
+            (0.0, 1.0, true),
+            (0.0, 0.0, true),
+            (0.6, below(0.64), true),
+            (1.0, SMALLEST, false),
+            (-1.0, f32::from_bits(1), false),
+            (1.0 + f32::EPSILON, 0.0, false),
+            (0.0, -SMALLEST, false),
+            (f32::NAN, 0.0, false),
+            (0.0, f32::INFINITY, false),
+            (SMALLEST, 1.0, false),
+            (SMALLEST, below(1.0), true),
+        ] {
+            assert_eq!(within_unit_disc(a, square), inside, "{a} {square}");
+        }
+        // a^2 + c = 1 + 2^-47, and just below 1
+        let a = below(1.0);
+        assert!(!within_unit_disc(a, f32::EPSILON));
+        assert!(within_unit_disc(a, below(f32::EPSILON)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::error::{MemoryError, SelfTestError, SnapshotError, StepError};
 use crate::format::{self, ALIGNMENT, LANES};
 use crate::hash::LogitsHash;
+use crate::kernel::elementwise;
 use crate::layer::Layer;
 use crate::math::activate;
 use crate::model::{Model, NormPosition, Shape};
@@ -267,6 +268,7 @@ impl<'a, 'm> Session<'a, 'm> {
     }
 
     /// Runs the embedding and all layers.
+    #[inline(never)]
     fn advance<P: Probe>(&mut self, token: Token, probe: &mut P) -> Result<(), StepError> {
         let shape = *self.model.shape();
         if token.0 as usize >= shape.vocabulary {
@@ -306,6 +308,7 @@ impl<'a, 'm> Session<'a, 'm> {
     }
 
     /// The final norm and the head.
+    #[inline(never)]
     fn head<P: Probe>(&mut self, probe: &mut P) -> &[f32] {
         let shape = self.model.shape();
         let s = &mut self.scratch;
@@ -339,9 +342,7 @@ impl Scratch<'_> {
         if shape.norm_position == NormPosition::PostBranch {
             norm(shape.norm, params, self.branch);
         }
-        for (x, branch) in self.x.iter_mut().zip(&*self.branch) {
-            *x += branch;
-        }
+        elementwise::add(self.x, self.branch);
         if shape.norm_position == NormPosition::PostResidual {
             norm(shape.norm, params, self.x);
         }
@@ -368,7 +369,7 @@ impl Scratch<'_> {
         };
         recurrence::step(&layer.recurrence, visited, state, v, y, probe);
         probe.enter(Stage::Gates);
-        y.iter_mut().zip(u).for_each(|(y, u)| *y *= *u);
+        elementwise::multiply(y, u);
         probe.enter(Stage::Norm);
         norm(shape.gtu_norm, layer.gtu_norm, y);
         probe.enter(Stage::Dense);
@@ -385,9 +386,7 @@ impl Scratch<'_> {
             return;
         };
         activate(shape.glu_act, gate);
-        gate.iter_mut()
-            .zip(&*value)
-            .for_each(|(gate, value)| *gate *= value);
+        elementwise::multiply(gate, value);
         probe.enter(Stage::Dense);
         layer.glu_out.multiply(gate, self.quantized, self.branch);
         probe.enter(Stage::Gates);

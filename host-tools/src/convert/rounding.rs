@@ -215,14 +215,9 @@ fn away_from_zero(x: f64) -> f64 {
     f64::from(f32::from_bits(nearest.to_bits() + 1))
 }
 
-/// Whether `re^2 + square <= 1` holds exactly for f32 values: the square of one is exact in f64, and
-/// the rounding error of the sum decides where the sum rounds to 1.
+/// Whether the runtime takes a pole of these f32 values.
 fn within_unit_disc(re: f64, square: f64) -> bool {
-    let (a, b) = (re * re, square);
-    let sum = a + b;
-    let (large, small) = if a > b { (a, b) } else { (b, a) };
-    let lost = small - (sum - large);
-    sum < 1.0 || (sum == 1.0 && lost <= 0.0)
+    toeplite::format::within_unit_disc(re as f32, square as f32)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! implementation gives the bits of the portable one, which runs everywhere and is what the others
 //! are tested against.
 
+pub mod elementwise;
 pub mod modes;
 mod portable;
 #[cfg(all(target_arch = "arm", target_os = "none", target_abi = "eabihf"))]

@@ -63,12 +63,13 @@ pub fn modes_block(
     y: &mut Lanes,
 ) {
     let (real_poles, complex_poles) = modes.split();
+    // a factor of 1 changes no bit
+    let g = decay.unwrap_or(&[1.0; LANES]);
     let (real, complex) = state.split_at_mut(real_poles.len().min(state.len()));
     let (r_real, r_complex) = residues.split_at(real_poles.len().min(residues.len()));
     for ((pole, s), r) in real_poles.iter().zip(real).zip(r_real) {
         for i in 0..LANES {
-            let decayed = decay.map_or(pole * s[i], |g| g[i] * (pole * s[i]));
-            s[i] = decayed + u[i];
+            s[i] = g[i] * (pole * s[i]) + u[i];
             y[i] += r[i] * s[i];
         }
     }
@@ -77,9 +78,8 @@ pub fn modes_block(
     for (([a, c], [p, w]), [r0, r1]) in complex_poles.iter().zip(complex).zip(residues) {
         for i in 0..LANES {
             let (turned, next) = (a * p[i] - c * w[i], p[i] + a * w[i]);
-            let (turned, next) = decay.map_or((turned, next), |g| (g[i] * turned, g[i] * next));
-            p[i] = turned + u[i];
-            w[i] = next;
+            p[i] = g[i] * turned + u[i];
+            w[i] = g[i] * next;
             y[i] += r0[i] * p[i];
             y[i] += r1[i] * w[i];
         }

@@ -268,23 +268,20 @@ fn recurrence(model: &Model<'_>, index: usize) -> Result<(), ModelError> {
     }
 }
 
-/// Every pole of every channel is inside the unit circle or on it, judged in f64, where the
-/// square of an f32 is exact.
+/// Every pole of every channel is inside the unit circle or on it.
 fn poles(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
     let first = GLOBALS + PER_LAYER * layer;
     let r = model.layer(layer).recurrence;
-    // numbers are finite by now
-    let outside = |square: f64| square > 1.0;
-    let wide = |x: &f32| f64::from(*x);
     let (real, complex) = r
         .modes
         .poles
         .split_at_checked(r.counts.real)
         .unwrap_or_default();
-    let real = real.iter().position(|p| outside(wide(p) * wide(p)));
-    let mut squares = complex.as_chunks::<2>().0.iter();
-    let complex = squares
-        .position(|[a, c]| *c < 0.0 || outside(wide(a) * wide(a) + wide(c)))
+    let inside = format::within_unit_disc;
+    let real = real.iter().position(|p| !inside(*p, 0.0));
+    let mut complex = complex.as_chunks::<2>().0.iter();
+    let complex = complex
+        .position(|[a, square]| !inside(*a, *square))
         .map(|i| r.counts.real + 2 * i);
     if let Some(element) = real.or(complex) {
         return Err(ModelError::BadNumber {
@@ -308,6 +305,7 @@ fn poles(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
 }
 
 /// A `[rows, columns]` matrix of f32 or i8.
+#[inline(never)]
 fn matrix(model: &Model<'_>, index: usize, rows: usize, columns: usize) -> Result<(), ModelError> {
     let bad = ModelError::BadSection { index };
     let entry = model.entry(index);
@@ -332,17 +330,20 @@ fn matrix(model: &Model<'_>, index: usize, rows: usize, columns: usize) -> Resul
 }
 
 /// Scales of the matrix in the section before: one a row for i8, none for f32.
+#[inline(never)]
 fn scales(model: &Model<'_>, index: usize, rows: usize) -> Result<(), ModelError> {
     let is_i8 = model.entry(index.wrapping_sub(1)).element == ElementType::I8 as u8;
     normal_floats(model, index, if is_i8 { rows } else { 0 })
 }
 
 /// `count` floats of ordinary size.
+#[inline(never)]
 fn floats(model: &Model<'_>, index: usize, count: usize) -> Result<(), ModelError> {
     all(model, index, count, in_range)
 }
 
 /// `count` floats of ordinary size that are zero or not too small.
+#[inline(never)]
 fn normal_floats(model: &Model<'_>, index: usize, count: usize) -> Result<(), ModelError> {
     all(model, index, count, |x| {
         in_range(x) && (x == 0.0 || x.abs() >= SMALLEST)
