@@ -41,7 +41,7 @@
 //! On cores with vector floats that flush subnormal numbers (Armv8.1-M MVE), build with
 //! `-C target-feature=-mve.fp`; integer vectors may stay on.
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(target_endian = "big")]
 compile_error!("toeplite reads little-endian blobs in place: big-endian targets are not supported");

@@ -4,8 +4,12 @@
 //! implementation gives the bits of the portable one, which runs everywhere and is what the others
 //! are tested against.
 
+pub mod dense;
 mod modes;
 mod portable;
+mod quantize;
 
+pub use dense::rows::dot_i8;
 pub use modes::{fir, modes_complex, modes_real};
-pub use portable::{dot_f32, dot_i8, quantize, sum, sum_of_squares};
+pub use portable::{dot_f32, sum, sum_of_squares};
+pub use quantize::quantize;
