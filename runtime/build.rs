@@ -6,7 +6,13 @@
 use std::env;
 
 /// Kernels for single cores or families of them; see `src/kernel/dense/`.
-const KERNELS: [&str; 3] = ["toeplite_dsp", "toeplite_mve", "toeplite_thumb1"];
+const KERNELS: [&str; 5] = [
+    "toeplite_dsp",
+    "toeplite_mve",
+    "toeplite_thumb1",
+    "toeplite_thumb2",
+    "toeplite_rv32m",
+];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -15,42 +21,61 @@ fn main() {
     }
     let target = env::var("TARGET").unwrap_or_default();
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
-    if let Some(name) = kernels(&target, &flags) {
+    for name in kernels(&target, &Flags::parse(&flags)) {
         println!("cargo:rustc-cfg={name}");
     }
 }
 
-/// The kernels for a target that is compiled for with these flags, separated by the character 31.
-fn kernels(target: &str, flags: &str) -> Option<&'static str> {
-    let cpu = flags
-        .split('\u{1f}')
-        .filter_map(|flag| {
-            flag.trim_start_matches("-C")
-                .trim()
-                .strip_prefix("target-cpu=")
-        })
-        .next_back();
-    let features = flags.split('\u{1f}').filter_map(|flag| {
-        let flag = flag.trim_start_matches("-C").trim();
-        flag.strip_prefix("target-feature=")
-    });
-    let lacks = |name: &str| {
-        let mut all = features.clone().flat_map(|list| list.split(','));
-        all.any(|feature| feature == name)
-    };
+/// What the compiler's flags say of the CPU.
+#[derive(Default)]
+struct Flags<'a> {
+    cpu: &'a str,
+    features: Vec<&'a str>,
+}
+
+impl<'a> Flags<'a> {
+    /// Of flags separated by the character 31, as `-Ckey=value` or `-C`, `key=value`.
+    fn parse(flags: &'a str) -> Self {
+        let mut parsed = Self::default();
+        for flag in flags.split('\u{1f}') {
+            let flag = flag.strip_prefix("-C").unwrap_or(flag).trim();
+            match flag.split_once('=') {
+                Some(("target-cpu", cpu)) => parsed.cpu = cpu,
+                Some(("target-feature", list)) => parsed.features.extend(list.split(',')),
+                _ => {}
+            }
+        }
+        parsed
+    }
+
+    fn has(&self, feature: &str) -> bool {
+        self.features.contains(&feature)
+    }
+}
+
+fn kernels(target: &str, flags: &Flags<'_>) -> Vec<&'static str> {
     let family = |name: &str| target.starts_with(name);
     if family("thumbv6m") || family("thumbv8m.base") {
-        return Some("toeplite_thumb1");
+        return vec!["toeplite_thumb1"];
     }
-    let dsp = match cpu {
-        Some("cortex-m55" | "cortex-m85" | "cortex-m52") if !lacks("-mve") => {
-            return family("thumbv8m.main").then_some("toeplite_mve");
-        }
-        // with the extension unless the flags take it away
-        Some("cortex-m33" | "cortex-m35p" | "cortex-m55" | "cortex-m85" | "cortex-m52") => {
-            family("thumbv8m.main")
-        }
-        _ => family("thumbv7em"),
-    };
-    (dsp && !lacks("-dsp")).then_some("toeplite_dsp")
+    if family("riscv32im") || family("riscv32gc") {
+        return vec!["toeplite_rv32m"];
+    }
+    if !["thumbv7m", "thumbv7em", "thumbv8m.main"]
+        .into_iter()
+        .any(family)
+    {
+        return Vec::new();
+    }
+    let vectors = ["cortex-m52", "cortex-m55", "cortex-m85"].contains(&flags.cpu);
+    if vectors && !flags.has("-mve") {
+        return vec!["toeplite_mve"];
+    }
+    // what the architecture leaves to the core, these cores have unless the flags take it away
+    let optional =
+        vectors || ["cortex-m33", "cortex-m35p"].contains(&flags.cpu) || flags.has("+dsp");
+    match (family("thumbv7em") || optional) && !flags.has("-dsp") {
+        true => vec!["toeplite_thumb2", "toeplite_dsp"],
+        false => vec!["toeplite_thumb2"],
+    }
 }

@@ -9,7 +9,7 @@
 //!
 //! | order | weights | activations | kernels |
 //! | --- | --- | --- | --- |
-//! | portable | row-major bytes | bytes | [`rows`], plain Rust; MVE; Armv6-M |
+//! | portable | row-major bytes | bytes | [`rows`], plain Rust; MVE; Armv6-M; Armv7-M; RV32 |
 //! | dual | two rows a 16-bit lane | 16 bits each, zeros up to a multiple of 8 | [`dual`], plain Rust; Armv7E-M DSP |
 //!
 //! Kernels of single cores are chosen when the crate is compiled (`build.rs`). All `unsafe` of the
@@ -20,8 +20,27 @@ use crate::format::WeightOrder;
 pub mod dual;
 pub mod rows;
 
+// Kernels for single cores.
 #[cfg(toeplite_dsp)]
 mod dsp;
+#[cfg(toeplite_mve)]
+mod mve;
+#[cfg(toeplite_rv32m)]
+mod rv32;
+#[cfg(any(toeplite_thumb1, toeplite_thumb2, toeplite_rv32m))]
+mod scalar;
+#[cfg(toeplite_thumb1)]
+mod thumb1;
+#[cfg(toeplite_thumb2)]
+mod thumb2;
+
+#[cfg(toeplite_mve)]
+use mve::product as portable;
+#[cfg(not(any(toeplite_mve, toeplite_thumb1, toeplite_thumb2, toeplite_rv32m)))]
+use rows::by_one as portable;
+#[cfg(any(toeplite_thumb1, toeplite_thumb2, toeplite_rv32m))]
+use scalar::product as portable;
+
 #[cfg(toeplite_dsp)]
 pub(crate) use dsp::largest_of_eights;
 
@@ -73,7 +92,7 @@ pub(crate) fn product(
         WeightOrder::Portable => {
             let q = bytemuck::try_cast_slice(q).unwrap_or(&[]);
             if let Some(q) = q.get(..columns) {
-                rows::product(weights, q, sums);
+                portable(weights, q, sums);
             }
         }
         WeightOrder::Dual => {
