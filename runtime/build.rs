@@ -6,9 +6,10 @@
 use std::env;
 
 /// Kernels for single cores or families of them; see `src/kernel/dense/`.
-const KERNELS: [&str; 5] = [
+const KERNELS: [&str; 6] = [
     "toeplite_dsp",
     "toeplite_mve",
+    "toeplite_mve_float",
     "toeplite_thumb1",
     "toeplite_thumb2",
     "toeplite_rv32m",
@@ -69,7 +70,11 @@ fn kernels(target: &str, flags: &Flags<'_>) -> Vec<&'static str> {
     }
     let vectors = ["cortex-m52", "cortex-m55", "cortex-m85"].contains(&flags.cpu);
     if vectors && !flags.has("-mve") {
-        return vec!["toeplite_mve"];
+        // with floats in registers there are vectors of them
+        return match target.ends_with("hf") {
+            true => vec!["toeplite_mve", "toeplite_mve_float"],
+            false => vec!["toeplite_mve"],
+        };
     }
     // what the architecture leaves to the core, these cores have unless the flags take it away
     let optional =

@@ -63,8 +63,9 @@ pub const MAX_COLUMNS: usize = 131_072;
 pub const MAX_DIMENSION: usize = 1 << 24;
 /// Most layers.
 pub const MAX_LAYERS: usize = 4096;
-/// Smallest magnitude, 2^-50, of a stored scale, tap, residue or pole other than zero. With the flush
-/// of states it keeps subnormal numbers out of the recurrence, where they would stay for long.
+/// Smallest magnitude, 2^-50, of a stored scale, bias, tap, residue or pole other than zero. With the
+/// flush of states it keeps subnormal numbers out of the recurrence, where they would stay for long,
+/// and out of matrix products, so that vectors which flush them give the same bits.
 pub const SMALLEST: f32 = f32::from_bits((127 - 50) << 23);
 
 /// Sections that are there once, in this order.

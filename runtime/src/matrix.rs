@@ -71,24 +71,7 @@ impl<'a> Matrix<'a> {
                 let scale = kernel::quantize(order, x, q);
                 let sums = bytemuck::try_cast_slice_mut(y).unwrap_or_default();
                 dense::product(order, integers, self.columns, q, sums);
-                self.scale(scale, scales, y);
-            }
-        }
-    }
-
-    /// From the integer sums in `y`'s place to `y`: scales, then biases if there are any.
-    fn scale(&self, scale: f32, scales: &[f32], y: &mut [f32]) {
-        let scaled = |sum: f32, row_scale: &f32| {
-            let sum = sum.to_bits().cast_signed();
-            sum as f32 * (scale * row_scale)
-        };
-        if self.bias.is_empty() {
-            for (y, row_scale) in y.iter_mut().zip(scales) {
-                *y = scaled(*y, row_scale);
-            }
-        } else {
-            for ((y, row_scale), bias) in y.iter_mut().zip(scales).zip(self.bias) {
-                *y = scaled(*y, row_scale) + bias;
+                dense::scale(scale, scales, self.bias, y);
             }
         }
     }

@@ -241,7 +241,8 @@ impl Source<'_> {
         let views: Vec<ArrayView2<'_, f32>> = weights.iter().map(|w| w.view()).collect();
         let stacked = concatenate(ndarray::Axis(0), &views).expect("all have the same columns");
         let [weights, scales] = self.quantized(&stacked);
-        Ok([weights, scales, Section::f32(biases)])
+        let biases = Section::f32(biases.into_iter().map(flushed));
+        Ok([weights, scales, biases])
     }
 
     /// Weights and scales of a matrix in the type that the blob stores.

@@ -19,6 +19,9 @@ pub fn quantize(order: WeightOrder, x: &[f32], q: &mut [u32]) -> f32 {
     match order {
         WeightOrder::Portable => {
             let q: &mut [i8] = bytemuck::try_cast_slice_mut(q).unwrap_or_default();
+            #[cfg(toeplite_mve_float)]
+            super::dense::mve_float::quantize(x, inverse, q);
+            #[cfg(not(toeplite_mve_float))]
             for (q, x) in q.iter_mut().zip(x) {
                 *q = integer(*x) as i8;
             }
@@ -48,7 +51,9 @@ pub fn quantize(order: WeightOrder, x: &[f32], q: &mut [u32]) -> f32 {
 fn largest(x: &[f32]) -> f32 {
     #[cfg(toeplite_dsp)]
     let (bits, x) = super::dense::largest_of_eights(x);
-    #[cfg(not(toeplite_dsp))]
+    #[cfg(toeplite_mve_float)]
+    let (bits, x) = (super::dense::mve_float::largest(x), &[]);
+    #[cfg(not(any(toeplite_dsp, toeplite_mve_float)))]
     let bits = 0;
     // of floats without their sign, the bits are in the order of the numbers
     let magnitude = |x: &f32| x.to_bits() & 0x7FFF_FFFF;

@@ -238,11 +238,11 @@ fn layer_section(model: &Model<'_>, layer: usize, kind: usize) -> Result<(), Mod
     } else if is(PerLayer::GtuOutScale) || is(PerLayer::GluOutScale) {
         scales(model, index, dim)
     } else if is(PerLayer::GtuInBias) {
-        floats(model, index, 2 * channels)
+        normal_floats(model, index, 2 * channels)
     } else if is(PerLayer::GluInBias) {
-        floats(model, index, 2 * glu)
+        normal_floats(model, index, 2 * glu)
     } else if is(PerLayer::GtuOutBias) || is(PerLayer::GluOutBias) {
-        floats(model, index, dim)
+        normal_floats(model, index, dim)
     } else if is(PerLayer::Taps) {
         normal_floats(model, index, size(r.taps)?)
     } else if is(PerLayer::Poles) {

@@ -19,12 +19,17 @@ use crate::format::WeightOrder;
 
 pub mod dual;
 pub mod rows;
+mod scale;
+
+pub(crate) use scale::scale;
 
 // Kernels for single cores.
 #[cfg(toeplite_dsp)]
 mod dsp;
 #[cfg(toeplite_mve)]
 mod mve;
+#[cfg(toeplite_mve_float)]
+pub(crate) mod mve_float;
 #[cfg(toeplite_rv32m)]
 mod rv32;
 #[cfg(any(toeplite_thumb1, toeplite_thumb2, toeplite_rv32m))]
