@@ -5,13 +5,15 @@
 //! only the device's instructions are counted. Inputs go through [`black_box`], so that nothing is
 //! computed at compile time and no shape is known to the compiler.
 
-use crate::format::LANES;
+use crate::format::{LANES, WeightOrder};
 use crate::hash::LogitsHash;
 use crate::kernel;
+use crate::kernel::dense::{self, BEST_ORDER, dual};
 use crate::kernel::modes::{Lanes, Modes};
 use crate::layer::{Counts, Recurrence};
 use crate::math::activate;
 use crate::matrix::Matrix;
+use crate::memory::Aligned;
 use crate::model::{Activation, Norm};
 use crate::norm::norm;
 use crate::recurrence;
@@ -24,8 +26,10 @@ pub const CHANNELS: usize = 384;
 pub const FEW_CHANNELS: usize = 96;
 const TAPS: usize = 4;
 const STATES: usize = 8;
-/// Longest vector.
+/// Longest result.
 const LONGEST: usize = 512;
+/// Words of the longest quantized vector.
+const QUANTIZED: usize = BEST_ORDER.quantized_words(1100);
 /// Largest matrix.
 const WEIGHTS: usize = 256 * 256;
 /// Steps before the one that is counted: all taps and states have numbers in them.
@@ -59,7 +63,7 @@ pub trait Meter {
 pub struct Buffers<const STATE_WORDS: usize> {
     x: [f32; CHANNELS],
     y: [f32; LONGEST],
-    quantized: [i8; LONGEST],
+    quantized: [u32; QUANTIZED],
     state: [f32; STATE_WORDS],
 }
 
@@ -69,7 +73,7 @@ impl<const STATE_WORDS: usize> Buffers<STATE_WORDS> {
         Self {
             x: [0.0; CHANNELS],
             y: [0.0; LONGEST],
-            quantized: [0; LONGEST],
+            quantized: [0; QUANTIZED],
             state: [0.0; STATE_WORDS],
         }
     }
@@ -85,6 +89,7 @@ impl<const STATE_WORDS: usize> Buffers<STATE_WORDS> {
             state: &mut self.state,
         };
         bench.inner();
+        bench.products();
         bench.dense();
         bench.recurrences();
         bench.elementwise();
@@ -102,7 +107,7 @@ struct Bench<'m, M> {
     meter: &'m mut M,
     x: &'m mut [f32; CHANNELS],
     y: &'m mut [f32; LONGEST],
-    quantized: &'m mut [i8; LONGEST],
+    quantized: &'m mut [u32; QUANTIZED],
     state: &'m mut [f32],
 }
 
@@ -122,11 +127,10 @@ impl<M: Meter> Bench<'_, M> {
         self.finish(case, &[sum as f32]); // below 2^24: exact
 
         let case = self::case("quantize 256", 0);
-        let q = black_box(self.quantized.get_mut(..256).unwrap_or_default());
+        let q = black_box(&mut self.quantized[..]);
         let mut scale = 0.0;
         self.meter.count(case, || scale = quantize(x, q));
-        let numbers = q.iter().map(|q| f32::from(*q));
-        self.y.iter_mut().zip(numbers).for_each(|(y, q)| *y = q);
+        unpack(q, self.y);
         if let Some(last) = self.y.get_mut(256) {
             *last = scale;
         }
@@ -141,14 +145,14 @@ impl<M: Meter> Bench<'_, M> {
 
     /// Whole products: quantization of the activations, integers, scales, bias.
     fn dense(&mut self) {
-        for (name, rows, columns) in [
-            ("int8 256x256", 256, 256),
-            ("int8 64x256", 64, 256),
-            ("int8 128x512", 128, 512),
-            ("int8 64x64", 64, 64),
+        for (name, weights, rows, columns) in [
+            ("int8 256x256", weights!(256, 256), 256, 256),
+            ("int8 64x256", weights!(64, 256), 64, 256),
+            ("int8 128x512", weights!(128, 512), 128, 512),
+            ("int8 64x64", weights!(64, 64), 64, 64),
         ] {
-            let weights = integers(rows * columns, 0);
-            let matrix = Matrix::new_i8(weights, floats(rows, 7), floats(rows, 900), columns);
+            let (scales, bias) = (floats(rows, 7), floats(rows, 900));
+            let matrix = Matrix::new_i8(BEST_ORDER, weights, scales, bias, columns);
             self.multiply(name, matrix, rows, columns);
         }
         let matrix = Matrix::new_f32(floats(64 * 64, 0), floats(64, 900), 64);
@@ -163,6 +167,31 @@ impl<M: Meter> Bench<'_, M> {
         let y = black_box(self.y.get_mut(..rows).unwrap_or_default());
         self.meter.count(case, || multiply(&matrix, x, q, y));
         self.finish_y(case, rows);
+    }
+
+    /// Integer products alone. Shapes that fit no block or part are here for their results.
+    fn products(&mut self) {
+        for (name, weights, rows, columns) in [
+            ("product int8 256x256", weights!(256, 256), 256, 256),
+            ("product int8 64x64", weights!(64, 64), 64, 64),
+            ("product int8 7x13", weights!(7, 13), 7, 13),
+            ("product int8 5x520", weights!(5, 520), 5, 520),
+            ("product int8 3x1100", weights!(3, 1100), 3, 1100),
+        ] {
+            let case = case(name, rows * columns);
+            let (weights, columns) = black_box((weights, columns));
+            quantize(floats(columns, 1500), self.quantized);
+            let q = black_box(&self.quantized[..]);
+            let y = self.y.get_mut(..rows).unwrap_or_default();
+            let sums: &mut [i32] = bytemuck::try_cast_slice_mut(y).unwrap_or_default();
+            let sums = black_box(sums);
+            self.meter
+                .count(case, || product(weights, columns, q, sums));
+            for y in y {
+                *y = y.to_bits().cast_signed() as f32; // below 2^24: exact
+            }
+            self.finish_y(case, rows);
+        }
     }
 
     /// Layers' whole Toeplitz operators, poles shared by all channels: the one that is measured, and
@@ -240,7 +269,8 @@ impl<M: Meter> Bench<'_, M> {
 
     /// Before and after the layers.
     fn ends(&mut self) {
-        let matrix = || Matrix::new_i8(integers(256 * 128, 0), floats(256, 7), &[], 128);
+        let weights = weights!(256, 128);
+        let matrix = || Matrix::new_i8(BEST_ORDER, weights, floats(256, 7), &[], 128);
         let (embedding, row) = black_box((matrix(), 77));
         let case = case("embedding 128", 0);
         let y = black_box(self.y.get_mut(..128).unwrap_or_default());
@@ -320,6 +350,46 @@ static FLOATS: [f32; state_words(CHANNELS)] = {
     table
 };
 
+/// The first integers as a matrix in the order that is the fastest here.
+macro_rules! weights {
+    ($rows:literal, $columns:literal) => {
+        match BEST_ORDER {
+            WeightOrder::Portable => integers($rows * $columns, 0),
+            WeightOrder::Dual => {
+                const LANES: usize = WeightOrder::Dual.bytes($rows, $columns) / 2;
+                static MATRIX: Aligned<[i16; LANES]> = Aligned(dual_lanes($rows, $columns));
+                bytemuck::try_cast_slice(&MATRIX.0).unwrap_or_default()
+            }
+        }
+    };
+}
+use weights;
+
+const fn dual_lanes<const LANES: usize>(rows: usize, columns: usize) -> [i16; LANES] {
+    let mut lanes = [0; LANES];
+    let mut i = 0;
+    while i < rows * columns {
+        let (lane, is_a) = dual::place(i / columns, i % columns, columns);
+        lanes[lane] += if is_a { 256 } else { 1 } * INTEGERS[i] as i16;
+        i += 1;
+    }
+    lanes
+}
+
+/// Quantized activations as numbers, as many as there is room for.
+fn unpack(q: &[u32], out: &mut [f32]) {
+    match BEST_ORDER {
+        WeightOrder::Portable => {
+            let q: &[i8] = bytemuck::try_cast_slice(q).unwrap_or_default();
+            out.iter_mut().zip(q).for_each(|(y, q)| *y = f32::from(*q));
+        }
+        WeightOrder::Dual => {
+            let q: &[i16] = bytemuck::try_cast_slice(q).unwrap_or_default();
+            out.iter_mut().zip(q).for_each(|(y, q)| *y = f32::from(*q));
+        }
+    }
+}
+
 /// Two real poles, then of complex ones the real part and the square of the imaginary part.
 static POLES: [f32; 10] = [-0.5, 0.875, 0.9, 0.01, 0.8, 0.09, 0.5, 0.25, -0.7, 0.04];
 
@@ -348,8 +418,13 @@ fn dot_i8(x: &[i8], y: &[i8]) -> i32 {
 }
 
 #[inline(never)]
-fn quantize(x: &[f32], q: &mut [i8]) -> f32 {
-    kernel::quantize(x, q)
+fn quantize(x: &[f32], q: &mut [u32]) -> f32 {
+    kernel::quantize(BEST_ORDER, x, q)
+}
+
+#[inline(never)]
+fn product(weights: &[i8], columns: usize, q: &[u32], sums: &mut [i32]) {
+    dense::product(BEST_ORDER, weights, columns, q, sums);
 }
 
 #[inline(never)]
@@ -358,7 +433,7 @@ fn sum_of_squares(x: &[f32]) -> f32 {
 }
 
 #[inline(never)]
-fn multiply(matrix: &Matrix<'_>, x: &[f32], q: &mut [i8], y: &mut [f32]) {
+fn multiply(matrix: &Matrix<'_>, x: &[f32], q: &mut [u32], y: &mut [f32]) {
     matrix.multiply(x, q, y);
 }
 

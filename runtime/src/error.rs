@@ -27,10 +27,17 @@ pub enum ModelError {
         /// The blob's task number.
         found: u16,
     },
-    /// The blob's weights are ordered for another target's kernels.
+    /// The blob's weights are in an order that this version does not know.
     UnsupportedOrder {
         /// The blob's weight order.
         found: u16,
+    },
+    /// The blob's weights are packed for the instructions of other cores.
+    OtherTarget {
+        /// What they are packed for.
+        packed_for: &'static str,
+        /// What `toeplite convert --target` packs them for to run here.
+        target: &'static str,
     },
     /// The model uses something that this build of the runtime leaves out.
     FeatureNeeded {
@@ -105,8 +112,11 @@ impl fmt::Display for ModelError {
             }
             Self::UnsupportedOrder { found } => write!(
                 f,
-                "weights in order {found}, but this runtime reads order {} (portable) only: convert again for a portable target",
-                format::ORDER_PORTABLE
+                "weights in order {found}, which this runtime does not know: convert the checkpoint again, or update the runtime"
+            ),
+            Self::OtherTarget { packed_for, target } => write!(
+                f,
+                "the model's weights are packed for {packed_for}, and this core cannot read them: convert the checkpoint again with --target {target}"
             ),
             Self::FeatureNeeded { feature } => {
                 write!(

@@ -10,7 +10,7 @@
 //! | 8 | 4 | length of the whole blob in bytes |
 //! | 12 | 4 | CRC-32 (IEEE 802.3) of bytes 16 to the end |
 //! | 16 | 2 | task, 1 = tokens in, logits of the next token out |
-//! | 18 | 2 | weight order, 0 = portable (row-major) |
+//! | 18 | 2 | weight order ([`WeightOrder`]) |
 //! | 20 | 4 | vocabulary, rows of the embedding and of the head |
 //! | 24 | 4 | dim, width of the residual stream |
 //! | 28 | 4 | channels of a layer's Toeplitz operator |
@@ -39,8 +39,11 @@
 //! other, rows of a block one after the other. `blocks` is a quarter of the channels, rounded up; where
 //! the last block has more places than channels, they are zero.
 //!
-//! Matrices are `[rows, columns]` row-major. An int8 matrix has a scale a row in the section
-//! after it: `weight = scale[row] * integer`, integers in -127..=127.
+//! Matrices are `[rows, columns]`. An int8 matrix has a scale a row in the section after it:
+//! `weight = scale[row] * integer`, integers in -127..=127. They lie in the blob's weight order; f32
+//! matrices are row-major in all orders.
+
+use crate::kernel::dense::dual;
 
 /// First four bytes of a blob.
 pub const MAGIC: [u8; 4] = *b"TOEP";
@@ -50,8 +53,6 @@ pub const VERSION: u16 = 2;
 pub const CONTRACT_F32: u16 = 1;
 /// Task: tokens in, logits of the next token out.
 pub const TASK_CAUSAL_LM: u16 = 1;
-/// Weight order that every target reads.
-pub const ORDER_PORTABLE: u16 = 0;
 /// Bytes of the header before the section table.
 pub const HEADER_BYTES: usize = 64;
 /// Bytes of one entry of the section table.
@@ -68,8 +69,9 @@ pub const MAX_COLUMNS: usize = 131_072;
 pub const MAX_DIMENSION: usize = 1 << 24;
 /// Most layers.
 pub const MAX_LAYERS: usize = 4096;
-/// Smallest magnitude, 2^-50, of a stored scale, tap, residue or pole other than zero. With the flush
-/// of states it keeps subnormal numbers out of the recurrence, where they would stay for long.
+/// Smallest magnitude, 2^-50, of a stored scale, bias, tap, residue or pole other than zero. With the
+/// flush of states it keeps subnormal numbers out of the recurrence, where they would stay for long,
+/// and out of matrix products, so that vectors which flush them give the same bits.
 pub const SMALLEST: f32 = f32::from_bits((127 - 50) << 23);
 
 /// Sections that are there once, in this order.
@@ -172,6 +174,57 @@ impl ElementType {
         match self {
             Self::F32 | Self::U32 => 4,
             Self::I8 => 1,
+        }
+    }
+}
+
+/// How integers of a matrix lie in the blob: as the kernels of some cores read them. The discriminant
+/// is the number in the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum WeightOrder {
+    /// Row-major. Every target reads it.
+    Portable = 0,
+    /// Two rows in the lanes of a word, see [`kernel::dense::dual`](crate::kernel::dense::dual): for
+    /// Arm cores with DSP instructions, Cortex-M4, M7 and M33.
+    Dual = 1,
+}
+
+impl WeightOrder {
+    /// The order that the header's number names.
+    pub const fn from_number(number: u16) -> Option<Self> {
+        match number {
+            0 => Some(Self::Portable),
+            1 => Some(Self::Dual),
+            _ => None,
+        }
+    }
+
+    /// What the order is for.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Dual => "Cortex-M4, M7, M33",
+        }
+    }
+
+    /// Bytes of an int8 matrix. Too large a number for a blob stands for all that are larger.
+    pub const fn bytes(self, rows: usize, columns: usize) -> usize {
+        let (rows, columns) = match self {
+            Self::Portable => (rows, columns),
+            Self::Dual => (
+                rows.next_multiple_of(dual::ROWS),
+                columns.next_multiple_of(dual::COLUMNS),
+            ),
+        };
+        rows.saturating_mul(columns)
+    }
+
+    /// Words that hold a quantized vector of `length` elements.
+    pub const fn quantized_words(self, length: usize) -> usize {
+        match self {
+            Self::Portable => length.div_ceil(4),
+            Self::Dual => length.next_multiple_of(dual::COLUMNS) / 2,
         }
     }
 }

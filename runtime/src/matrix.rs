@@ -1,6 +1,7 @@
 //! A matrix in the blob, and its product with a vector.
 
-use crate::kernel;
+use crate::format::WeightOrder;
+use crate::kernel::{self, dense};
 
 /// A `[rows, columns]` matrix with an optional bias.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,7 @@ pub struct Matrix<'a> {
 enum Weights<'a> {
     F32(&'a [f32]),
     I8 {
+        order: WeightOrder,
         integers: &'a [i8],
         scales: &'a [f32],
     },
@@ -29,20 +31,26 @@ impl<'a> Matrix<'a> {
     }
 
     pub(crate) fn new_i8(
+        order: WeightOrder,
         integers: &'a [i8],
         scales: &'a [f32],
         bias: &'a [f32],
         columns: usize,
     ) -> Self {
         Self {
-            weights: Weights::I8 { integers, scales },
+            weights: Weights::I8 {
+                order,
+                integers,
+                scales,
+            },
             bias,
             columns,
         }
     }
 
     /// `y = W x + bias`, `x` of `columns` numbers. For int8 weights `x` is first quantized into `q`.
-    pub(crate) fn multiply(&self, x: &[f32], q: &mut [i8], y: &mut [f32]) {
+    /// `q` has [`quantized_words`](WeightOrder::quantized_words) of them.
+    pub(crate) fn multiply(&self, x: &[f32], q: &mut [u32], y: &mut [f32]) {
         if self.columns == 0 {
             return; // never: dimensions are checked; it tells the compiler that chunks have a size
         }
@@ -51,23 +59,20 @@ impl<'a> Matrix<'a> {
                 for (row, y) in weights.chunks_exact(self.columns).zip(y.iter_mut()) {
                     *y = kernel::dot_f32(row, x);
                 }
-            }
-            Weights::I8 { integers, scales } => {
-                let Some(q) = q.get_mut(..x.len()) else {
-                    return;
-                };
-                let scale = kernel::quantize(x, q);
-                for ((row, y), row_scale) in integers
-                    .chunks_exact(self.columns)
-                    .zip(y.iter_mut())
-                    .zip(scales)
-                {
-                    *y = kernel::dot_i8(row, q) as f32 * (scale * row_scale);
+                for (y, bias) in y.iter_mut().zip(self.bias) {
+                    *y += bias;
                 }
             }
-        }
-        for (y, bias) in y.iter_mut().zip(self.bias) {
-            *y += bias;
+            Weights::I8 {
+                order,
+                integers,
+                scales,
+            } => {
+                let scale = kernel::quantize(order, x, q);
+                let sums = bytemuck::try_cast_slice_mut(y).unwrap_or_default();
+                dense::product(order, integers, self.columns, q, sums);
+                dense::scale(scale, scales, self.bias, y);
+            }
         }
     }
 
@@ -81,10 +86,24 @@ impl<'a> Matrix<'a> {
                     *out = w * scale;
                 }
             }
-            Weights::I8 { integers, scales } => {
+            Weights::I8 {
+                order,
+                integers,
+                scales,
+            } => {
                 let scale = scales.get(row).copied().unwrap_or(0.0) * scale;
-                for (out, w) in out.iter_mut().zip(integers.get(range).unwrap_or(&[])) {
-                    *out = f32::from(*w) * scale;
+                match order {
+                    WeightOrder::Portable => {
+                        for (out, w) in out.iter_mut().zip(integers.get(range).unwrap_or(&[])) {
+                            *out = f32::from(*w) * scale;
+                        }
+                    }
+                    WeightOrder::Dual => {
+                        let integers = dense::dual::row(integers, row, self.columns);
+                        for (out, w) in out.iter_mut().zip(integers) {
+                            *out = w as f32 * scale;
+                        }
+                    }
                 }
             }
         }
@@ -99,7 +118,9 @@ impl<'a> Matrix<'a> {
     pub fn bytes(&self) -> usize {
         let weights = match self.weights {
             Weights::F32(weights) => 4 * weights.len(),
-            Weights::I8 { integers, scales } => integers.len() + 4 * scales.len(),
+            Weights::I8 {
+                integers, scales, ..
+            } => integers.len() + 4 * scales.len(),
         };
         weights + 4 * self.bias.len()
     }

@@ -2,7 +2,8 @@
 
 use crate::error::{MemoryError, ModelError};
 use crate::format::{
-    self, ENTRY_BYTES, GLOBALS, Global, HEADER_BYTES, LANES, PER_LAYER, PerLayer, offset,
+    self, ENTRY_BYTES, GLOBALS, Global, HEADER_BYTES, LANES, PER_LAYER, PerLayer, WeightOrder,
+    offset,
 };
 use crate::layer::Layer;
 use crate::matrix::Matrix;
@@ -156,6 +157,8 @@ pub struct Shape {
     pub embed_scale: f32,
     /// Sequence length of training.
     pub train_len: usize,
+    /// How integer matrices lie in the blob.
+    pub weight_order: WeightOrder,
 }
 
 impl Shape {
@@ -254,14 +257,12 @@ impl<'a> Model<'a> {
             .max(self.shape.vocabulary)
     }
 
-    /// Words that hold the longest quantized vector, of one byte an element. None for f32 weights.
+    /// Words that hold the longest quantized vector. None for f32 weights.
     pub(crate) fn quantized_words(&self) -> usize {
+        let shape = &self.shape;
         if self.is_quantized() {
-            self.shape
-                .dim
-                .max(self.shape.channels)
-                .max(self.shape.glu_dim)
-                .div_ceil(4)
+            let longest = shape.dim.max(shape.channels).max(shape.glu_dim);
+            shape.weight_order.quantized_words(longest)
         } else {
             0
         }
@@ -331,7 +332,14 @@ impl<'a> Model<'a> {
     pub(crate) fn matrix(&self, index: usize, bias: Option<usize>, columns: usize) -> Matrix<'a> {
         let bias = bias.map_or(&[][..], |bias| self.section(bias));
         if self.entry(index).element == format::ElementType::I8 as u8 {
-            Matrix::new_i8(self.section(index), self.section(index + 1), bias, columns)
+            let scales = self.section(index + 1);
+            Matrix::new_i8(
+                self.shape.weight_order,
+                self.section(index),
+                scales,
+                bias,
+                columns,
+            )
         } else {
             Matrix::new_f32(self.section(index), bias, columns)
         }

@@ -54,7 +54,7 @@ struct Scratch<'m> {
     /// u, v and y of the GTU; both halves of the GLU; the logits.
     work: &'m mut [f32],
     /// Quantized input of a matrix; empty for f32 weights.
-    quantized: &'m mut [i8],
+    quantized: &'m mut [u32],
 }
 
 impl<'a, 'm> Session<'a, 'm> {

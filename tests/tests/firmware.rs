@@ -22,13 +22,24 @@ const SMALL: &str = "shakespeare-32x2";
 const LARGE: &str = "shakespeare-64x9";
 
 fn model(name: &str) -> &'static Model {
-    static MODELS: [OnceLock<Model>; 2] = [const { OnceLock::new() }; 2];
-    MODELS[usize::from(name == LARGE)].get_or_init(|| {
-        let into = paths::output().join("tests").join(name);
+    packed(name, "portable")
+}
+
+/// The model as the core's kernels read it: the portable order is that of most.
+fn packed(name: &str, core: &str) -> &'static Model {
+    static MODELS: [OnceLock<Model>; 4] = [const { OnceLock::new() }; 4];
+    let core = match core {
+        "m4" | "m7" => "m4",
+        _ => "portable",
+    };
+    let index = usize::from(name == LARGE) + 2 * usize::from(core == "m4");
+    MODELS[index].get_or_init(|| {
+        let into = paths::output().join("tests").join(core).join(name);
         convert(
             Path::new(env!("CARGO_BIN_EXE_toeplite-tests-cli")),
             &paths::checkpoint(name),
             &into,
+            core,
         )
         .unwrap()
     })
@@ -48,8 +59,9 @@ fn run(firmware: &Firmware, arguments: &str, limit: Duration) -> Report {
 
 /// Builds and runs the text example and checks all that must hold for any board and model.
 fn text_streams_like_on_the_host(board_name: &str, checkpoint: &str) {
-    let model = model(checkpoint);
-    let firmware = firmware::text(&board(board_name), model, &[]).unwrap();
+    let board = board(board_name);
+    let model = packed(checkpoint, board.core);
+    let firmware = firmware::text(&board, model, &[]).unwrap();
     let panicking = elf::panicking_functions(&firmware.elf).unwrap();
     assert_eq!(
         panicking,
@@ -285,7 +297,7 @@ fn a_command_line_that_is_too_long_is_refused() {
     assert!(output.text().contains("shorten the prompt"));
 }
 
-/// A blob that does not fit the constants beside it, and one that is damaged.
+/// A blob that does not fit the constants beside it, one that is damaged, one for another core.
 #[test]
 fn a_model_that_cannot_run_is_refused() {
     let folder = paths::output().join("tests/refused");
@@ -308,6 +320,8 @@ fn a_model_that_cannot_run_is_refused() {
     bytes[middle] ^= 1;
     std::fs::write(&damaged.files.blob, bytes).unwrap();
     assert_eq!(status("mps2-an386", &damaged), 3);
+
+    assert_eq!(status("microbit", packed(SMALL, "m4")), 3);
 }
 
 fn status(board_name: &str, model: &Model) -> i32 {

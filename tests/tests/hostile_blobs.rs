@@ -5,7 +5,16 @@ use proptest::prelude::*;
 use toeplite::format::{ENTRY_BYTES, GLOBALS, HEADER_BYTES, PER_LAYER, crc32, offset};
 use toeplite::{Model, ModelError};
 use toeplite_tests::small_blob;
-use toeplite_tools::blob::{Blob, SessionMemory, WeightType};
+use toeplite_tools::blob::{Blob, SessionMemory, Storage, Target, WeightType};
+
+/// Matrices as they can be stored.
+fn storages() -> [Storage; 3] {
+    let dual = Storage {
+        weights: WeightType::Int8,
+        target: Target::M4,
+    };
+    [WeightType::F32.into(), WeightType::Int8.into(), dual]
+}
 
 /// Header and section table of the two-layer network.
 const TABLE_END: usize = HEADER_BYTES + ENTRY_BYTES * (GLOBALS + 2 * PER_LAYER);
@@ -44,8 +53,8 @@ fn use_all(bytes: &[u8]) -> Result<(), ModelError> {
 
 #[test]
 fn every_truncation_is_an_error() {
-    for weights in [WeightType::F32, WeightType::Int8] {
-        let blob = small_blob(weights);
+    for storage in storages() {
+        let blob = small_blob(storage);
         for len in 0..blob.bytes().len() {
             let cut = &blob.bytes()[..len];
             assert!(use_all(cut).is_err(), "{len}");
@@ -69,8 +78,8 @@ fn every_flipped_bit_is_an_error() {
 
 #[test]
 fn every_flipped_bit_behind_a_right_checksum_is_an_error_or_runs() {
-    for weights in [WeightType::F32, WeightType::Int8] {
-        let blob = small_blob(weights);
+    for storage in storages() {
+        let blob = small_blob(storage);
         let mut refused = 0;
         for bit in 8 * offset::TASK..8 * TABLE_END {
             let mut bytes = blob.bytes().to_vec();

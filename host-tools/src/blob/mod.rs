@@ -2,9 +2,13 @@
 //! [`toeplite::format`].
 
 mod file;
+mod pack;
 mod quantize;
+mod target;
 mod writer;
 
 pub use file::{Blob, BlobFileError, SessionMemory, Staged, write_atomically};
+pub use pack::pack;
 pub use quantize::{QuantizedRows, WeightType, quantize_rows};
+pub use target::{Storage, Target};
 pub use writer::{WriteError, can_stream, write};

@@ -1,12 +1,16 @@
 //! A checkpoint and its recurrences as the bytes of a blob.
 
 use super::file::Blob;
+use super::pack::pack;
 use super::quantize::{WeightType, quantize_rows};
+use super::target::Storage;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::{self, Config, Task};
 use crate::convert::modal::Modal;
 use ndarray::{Array2, ArrayView1, ArrayView2, Ix2, concatenate};
-use toeplite::format::{self, ALIGNMENT, ElementType, GLOBALS, NO_LAYER, PER_LAYER, offset};
+use toeplite::format::{
+    self, ALIGNMENT, ElementType, GLOBALS, NO_LAYER, PER_LAYER, WeightOrder, offset,
+};
 use toeplite::model::{Activation, Norm, NormPosition};
 
 /// Why a checkpoint cannot be written as a blob.
@@ -71,14 +75,15 @@ const SELF_TEST_TOKENS: u32 = 16;
 pub fn write(
     checkpoint: &Checkpoint,
     layers: &[Modal],
-    weights: WeightType,
+    storage: impl Into<Storage>,
 ) -> Result<Blob, WriteError> {
     let config = &checkpoint.config;
     check(config, layers)?;
     let source = Source {
         checkpoint,
-        weights,
+        storage: storage.into(),
     };
+    let order = source.storage.target.order();
     let mut sections = source.globals()?;
     for (i, modal) in layers.iter().enumerate() {
         sections.extend(source.layer(i, &modal.to_f32_safe())?);
@@ -87,9 +92,9 @@ pub fn write(
     let tokens: Vec<u32> = (0..SELF_TEST_TOKENS)
         .map(|i| i.wrapping_mul(97).wrapping_add(13) % vocabulary)
         .collect();
-    let draft = Blob::from_bytes(&assemble(config, &sections, &tokens, 0)?);
+    let draft = Blob::from_bytes(&assemble(config, order, &sections, &tokens, 0)?);
     let hash = known_answer(&draft.model()?, &tokens);
-    let blob = Blob::from_bytes(&assemble(config, &sections, &tokens, hash)?);
+    let blob = Blob::from_bytes(&assemble(config, order, &sections, &tokens, hash)?);
     blob.model()?;
     Ok(blob)
 }
@@ -162,7 +167,7 @@ impl Section {
 /// Where sections come from.
 struct Source<'a> {
     checkpoint: &'a Checkpoint,
-    weights: WeightType,
+    storage: Storage,
 }
 
 impl Source<'_> {
@@ -236,16 +241,18 @@ impl Source<'_> {
         let views: Vec<ArrayView2<'_, f32>> = weights.iter().map(|w| w.view()).collect();
         let stacked = concatenate(ndarray::Axis(0), &views).expect("all have the same columns");
         let [weights, scales] = self.quantized(&stacked);
-        Ok([weights, scales, Section::f32(biases)])
+        let biases = Section::f32(biases.into_iter().map(flushed));
+        Ok([weights, scales, biases])
     }
 
     /// Weights and scales of a matrix in the type that the blob stores.
     fn quantized(&self, weights: &Array2<f32>) -> [Section; 2] {
-        match self.weights {
+        match self.storage.weights {
             WeightType::F32 => [Section::f32(weights.iter().copied()), Section::empty()],
             WeightType::Int8 => {
                 let q = quantize_rows(weights.view());
-                let bytes = q.integers.iter().map(|w| *w as u8).collect();
+                let order = self.storage.target.order();
+                let bytes = pack(order, &q.integers, weights.ncols());
                 [
                     Section {
                         element: ElementType::I8,
@@ -360,6 +367,7 @@ fn flushed(x: f32) -> f32 {
 /// Header, section table and sections.
 fn assemble(
     config: &Config,
+    order: WeightOrder,
     sections: &[Section],
     tokens: &[u32],
     hash: u64,
@@ -389,7 +397,7 @@ fn assemble(
     }
     let bytes = base + body.len();
     let length = u32::try_from(bytes).map_err(|_| WriteError::TooLarge { bytes })?;
-    let mut blob = header(config, length, all.len() as u32);
+    let mut blob = header(config, order, length, all.len() as u32);
     blob.extend(table);
     blob.extend(body);
     let crc = crc32fast::hash(&blob[offset::TASK..]);
@@ -397,7 +405,7 @@ fn assemble(
     Ok(blob)
 }
 
-fn header(config: &Config, length: u32, sections: u32) -> Vec<u8> {
+fn header(config: &Config, order: WeightOrder, length: u32, sections: u32) -> Vec<u8> {
     let mut h = vec![0; format::HEADER_BYTES];
     let mut put = |offset: usize, bytes: &[u8]| h[offset..][..bytes.len()].copy_from_slice(bytes);
     put(offset::MAGIC, &format::MAGIC);
@@ -405,7 +413,7 @@ fn header(config: &Config, length: u32, sections: u32) -> Vec<u8> {
     put(offset::CONTRACT, &format::CONTRACT_F32.to_le_bytes());
     put(offset::LENGTH, &length.to_le_bytes());
     put(offset::TASK, &format::TASK_CAUSAL_LM.to_le_bytes());
-    put(offset::ORDER, &format::ORDER_PORTABLE.to_le_bytes());
+    put(offset::ORDER, &(order as u16).to_le_bytes());
     put(
         offset::VOCABULARY,
         &(config.vocab_size as u32).to_le_bytes(),

@@ -3,7 +3,7 @@
 use super::files::{self, Output};
 use super::input;
 use super::output::{self, bytes};
-use crate::blob::{self, Blob, Staged, WeightType};
+use crate::blob::{self, Blob, Staged, Storage, Target, WeightType};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::RpeInput;
 use crate::convert::layer::{LayerConversion, Method, convert_layers};
@@ -25,7 +25,8 @@ use std::time::{Duration, Instant};
 Examples:
   toeplite convert checkpoint -o model.toep
   toeplite convert checkpoint.pt -o model.toep --weights f32 --tolerance 1e-4
-  toeplite convert checkpoint -o model.toep --order 8 --fir 4 --meta model_meta.rs
+  toeplite convert checkpoint -o model.toep --target m4 --meta model_meta.rs
+  toeplite convert checkpoint -o model.toep --order 8 --fir 4
 
 Methods:
   reduced  a few taps and poles that all channels share: the smallest, right at every length
@@ -56,6 +57,10 @@ pub struct Cmd {
     /// Weights in the model. With int8, activations are quantized too.
     #[arg(long, value_enum, default_value_t = WeightType::Int8)]
     weights: WeightType,
+    /// The core whose kernels the weights are packed for. The logits are the same on all; a model
+    /// for `portable` runs everywhere, one for another core only there (and here).
+    #[arg(long, value_enum, default_value_t = Target::Portable)]
+    target: Target,
     /// Also write the model's sizes as Rust constants, for firmware.
     #[arg(long, value_name = "FILE")]
     meta: Option<PathBuf>,
@@ -102,7 +107,7 @@ impl Cmd {
         let network = Network::<f64>::from_checkpoint(&checkpoint)?;
         let layers = convert_layers(&trained_kernels(&network, train_len), &method)?;
         let recurrences: Vec<_> = layers.iter().map(|l| l.modal.clone()).collect();
-        let blob = blob::write(&checkpoint, &recurrences, self.weights)?;
+        let blob = blob::write(&checkpoint, &recurrences, self.storage())?;
         // both are on disk before either takes its name: constants and model belong together
         let staged = Staged::new(&self.output, blob.bytes())?;
         if let Some(path) = &self.meta {
@@ -132,6 +137,13 @@ impl Cmd {
             &outputs,
             &files::of_checkpoint(&self.checkpoint),
         )?)
+    }
+
+    fn storage(&self) -> Storage {
+        Storage {
+            weights: self.weights,
+            target: self.target,
+        }
     }
 
     fn method(&self, train_len: usize) -> Result<Method> {
@@ -266,6 +278,7 @@ fn print_json(
         "memory_bytes": model.memory_needed(),
         "seconds": took.as_secs_f64(),
         "identity": format!("{:08x}", model.identity()),
+        "packed_for": model.shape().weight_order.name(),
         "layers": layers,
         "warnings": warnings,
     }))

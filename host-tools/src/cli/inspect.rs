@@ -80,6 +80,7 @@ fn inspect_model(model: &Model<'_>, as_json: bool) -> Result<()> {
             .collect();
         return output::json(&json!({
             "kind": "model", "contract": "f32", "weights": weights,
+            "packed_for": shape.weight_order.name(),
             "identity": format!("{:08x}", model.identity()),
             "blob_bytes": model.blob_bytes(), "memory_bytes": model.memory_needed(),
             "vocab_size": shape.vocabulary, "dim": shape.dim, "channels": shape.channels,
@@ -90,6 +91,7 @@ fn inspect_model(model: &Model<'_>, as_json: bool) -> Result<()> {
         ("identity", format!("{:08x}", model.identity())),
         ("numeric contract", "f32".into()),
         ("weights", weights.into()),
+        ("packed for", shape.weight_order.name().into()),
         ("flash, bytes", bytes(model.blob_bytes())),
         ("session memory, bytes", bytes(model.memory_needed())),
         ("vocabulary", shape.vocabulary.to_string()),

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::Parser;
 use std::path::{Path, PathBuf};
-use xtask::counts::{Counts, LARGE, SMALL, TARGETS, measure, record, table};
+use xtask::counts::{Counts, SMALL, TARGETS, measure, record, table};
 use xtask::model::{Model, convert, toeplite};
 use xtask::{paths, setup};
 
@@ -65,22 +65,15 @@ fn of_model(targets: &[&str], blob: &Path) -> Result<Counts> {
 
 fn of_bundled(targets: &[&str]) -> Result<Counts> {
     let toeplite = toeplite()?;
-    let convert = |name| {
-        convert(
-            &toeplite,
-            &paths::checkpoint(name),
-            &paths::output().join(name),
-        )
+    let convert = |target: &str, name: &str| {
+        let into = paths::output().join(target).join(name);
+        convert(&toeplite, &paths::checkpoint(name), &into, target)
     };
-    let models: [Model; 2] = [convert(SMALL)?, convert(LARGE)?];
-    let [small, large] = &models;
-    let blob = |name: &str| match name {
-        LARGE => large.files.blob.clone(),
-        _ => small.files.blob.clone(),
-    };
+    let blob = |target: &str, name: &str| Ok(convert(target, name)?.files.blob);
     let mut counts = measure::bundled(targets, blob)?;
     for target in targets {
-        counts.sizes.push(measure::size(target, small)?);
+        let small: Model = convert(target, SMALL)?;
+        counts.sizes.push(measure::size(target, &small)?);
     }
     Ok(counts)
 }

@@ -16,11 +16,16 @@ pub const NAMES: [&str; 6] = [
     "virt-rv32",
 ];
 
+/// Cores of the boards of [`NAMES`], as `toeplite convert --target` calls them.
+const CORES: [&str; NAMES.len()] = ["m4", "m7", "m55", "m3", "m0", "rv32"];
+
 /// A board and how cargo builds for it and runs on it.
 #[derive(Clone, Debug)]
 pub struct Board {
     /// Its folder and feature.
     pub name: String,
+    /// Its core, as `toeplite convert --target` calls it.
+    pub core: &'static str,
     /// Rust target.
     pub target: String,
     /// QEMU and all its arguments up to the binary's path.
@@ -73,11 +78,21 @@ impl Board {
             flash: bytes("FLASH")?,
             ram: bytes("RAM")?,
             name: name.into(),
+            core: core(name),
             target: target.into(),
             runner: runner.split(' ').map(String::from).collect(),
             config,
         })
     }
+}
+
+fn core(board: &str) -> &'static str {
+    let cores = NAMES.into_iter().zip(CORES);
+    cores
+        .filter(|(name, _)| *name == board)
+        .map(|(_, core)| core)
+        .next()
+        .unwrap_or("portable")
 }
 
 /// Bytes of a region of a linker script: `NAME : ORIGIN = 0x0, LENGTH = 256K`.

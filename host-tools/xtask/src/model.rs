@@ -83,18 +83,23 @@ pub fn toeplite() -> Result<PathBuf> {
     Ok(target.join("release/toeplite"))
 }
 
-/// Converts `checkpoint` with int8 weights by the `toeplite` command into the folder `into`.
+/// Converts `checkpoint` with int8 weights, packed for `core`, by the `toeplite` command into the
+/// folder `into`.
 ///
 /// # Errors
 /// The conversion fails, or what it prints is not JSON.
-pub fn convert(toeplite: &Path, checkpoint: &Path, into: &Path) -> Result<Model> {
+pub fn convert(toeplite: &Path, checkpoint: &Path, into: &Path, core: &str) -> Result<Model> {
     fs::create_dir_all(into).with_context(|| format!("making {}", into.display()))?;
     let files = Files::in_folder(into);
     let mut command = Command::new(toeplite);
-    command
-        .arg("convert")
-        .arg(checkpoint)
-        .args(["--weights", "int8", "--json", "-o"]);
+    command.arg("convert").arg(checkpoint).args([
+        "--weights",
+        "int8",
+        "--target",
+        core,
+        "--json",
+        "-o",
+    ]);
     command.arg(&files.blob).arg("--meta").arg(&files.meta);
     let printed = capture(&mut command)?;
     let json = serde_json::from_slice(&printed).context("`toeplite convert --json` is not JSON")?;

@@ -31,11 +31,14 @@ pub fn run() -> Result<()> {
         ("shakespeare-32x2", &NAMES[..]),
         ("shakespeare-64x9", &NAMES[..3]),
     ] {
-        let into = paths::output().join(checkpoint);
-        let model = convert(&toeplite()?, &paths::checkpoint(checkpoint), &into)?;
-        let blob = fs::metadata(&model.files.blob)?.len();
         for board in boards {
-            let built = firmware::text(&Board::named(board)?, &model, &[])?;
+            let board_name = board;
+            let board = Board::named(board)?;
+            let into = paths::output().join(board.core).join(checkpoint);
+            let from = paths::checkpoint(checkpoint);
+            let model = convert(&toeplite()?, &from, &into, board.core)?;
+            let blob = fs::metadata(&model.files.blob)?.len();
+            let built = firmware::text(&board, &model, &[])?;
             let sizes = elf::sizes(&built.elf)?;
             let panics = elf::panicking_functions(&built.elf)?;
             let numbers = [
@@ -49,6 +52,7 @@ pub fn run() -> Result<()> {
             ];
             let cells = numbers.map(|number| number.to_string());
             let [a, b, c, d, e, f, g] = cells.each_ref().map(String::as_str);
+            let board = board_name;
             row([board, checkpoint, a, b, c, d, e, f, g]);
             panicking.extend(panics.iter().map(|name| format!("{board}: {name}")));
         }

@@ -17,8 +17,12 @@ pub fn map(x: &mut [f32], f: impl Fn(f32) -> f32) {
 /// `x <- f(x, y)`, for as many elements as both have.
 #[inline(always)]
 pub fn zip(x: &mut [f32], y: &[f32], f: impl Fn(f32, f32) -> f32) {
-    let (turns, rest) = x.as_chunks_mut::<TURN>();
-    let (y_turns, y_rest) = y.as_chunks::<TURN>();
+    let length = x.len().min(y.len());
+    let (turns, rest) = x
+        .get_mut(..length)
+        .unwrap_or_default()
+        .as_chunks_mut::<TURN>();
+    let (y_turns, y_rest) = y.get(..length).unwrap_or_default().as_chunks::<TURN>();
     for ([a, b, c, d], [p, q, r, s]) in turns.iter_mut().zip(y_turns) {
         (*a, *b, *c, *d) = (f(*a, *p), f(*b, *q), f(*c, *r), f(*d, *s));
     }
@@ -53,7 +57,7 @@ mod tests {
     fn every_length_is_whole() {
         for n in 0..11 {
             let mut x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0];
-            let y = [2.0; 10];
+            let y = [2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 3.0];
             multiply(&mut x[..n.min(10)], &y);
             add(&mut x[..n.min(10)], &y);
             scale(&mut x[..n.min(10)], 0.5);

@@ -1,9 +1,6 @@
 //! Plain Rust for every target. Loops are written so that LLVM vectorizes them where the target
 //! has vectors, without changing a bit: float sums keep eight fixed partial sums.
 
-use crate::format::SMALLEST;
-use crate::math::ROUND;
-
 /// Partial sums of a float reduction. Element `i` goes to sum `i % 8`.
 const LANES: usize = 8;
 
@@ -47,37 +44,12 @@ pub fn dot_f32(x: &[f32], y: &[f32]) -> f32 {
     reduce(x, y, |x, y| x * y)
 }
 
-/// `sum x y` in i32, which at most [`MAX_COLUMNS`](crate::format::MAX_COLUMNS) columns cannot overflow.
-#[inline]
-pub fn dot_i8(x: &[i8], y: &[i8]) -> i32 {
-    x.iter().zip(y).fold(0i32, |sum, (x, y)| {
-        sum.wrapping_add(i32::from(*x) * i32::from(*y))
-    })
-}
-
-/// Quantizes `x` to `q` with one scale, which is returned: `x` is about `scale * q`, `q` in
-/// -127..=127, rounded to nearest, ties to even. Vectors below 2^-50 become zero.
-pub fn quantize(x: &[f32], q: &mut [i8]) -> f32 {
-    // of floats without their sign, the bits are in the order of the numbers
-    let magnitude = |x: &f32| x.to_bits() & 0x7FFF_FFFF;
-    let largest = f32::from_bits(x.iter().map(magnitude).fold(0, u32::max));
-    let (scale, inverse) = if largest < SMALLEST {
-        (0.0, 0.0)
-    } else {
-        (largest / 127.0, 127.0 / largest)
-    };
-    for (q, x) in q.iter_mut().zip(x) {
-        *q = (x * inverse + ROUND).to_bits() as i8;
-    }
-    scale
-}
-
 #[cfg(test)]
 mod tests {
     extern crate std;
     use super::*;
+    use crate::kernel::dot_i8;
     use proptest::prelude::*;
-    use std::vec;
     use std::vec::Vec;
 
     proptest! {
@@ -89,18 +61,6 @@ mod tests {
             // small integers: float sums are exact in any order, so the lanes lose nothing
             let f = |x: &[i8]| x.iter().map(|&x| f32::from(x)).collect::<Vec<_>>();
             prop_assert_eq!(f64::from(dot_f32(&f(&a), &f(&b))), exact as f64);
-        }
-
-        #[test]
-        fn quantization_is_off_by_at_most_half_a_step(x in prop::collection::vec(-1e3f32..1e3, 1..100), e in -40i32..40) {
-            let x: Vec<f32> = x.iter().map(|x| libm::ldexpf(*x, e)).collect();
-            let mut q = vec![0; x.len()];
-            let scale = quantize(&x, &mut q);
-            for (x, q) in x.iter().zip(&q) {
-                prop_assert!(*q >= -127);
-                prop_assert!((x - scale * f32::from(*q)).abs() <= scale * 0.500_01 + SMALLEST);
-            }
-            prop_assert!(scale == 0.0 || q.iter().any(|q| q.unsigned_abs() == 127));
         }
     }
 

@@ -4,8 +4,9 @@ use super::{Activation, Model, Norm, NormPosition, Shape, read_u16, read_u32};
 use crate::error::ModelError;
 use crate::format::{
     self, ALIGNMENT, ElementType, GLOBALS, Global, HEADER_BYTES, LANES, MAX_COLUMNS, MAX_DIMENSION,
-    MAX_LAYERS, NO_LAYER, PER_LAYER, PerLayer, SMALLEST, offset,
+    MAX_LAYERS, NO_LAYER, PER_LAYER, PerLayer, SMALLEST, WeightOrder, offset,
 };
+use crate::kernel::dense;
 use crate::layer::Layer;
 
 /// Magic, version, contract, length, alignment and checksum.
@@ -56,10 +57,7 @@ pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
         format::TASK_CAUSAL_LM => {}
         found => return Err(ModelError::UnsupportedTask { found }),
     }
-    match read_u16(bytes, offset::ORDER) {
-        format::ORDER_PORTABLE => {}
-        found => return Err(ModelError::UnsupportedOrder { found }),
-    }
+    let order = weight_order(read_u16(bytes, offset::ORDER))?;
     let number = |offset, limit: usize| match read_u32(bytes, offset) as usize {
         0 => Err(ModelError::BadField { offset }),
         n if n > limit => Err(ModelError::BadField { offset }),
@@ -96,6 +94,7 @@ pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
         },
         embed_scale: f32::from_bits(read_u32(bytes, offset::EMBED_SCALE)),
         train_len: read_u32(bytes, offset::TRAIN_LEN) as usize,
+        weight_order: order,
     };
     if !in_range(shape.embed_scale) {
         return Err(bad(offset::EMBED_SCALE));
@@ -107,6 +106,18 @@ pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
         return Err(bad(offset::RESERVED));
     }
     Ok(shape)
+}
+
+/// The order of this number, if this build has kernels for it.
+fn weight_order(found: u16) -> Result<WeightOrder, ModelError> {
+    match WeightOrder::from_number(found) {
+        None => Err(ModelError::UnsupportedOrder { found }),
+        Some(order) if dense::can_read(order) => Ok(order),
+        Some(order) => Err(ModelError::OtherTarget {
+            packed_for: order.name(),
+            target: dense::TARGET,
+        }),
+    }
 }
 
 /// Places, kinds, types, sizes and contents of all sections.
@@ -228,11 +239,11 @@ fn layer_section(model: &Model<'_>, layer: usize, kind: usize) -> Result<(), Mod
     } else if is(PerLayer::GtuOutScale) || is(PerLayer::GluOutScale) {
         scales(model, index, dim)
     } else if is(PerLayer::GtuInBias) {
-        floats(model, index, 2 * channels)
+        normal_floats(model, index, 2 * channels)
     } else if is(PerLayer::GluInBias) {
-        floats(model, index, 2 * glu)
+        normal_floats(model, index, 2 * glu)
     } else if is(PerLayer::GtuOutBias) || is(PerLayer::GluOutBias) {
-        floats(model, index, dim)
+        normal_floats(model, index, dim)
     } else if is(PerLayer::Taps) {
         normal_floats(model, index, size(r.taps)?)
     } else if is(PerLayer::Poles) {
@@ -309,16 +320,19 @@ fn poles(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
 fn matrix(model: &Model<'_>, index: usize, rows: usize, columns: usize) -> Result<(), ModelError> {
     let bad = ModelError::BadSection { index };
     let entry = model.entry(index);
-    let size = usize::try_from(rows as u64 * columns as u64).map_err(|_| bad)?;
     if entry.element == ElementType::I8 as u8 {
-        if entry.length != size {
+        let order = model.shape.weight_order;
+        if entry.length != order.bytes(rows, columns) {
             return Err(bad);
         }
-        return match model
-            .section::<i8>(index)
-            .iter()
-            .position(|w| *w == i8::MIN)
-        {
+        let fault = match order {
+            WeightOrder::Portable => {
+                let mut integers = model.section::<i8>(index).iter();
+                integers.position(|w| *w == i8::MIN)
+            }
+            WeightOrder::Dual => dense::dual::fault(model.section(index), rows, columns),
+        };
+        return match fault {
             Some(element) => Err(ModelError::BadNumber {
                 section: index,
                 element,
@@ -326,6 +340,7 @@ fn matrix(model: &Model<'_>, index: usize, rows: usize, columns: usize) -> Resul
             None => Ok(()),
         };
     }
+    let size = usize::try_from(rows as u64 * columns as u64).map_err(|_| bad)?;
     floats(model, index, size)
 }
 

@@ -46,17 +46,21 @@ pub fn nothing() -> Result<Counts> {
 }
 
 /// Counts the kernels and a token of the bundled models on every one of `targets`. `blob` says
-/// where the converted checkpoint of a name is.
+/// where the checkpoint of a name is, converted for a target.
 ///
 /// # Errors
 /// A build or a run fails; a kernel computes something else than on the host.
-pub fn bundled(targets: &[&str], blob: impl Fn(&str) -> PathBuf) -> Result<Counts> {
+pub fn bundled(targets: &[&str], blob: impl Fn(&str, &str) -> Result<PathBuf>) -> Result<Counts> {
     let mut counts = nothing()?;
     for target in targets {
         counts.kernels.extend(kernels(target)?);
-        counts.tokens.push(token(target, SMALL, &blob(SMALL))?);
+        counts
+            .tokens
+            .push(token(target, SMALL, &blob(target, SMALL)?)?);
         if *target == LARGE_TARGET {
-            counts.tokens.push(token(target, LARGE, &blob(LARGE))?);
+            counts
+                .tokens
+                .push(token(target, LARGE, &blob(target, LARGE)?)?);
         }
     }
     Ok(counts)

@@ -11,7 +11,7 @@ pub use tool::{compiler, qemu};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Names of the cores and the boards that stand for them.
+/// Names of the cores, those of `toeplite convert --target`, and the boards that stand for them.
 pub const TARGETS: [(&str, &str); 5] = [
     ("m4", "mps2-an386"),
     ("m55", "mps3-an547"),
