@@ -44,7 +44,7 @@ const FIXED_LOG2_E: f32 = core::f32::consts::LOG2_E * (1 << 25) as f32;
 /// a conversion that saturates by itself, as Arm's has. The mantissa is 1 and the exponent's fraction
 /// below, 2 to which a polynomial of degree 5 gives (minimax in relative error, 2e-7 in f32).
 #[inline(always)]
-fn exp_of_minus(x: f32) -> f32 {
+pub fn exp_of_minus(x: f32) -> f32 {
     let fixed = (x * -FIXED_LOG2_E) as i32;
     let m = f32::from_bits(0x3F80_0000 | (fixed as u32 >> 2 & 0x007F_FFFF));
     let p = 0.001_877_576_7;

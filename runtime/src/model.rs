@@ -174,6 +174,8 @@ impl Shape {
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'a> {
     bytes: &'a [u8],
+    /// The section table.
+    table: &'a [[u32; 4]],
     shape: Shape,
     state_words: usize,
 }
@@ -192,6 +194,7 @@ impl<'a> Model<'a> {
         let shape = check::shape(bytes)?;
         let mut model = Self {
             bytes,
+            table: table(bytes, shape.layers),
             shape,
             state_words: 0,
         };
@@ -313,7 +316,7 @@ impl<'a> Model<'a> {
 
     /// Entry `index` of the section table.
     pub(crate) fn entry(&self, index: usize) -> Entry {
-        Entry::read(self.bytes, index)
+        self.table.get(index).map_or(Entry::EMPTY, Entry::read)
     }
 
     /// The section of `kind` of layer `layer`, as numbers. Empty if absent or of another type.
@@ -358,38 +361,28 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Entry `index`; an empty section if `bytes` end before it.
-    fn read(bytes: &[u8], index: usize) -> Self {
-        let start = HEADER_BYTES + ENTRY_BYTES * index;
-        let entry = bytes
-            .get(start..)
-            .and_then(|b| b.first_chunk::<ENTRY_BYTES>())
-            .unwrap_or(&[0; ENTRY_BYTES]);
-        let [
-            o0,
-            o1,
-            o2,
-            o3,
-            l0,
-            l1,
-            l2,
-            l3,
-            k0,
-            k1,
-            y0,
-            y1,
-            element,
-            zero @ ..,
-        ] = *entry;
+    const EMPTY: Self = Self::read(&[0; 4]);
+
+    const fn read(words: &[u32; 4]) -> Self {
+        let [offset, length, kind_layer, types] = *words;
+        let [element, zero @ ..] = types.to_le_bytes();
         Self {
-            offset: u32::from_le_bytes([o0, o1, o2, o3]) as usize,
-            length: u32::from_le_bytes([l0, l1, l2, l3]) as usize,
-            kind: u16::from_le_bytes([k0, k1]),
-            layer: u16::from_le_bytes([y0, y1]),
+            offset: offset as usize,
+            length: length as usize,
+            kind: kind_layer as u16,
+            layer: (kind_layer >> 16) as u16,
             element,
             zero,
         }
     }
+}
+
+/// The section table of a blob of so many layers; shorter if `bytes` are.
+fn table(bytes: &[u8], layers: usize) -> &[[u32; 4]] {
+    let end = HEADER_BYTES + ENTRY_BYTES * (GLOBALS + PER_LAYER * layers);
+    let bytes = bytes.get(HEADER_BYTES..end.min(bytes.len()));
+    let words: &[u32] = bytemuck::try_cast_slice(bytes.unwrap_or(&[])).unwrap_or(&[]);
+    words.as_chunks().0
 }
 
 /// The u32 at `offset`, 0 past the end.

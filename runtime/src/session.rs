@@ -395,5 +395,5 @@ impl Scratch<'_> {
 }
 
 fn copy(from: &[f32], to: &mut [f32]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    elementwise::zip(to, from, |_, from| from);
 }
