@@ -5,10 +5,10 @@
 //! only the device's instructions are counted. Inputs go through [`black_box`], so that nothing is
 //! computed at compile time and no shape is known to the compiler.
 
-use crate::format::{LANES, WeightOrder};
+use crate::format::{LANES, Packing};
 use crate::hash::LogitsHash;
 use crate::kernel;
-use crate::kernel::dense::{self, BEST_ORDER, dual};
+use crate::kernel::dense::{self, BEST_ORDER, dual, int4};
 use crate::kernel::modes::{Lanes, Modes};
 use crate::layer::{Counts, Recurrence};
 use crate::math::activate;
@@ -29,7 +29,10 @@ const STATES: usize = 8;
 /// Longest result.
 const LONGEST: usize = 512;
 /// Words of the longest quantized vector.
-const QUANTIZED: usize = BEST_ORDER.quantized_words(1100);
+const QUANTIZED: usize = INT4.quantized_words(1100);
+/// How int8 and int4 matrices lie for the kernels that are the fastest here.
+const INT8: Packing = BEST_ORDER.int8();
+const INT4: Packing = BEST_ORDER.int4();
 /// Largest matrix.
 const WEIGHTS: usize = 256 * 256;
 /// Steps before the one that is counted: all taps and states have numbers in them.
@@ -129,7 +132,7 @@ impl<M: Meter> Bench<'_, M> {
         let case = self::case("quantize 256", 0);
         let q = black_box(&mut self.quantized[..]);
         let mut scale = 0.0;
-        self.meter.count(case, || scale = quantize(x, q));
+        self.meter.count(case, || scale = quantize(INT8, x, q));
         unpack(q, self.y);
         if let Some(last) = self.y.get_mut(256) {
             *last = scale;
@@ -145,14 +148,16 @@ impl<M: Meter> Bench<'_, M> {
 
     /// Whole products: quantization of the activations, integers, scales, bias.
     fn dense(&mut self) {
-        for (name, weights, rows, columns) in [
-            ("int8 256x256", weights!(256, 256), 256, 256),
-            ("int8 64x256", weights!(64, 256), 64, 256),
-            ("int8 128x512", weights!(128, 512), 128, 512),
-            ("int8 64x64", weights!(64, 64), 64, 64),
+        for (name, packing, weights, rows, columns) in [
+            ("int8 256x256", INT8, weights!(256, 256), 256, 256),
+            ("int8 64x256", INT8, weights!(64, 256), 64, 256),
+            ("int8 128x512", INT8, weights!(128, 512), 128, 512),
+            ("int8 64x64", INT8, weights!(64, 64), 64, 64),
+            ("int4 256x256", INT4, weights!(int4 256, 256), 256, 256),
+            ("int4 64x64", INT4, weights!(int4 64, 64), 64, 64),
         ] {
             let (scales, bias) = (floats(rows, 7), floats(rows, 900));
-            let matrix = Matrix::new_i8(BEST_ORDER, weights, scales, bias, columns);
+            let matrix = Matrix::new_integers(packing, weights, scales, bias, columns);
             self.multiply(name, matrix, rows, columns);
         }
         let matrix = Matrix::new_f32(floats(64 * 64, 0), floats(64, 900), 64);
@@ -171,24 +176,33 @@ impl<M: Meter> Bench<'_, M> {
 
     /// Integer products alone. Shapes that fit no block or part are here for their results.
     fn products(&mut self) {
-        for (name, weights, rows, columns) in [
-            ("product int8 256x256", weights!(256, 256), 256, 256),
-            ("product int8 64x64", weights!(64, 64), 64, 64),
-            ("product int8 7x13", weights!(7, 13), 7, 13),
-            ("product int8 5x520", weights!(5, 520), 5, 520),
-            ("product int8 3x1100", weights!(3, 1100), 3, 1100),
+        for (name, packing, weights, rows, columns) in [
+            ("product int8 256x256", INT8, weights!(256, 256), 256, 256),
+            ("product int8 64x64", INT8, weights!(64, 64), 64, 64),
+            ("product int8 7x13", INT8, weights!(7, 13), 7, 13),
+            ("product int8 5x520", INT8, weights!(5, 520), 5, 520),
+            ("product int8 3x1100", INT8, weights!(3, 1100), 3, 1100),
+            (
+                "product int4 256x256",
+                INT4,
+                weights!(int4 256, 256),
+                256,
+                256,
+            ),
+            ("product int4 7x13", INT4, weights!(int4 7, 13), 7, 13),
+            ("product int4 5x520", INT4, weights!(int4 5, 520), 5, 520),
         ] {
             let case = case(name, rows * columns);
-            let (weights, columns) = black_box((weights, columns));
-            quantize(floats(columns, 1500), self.quantized);
+            let (packing, weights, columns) = black_box((packing, weights, columns));
+            quantize(packing, floats(columns, 1500), self.quantized);
             let q = black_box(&self.quantized[..]);
             let y = self.y.get_mut(..rows).unwrap_or_default();
             let sums: &mut [i32] = bytemuck::try_cast_slice_mut(y).unwrap_or_default();
             let sums = black_box(sums);
-            self.meter
-                .count(case, || product(weights, columns, q, sums));
+            let product = || product(packing, weights, columns, q, sums);
+            self.meter.count(case, product);
             for y in y {
-                *y = y.to_bits().cast_signed() as f32; // below 2^24: exact
+                *y = y.to_bits().cast_signed() as f32;
             }
             self.finish_y(case, rows);
         }
@@ -270,7 +284,7 @@ impl<M: Meter> Bench<'_, M> {
     /// Before and after the layers.
     fn ends(&mut self) {
         let weights = weights!(256, 128);
-        let matrix = || Matrix::new_i8(BEST_ORDER, weights, floats(256, 7), &[], 128);
+        let matrix = || Matrix::new_integers(INT8, weights, floats(256, 7), &[], 128);
         let (embedding, row) = black_box((matrix(), 77));
         let case = case("embedding 128", 0);
         let y = black_box(self.y.get_mut(..128).unwrap_or_default());
@@ -353,15 +367,20 @@ static FLOATS: [f32; state_words(CHANNELS)] = {
 /// The first integers as a matrix in the order that is the fastest here.
 macro_rules! weights {
     ($rows:literal, $columns:literal) => {
-        match BEST_ORDER {
-            WeightOrder::Portable => integers($rows * $columns, 0),
-            WeightOrder::Dual => {
-                const LANES: usize = WeightOrder::Dual.bytes($rows, $columns) / 2;
+        match INT8 {
+            Packing::Dual => {
+                const LANES: usize = Packing::Dual.bytes($rows, $columns) / 2;
                 static MATRIX: Aligned<[i16; LANES]> = Aligned(dual_lanes($rows, $columns));
                 bytemuck::try_cast_slice(&MATRIX.0).unwrap_or_default()
             }
+            _ => integers($rows * $columns, 0),
         }
     };
+    (int4 $rows:literal, $columns:literal) => {{
+        const WORDS: usize = INT4.bytes($rows, $columns) / 4;
+        static MATRIX: [u32; WORDS] = int4_words($rows, $columns);
+        bytemuck::try_cast_slice(&MATRIX).unwrap_or_default()
+    }};
 }
 use weights;
 
@@ -376,17 +395,40 @@ const fn dual_lanes<const LANES: usize>(rows: usize, columns: usize) -> [i16; LA
     lanes
 }
 
+/// The first integers by 17, in -7..=7, in groups whose scales are other integers without their sign.
+const fn int4_words<const WORDS: usize>(rows: usize, columns: usize) -> [u32; WORDS] {
+    let mut words = [0; WORDS];
+    let groups = columns.div_ceil(int4::COLUMNS);
+    let mut i = 0;
+    while i < rows.next_multiple_of(int4::ROWS) * groups * int4::COLUMNS {
+        let (row, column) = (i / (groups * int4::COLUMNS), i % (groups * int4::COLUMNS));
+        let chunk = (row / int4::ROWS * groups + column / int4::COLUMNS) * int4::WORDS;
+        let (word, shift) = int4::place(INT4, row, column);
+        let inside = row < rows && column < columns;
+        let (weight, scale) = match inside {
+            true => (
+                INTEGERS[row * columns + column] / 17,
+                INTEGERS[row + column],
+            ),
+            false => (0, 0),
+        };
+        words[chunk + word] |= int4::nibble(INT4, row, weight) << shift;
+        if inside && column % int4::COLUMNS == 0 {
+            words[chunk] |= (scale.unsigned_abs() as u32 | 128) << (8 * (row % int4::ROWS));
+        }
+        i += 1;
+    }
+    words
+}
+
 /// Quantized activations as numbers, as many as there is room for.
 fn unpack(q: &[u32], out: &mut [f32]) {
-    match BEST_ORDER {
-        WeightOrder::Portable => {
-            let q: &[i8] = bytemuck::try_cast_slice(q).unwrap_or_default();
-            out.iter_mut().zip(q).for_each(|(y, q)| *y = f32::from(*q));
-        }
-        WeightOrder::Dual => {
-            let q: &[i16] = bytemuck::try_cast_slice(q).unwrap_or_default();
-            out.iter_mut().zip(q).for_each(|(y, q)| *y = f32::from(*q));
-        }
+    if INT8 == Packing::Dual {
+        let q: &[i16] = bytemuck::try_cast_slice(q).unwrap_or_default();
+        out.iter_mut().zip(q).for_each(|(y, q)| *y = f32::from(*q));
+    } else {
+        let q: &[i8] = bytemuck::try_cast_slice(q).unwrap_or_default();
+        out.iter_mut().zip(q).for_each(|(y, q)| *y = f32::from(*q));
     }
 }
 
@@ -418,13 +460,13 @@ fn dot_i8(x: &[i8], y: &[i8]) -> i32 {
 }
 
 #[inline(never)]
-fn quantize(x: &[f32], q: &mut [u32]) -> f32 {
-    kernel::quantize(BEST_ORDER, x, q)
+fn quantize(packing: Packing, x: &[f32], q: &mut [u32]) -> f32 {
+    kernel::quantize(packing, x, q)
 }
 
 #[inline(never)]
-fn product(weights: &[i8], columns: usize, q: &[u32], sums: &mut [i32]) {
-    dense::product(BEST_ORDER, weights, columns, q, sums);
+fn product(packing: Packing, weights: &[i8], columns: usize, q: &[u32], sums: &mut [i32]) {
+    dense::product(packing, weights, columns, q, sums);
 }
 
 #[inline(never)]

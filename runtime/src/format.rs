@@ -40,10 +40,11 @@
 //! the last block has more places than channels, they are zero.
 //!
 //! Matrices are `[rows, columns]`. An int8 matrix has a scale a row in the section after it:
-//! `weight = scale[row] * integer`, integers in -127..=127. They lie in the blob's weight order; f32
-//! matrices are row-major in all orders.
+//! `weight = scale[row] * integer`, integers in -127..=127. So has an int4 matrix; its integers are
+//! those of -7..=7 times a scale a row and 32 columns, in 0..=255. Both lie as [`Packing`] says for the
+//! blob's weight order; f32 matrices are row-major in all orders.
 
-use crate::kernel::dense::dual;
+use crate::kernel::dense::{dual, int4};
 
 /// First four bytes of a blob.
 pub const MAGIC: [u8; 4] = *b"TOEP";
@@ -65,6 +66,8 @@ pub const ALIGNMENT: usize = 16;
 pub const NO_LAYER: u16 = u16::MAX;
 /// Most columns of an int8 matrix: `127 * 127 * columns` must fit an i32.
 pub const MAX_COLUMNS: usize = 131_072;
+/// Most columns of an int4 matrix: `7 * 127 * 255 * columns` must fit an i32.
+pub const MAX_COLUMNS_I4: usize = 8192;
 /// Most rows or columns of anything.
 pub const MAX_DIMENSION: usize = 1 << 24;
 /// Most layers.
@@ -156,6 +159,8 @@ pub enum ElementType {
     I8 = 2,
     /// Unsigned 32-bit number.
     U32 = 3,
+    /// Four bits, in [`Packing::Groups`] or [`Packing::Quad`].
+    I4 = 4,
 }
 
 impl ElementType {
@@ -165,14 +170,15 @@ impl ElementType {
             1 => Some(Self::F32),
             2 => Some(Self::I8),
             3 => Some(Self::U32),
+            4 => Some(Self::I4),
             _ => None,
         }
     }
 
-    /// Bytes an element.
+    /// Bytes an element, or the unit that a section's length is a multiple of.
     pub const fn bytes(self) -> usize {
         match self {
-            Self::F32 | Self::U32 => 4,
+            Self::F32 | Self::U32 | Self::I4 => 4,
             Self::I8 => 1,
         }
     }
@@ -208,23 +214,67 @@ impl WeightOrder {
         }
     }
 
-    /// Bytes of an int8 matrix. Too large a number for a blob stands for all that are larger.
+    /// How int8 matrices lie.
+    pub const fn int8(self) -> Packing {
+        match self {
+            Self::Portable => Packing::Rows,
+            Self::Dual => Packing::Dual,
+        }
+    }
+
+    /// How int4 matrices lie.
+    pub const fn int4(self) -> Packing {
+        match self {
+            Self::Portable => Packing::Groups,
+            Self::Dual => Packing::Quad,
+        }
+    }
+
+    /// How matrices of a type lie, if it is an integer one.
+    pub const fn packing(self, element: ElementType) -> Option<Packing> {
+        match element {
+            ElementType::I8 => Some(self.int8()),
+            ElementType::I4 => Some(self.int4()),
+            ElementType::F32 | ElementType::U32 => None,
+        }
+    }
+}
+
+/// How an integer matrix lies in the blob: of a type of weights, in an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// int8, portable: row-major bytes.
+    Rows,
+    /// int8 in order [`Dual`](WeightOrder::Dual), see [`kernel::dense::dual`](crate::kernel::dense::dual).
+    Dual,
+    /// int4, portable, see [`kernel::dense::int4`](crate::kernel::dense::int4).
+    Groups,
+    /// int4 in order [`Dual`](WeightOrder::Dual), see there.
+    Quad,
+}
+
+impl Packing {
+    /// Bytes of a matrix. Too large a number for a blob stands for all that are larger.
     pub const fn bytes(self, rows: usize, columns: usize) -> usize {
-        let (rows, columns) = match self {
-            Self::Portable => (rows, columns),
-            Self::Dual => (
-                rows.next_multiple_of(dual::ROWS),
-                columns.next_multiple_of(dual::COLUMNS),
-            ),
-        };
-        rows.saturating_mul(columns)
+        match self {
+            Self::Rows => rows.saturating_mul(columns),
+            Self::Dual => {
+                let columns = columns.next_multiple_of(dual::COLUMNS);
+                rows.next_multiple_of(dual::ROWS).saturating_mul(columns)
+            }
+            Self::Groups | Self::Quad => {
+                let chunks = rows.div_ceil(int4::ROWS) * 4 * int4::WORDS;
+                chunks.saturating_mul(columns.div_ceil(int4::COLUMNS))
+            }
+        }
     }
 
     /// Words that hold a quantized vector of `length` elements.
     pub const fn quantized_words(self, length: usize) -> usize {
         match self {
-            Self::Portable => length.div_ceil(4),
+            Self::Rows => length.div_ceil(4),
             Self::Dual => length.next_multiple_of(dual::COLUMNS) / 2,
+            Self::Groups | Self::Quad => length.div_ceil(int4::COLUMNS) * int4::WORDS,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A matrix in the blob, and its product with a vector.
 
-use crate::format::WeightOrder;
+use crate::format::Packing;
 use crate::kernel::{self, dense};
 
 /// A `[rows, columns]` matrix with an optional bias.
@@ -14,8 +14,8 @@ pub struct Matrix<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Weights<'a> {
     F32(&'a [f32]),
-    I8 {
-        order: WeightOrder,
+    Integers {
+        packing: Packing,
         integers: &'a [i8],
         scales: &'a [f32],
     },
@@ -30,16 +30,16 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    pub(crate) fn new_i8(
-        order: WeightOrder,
+    pub(crate) fn new_integers(
+        packing: Packing,
         integers: &'a [i8],
         scales: &'a [f32],
         bias: &'a [f32],
         columns: usize,
     ) -> Self {
         Self {
-            weights: Weights::I8 {
-                order,
+            weights: Weights::Integers {
+                packing,
                 integers,
                 scales,
             },
@@ -48,8 +48,8 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// `y = W x + bias`, `x` of `columns` numbers. For int8 weights `x` is first quantized into `q`.
-    /// `q` has [`quantized_words`](WeightOrder::quantized_words) of them.
+    /// `y = W x + bias`, `x` of `columns` numbers. For integer weights `x` is first quantized into `q`.
+    /// `q` has [`quantized_words`](Packing::quantized_words) of them.
     pub(crate) fn multiply(&self, x: &[f32], q: &mut [u32], y: &mut [f32]) {
         if self.columns == 0 {
             return; // never: dimensions are checked; it tells the compiler that chunks have a size
@@ -63,14 +63,14 @@ impl<'a> Matrix<'a> {
                     *y += bias;
                 }
             }
-            Weights::I8 {
-                order,
+            Weights::Integers {
+                packing,
                 integers,
                 scales,
             } => {
-                let scale = kernel::quantize(order, x, q);
+                let scale = kernel::quantize(packing, x, q);
                 let sums = bytemuck::try_cast_slice_mut(y).unwrap_or_default();
-                dense::product(order, integers, self.columns, q, sums);
+                dense::product(packing, integers, self.columns, q, sums);
                 dense::scale(scale, scales, self.bias, y);
             }
         }
@@ -86,20 +86,26 @@ impl<'a> Matrix<'a> {
                     *out = w * scale;
                 }
             }
-            Weights::I8 {
-                order,
+            Weights::Integers {
+                packing,
                 integers,
                 scales,
             } => {
                 let scale = scales.get(row).copied().unwrap_or(0.0) * scale;
-                match order {
-                    WeightOrder::Portable => {
+                match packing {
+                    Packing::Rows => {
                         for (out, w) in out.iter_mut().zip(integers.get(range).unwrap_or(&[])) {
                             *out = f32::from(*w) * scale;
                         }
                     }
-                    WeightOrder::Dual => {
+                    Packing::Dual => {
                         let integers = dense::dual::row(integers, row, self.columns);
+                        for (out, w) in out.iter_mut().zip(integers) {
+                            *out = w as f32 * scale;
+                        }
+                    }
+                    Packing::Groups | Packing::Quad => {
+                        let integers = dense::int4::row(packing, integers, row, self.columns);
                         for (out, w) in out.iter_mut().zip(integers) {
                             *out = w as f32 * scale;
                         }
@@ -109,16 +115,19 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// Whether the weights are int8.
-    pub fn is_i8(&self) -> bool {
-        matches!(self.weights, Weights::I8 { .. })
+    /// How integer weights lie; none for f32.
+    pub fn packing(&self) -> Option<Packing> {
+        match self.weights {
+            Weights::F32(_) => None,
+            Weights::Integers { packing, .. } => Some(packing),
+        }
     }
 
     /// Bytes in the blob: weights, scales and biases.
     pub fn bytes(&self) -> usize {
         let weights = match self.weights {
             Weights::F32(weights) => 4 * weights.len(),
-            Weights::I8 {
+            Weights::Integers {
                 integers, scales, ..
             } => integers.len() + 4 * scales.len(),
         };

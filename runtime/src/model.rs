@@ -2,8 +2,8 @@
 
 use crate::error::{MemoryError, ModelError};
 use crate::format::{
-    self, ENTRY_BYTES, GLOBALS, Global, HEADER_BYTES, LANES, PER_LAYER, PerLayer, WeightOrder,
-    offset,
+    ENTRY_BYTES, ElementType, GLOBALS, Global, HEADER_BYTES, LANES, PER_LAYER, Packing, PerLayer,
+    WeightOrder, offset,
 };
 use crate::layer::Layer;
 use crate::matrix::Matrix;
@@ -189,6 +189,7 @@ impl<'a> Model<'a> {
     ///
     /// # Errors
     /// [`ModelError`] says what is wrong and where.
+    #[inline(never)]
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
         check::envelope(bytes)?;
         let shape = check::shape(bytes)?;
@@ -263,17 +264,22 @@ impl<'a> Model<'a> {
     /// Words that hold the longest quantized vector. None for f32 weights.
     pub(crate) fn quantized_words(&self) -> usize {
         let shape = &self.shape;
-        if self.is_quantized() {
-            let longest = shape.dim.max(shape.channels).max(shape.glu_dim);
-            shape.weight_order.quantized_words(longest)
-        } else {
-            0
-        }
+        let longest = shape.dim.max(shape.channels).max(shape.glu_dim);
+        let words = |element| match shape.weight_order.packing(element) {
+            Some(packing) if self.has(element) => packing.quantized_words(longest),
+            _ => 0,
+        };
+        words(ElementType::I8).max(words(ElementType::I4))
     }
 
-    /// Whether any matrix is int8, so that activations are quantized.
+    /// Whether any matrix has integer weights, so that activations are quantized.
     pub fn is_quantized(&self) -> bool {
-        (0..self.sections()).any(|i| self.entry(i).element == format::ElementType::I8 as u8)
+        self.has(ElementType::I8) || self.has(ElementType::I4)
+    }
+
+    /// Whether any section is of this type.
+    pub fn has(&self, element: ElementType) -> bool {
+        (0..self.sections()).any(|i| self.entry(i).element == element as u8)
     }
 
     /// The embedding, `[vocabulary, dim]`.
@@ -331,20 +337,21 @@ impl<'a> Model<'a> {
         bytemuck::try_cast_slice(bytes).unwrap_or(&[])
     }
 
+    /// How the integers of section `index` lie, if it has any.
+    pub(crate) fn packing(&self, index: usize) -> Option<Packing> {
+        let element = ElementType::from_byte(self.entry(index).element)?;
+        self.shape.weight_order.packing(element)
+    }
+
     /// The matrix in section `index`, its scales in the next and its biases in `bias`.
     pub(crate) fn matrix(&self, index: usize, bias: Option<usize>, columns: usize) -> Matrix<'a> {
         let bias = bias.map_or(&[][..], |bias| self.section(bias));
-        if self.entry(index).element == format::ElementType::I8 as u8 {
-            let scales = self.section(index + 1);
-            Matrix::new_i8(
-                self.shape.weight_order,
-                self.section(index),
-                scales,
-                bias,
-                columns,
-            )
-        } else {
-            Matrix::new_f32(self.section(index), bias, columns)
+        match self.packing(index) {
+            Some(packing) => {
+                let scales = self.section(index + 1);
+                Matrix::new_integers(packing, self.section(index), scales, bias, columns)
+            }
+            None => Matrix::new_f32(self.section(index), bias, columns),
         }
     }
 }

@@ -30,6 +30,9 @@ static MODEL: &[u8] = toeplite::include_aligned!(env!("TOEPLITE_MODEL"));
 static MEMORY: ConstStaticCell<Memory<{ model_meta::MEMORY_BYTES }>> =
     ConstStaticCell::new(Memory::new());
 
+/// A command line; not on the stack, which is the scarcer.
+static LINE: ConstStaticCell<[u8; LONGEST_LINE]> = ConstStaticCell::new([0; LONGEST_LINE]);
+
 /// What a command line is added to. TOEPLITE_ARGS at build time takes its place.
 const DEFAULT_ARGUMENTS: &str = match option_env!("TOEPLITE_ARGS") {
     Some(arguments) => arguments,
@@ -55,10 +58,10 @@ fn main() -> ! {
 }
 
 fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
-    let mut line = [0; LONGEST_LINE];
+    let line = LINE.try_take().ok_or(Failure::LongLine)?;
     let settings = Settings::default()
         .with(Arguments::new(DEFAULT_ARGUMENTS.as_bytes()))?
-        .with(command_line(&mut line).ok_or(Failure::LongLine)?)?;
+        .with(command_line(line).ok_or(Failure::LongLine)?)?;
 
     let model = Model::from_bytes(MODEL).map_err(|_| Failure::Model)?;
     if model.memory_needed() != model_meta::MEMORY_BYTES {

@@ -8,7 +8,7 @@ mod target;
 mod writer;
 
 pub use file::{Blob, BlobFileError, SessionMemory, Staged, write_atomically};
-pub use pack::pack;
-pub use quantize::{QuantizedRows, WeightType, quantize_rows};
+pub use pack::{pack_int4, pack_int8};
+pub use quantize::{QuantizedGroups, QuantizedRows, WeightType, quantize_groups, quantize_rows};
 pub use target::{Storage, Target};
 pub use writer::{WriteError, can_stream, write};

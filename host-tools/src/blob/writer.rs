@@ -1,8 +1,8 @@
 //! A checkpoint and its recurrences as the bytes of a blob.
 
 use super::file::Blob;
-use super::pack::pack;
-use super::quantize::{WeightType, quantize_rows};
+use super::pack::{pack_int4, pack_int8};
+use super::quantize::{WeightType, quantize_groups, quantize_rows};
 use super::target::Storage;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::{self, Config, Task};
@@ -52,6 +52,15 @@ pub enum WriteError {
         /// Channels of a layer.
         channels: usize,
     },
+    /// The integer sums of a row must fit 32 bits.
+    #[error(
+        "a matrix has {columns} columns; with int4 weights it may have {} at most: take int8",
+        format::MAX_COLUMNS_I4
+    )]
+    TooWide {
+        /// The matrix's columns.
+        columns: usize,
+    },
     /// Sizes in a blob are 32-bit numbers.
     #[error("the model would take {bytes} bytes; a blob has at most 4 GiB")]
     TooLarge {
@@ -84,6 +93,10 @@ pub fn write(
         storage: storage.into(),
     };
     let order = source.storage.target.order();
+    let columns = config.dim.max(config.channels()).max(config.glu_dim);
+    if source.storage.weights == WeightType::Int4 && columns > format::MAX_COLUMNS_I4 {
+        return Err(WriteError::TooWide { columns });
+    }
     let mut sections = source.globals()?;
     for (i, modal) in layers.iter().enumerate() {
         sections.extend(source.layer(i, &modal.to_f32_safe())?);
@@ -247,19 +260,20 @@ impl Source<'_> {
 
     /// Weights and scales of a matrix in the type that the blob stores.
     fn quantized(&self, weights: &Array2<f32>) -> [Section; 2] {
+        let (order, columns) = (self.storage.target.order(), weights.ncols());
         match self.storage.weights {
             WeightType::F32 => [Section::f32(weights.iter().copied()), Section::empty()],
             WeightType::Int8 => {
                 let q = quantize_rows(weights.view());
-                let order = self.storage.target.order();
-                let bytes = pack(order, &q.integers, weights.ncols());
-                [
-                    Section {
-                        element: ElementType::I8,
-                        bytes,
-                    },
-                    Section::f32(q.scales),
-                ]
+                let bytes = pack_int8(order.int8(), &q, columns);
+                let element = ElementType::I8;
+                [Section { element, bytes }, Section::f32(q.scales)]
+            }
+            WeightType::Int4 => {
+                let q = quantize_groups(weights.view());
+                let bytes = pack_int4(order.int4(), &q, columns);
+                let element = ElementType::I4;
+                [Section { element, bytes }, Section::f32(q.scales)]
             }
         }
     }

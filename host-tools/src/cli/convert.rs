@@ -54,7 +54,7 @@ pub struct Cmd {
         allow_negative_numbers = true, help = tolerance_help()
     )]
     tolerance: Option<f64>,
-    /// Weights in the model. With int8, activations are quantized too.
+    /// Weights in the model. With int8 and int4, activations are quantized too.
     #[arg(long, value_enum, default_value_t = WeightType::Int8)]
     weights: WeightType,
     /// The core whose kernels the weights are packed for. The logits are the same on all; a model

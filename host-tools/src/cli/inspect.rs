@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use toeplite::Model;
+use toeplite::format::ElementType;
 
 /// Show what is in a model (.toep) or a checkpoint.
 #[derive(Args)]
@@ -66,10 +67,19 @@ fn layer_rows(model: &Model<'_>) -> Vec<LayerRow> {
     recurrences.iter().enumerate().map(row).collect()
 }
 
+/// The type of a model's weights, as `toeplite convert --weights` calls it.
+pub fn weights(model: &Model<'_>) -> &'static str {
+    match () {
+        () if model.has(ElementType::I4) => "int4",
+        () if model.has(ElementType::I8) => "int8",
+        () => "f32",
+    }
+}
+
 fn inspect_model(model: &Model<'_>, as_json: bool) -> Result<()> {
     let shape = model.shape();
     let rows = layer_rows(model);
-    let weights = if model.is_quantized() { "int8" } else { "f32" };
+    let weights = weights(model);
     if as_json {
         let layers: Vec<Value> = rows
             .iter()

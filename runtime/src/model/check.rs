@@ -3,8 +3,9 @@
 use super::{Activation, Model, Norm, NormPosition, Shape, read_u16, read_u32};
 use crate::error::ModelError;
 use crate::format::{
-    self, ALIGNMENT, ElementType, GLOBALS, Global, HEADER_BYTES, LANES, MAX_COLUMNS, MAX_DIMENSION,
-    MAX_LAYERS, NO_LAYER, PER_LAYER, PerLayer, SMALLEST, WeightOrder, offset,
+    self, ALIGNMENT, ElementType, GLOBALS, Global, HEADER_BYTES, LANES, MAX_COLUMNS,
+    MAX_COLUMNS_I4, MAX_DIMENSION, MAX_LAYERS, NO_LAYER, PER_LAYER, Packing, PerLayer, SMALLEST,
+    WeightOrder, offset,
 };
 use crate::kernel::dense;
 use crate::layer::Layer;
@@ -315,22 +316,25 @@ fn poles(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
     }
 }
 
-/// A `[rows, columns]` matrix of f32 or i8.
+/// A `[rows, columns]` matrix of floats or integers.
 #[inline(never)]
 fn matrix(model: &Model<'_>, index: usize, rows: usize, columns: usize) -> Result<(), ModelError> {
     let bad = ModelError::BadSection { index };
     let entry = model.entry(index);
-    if entry.element == ElementType::I8 as u8 {
-        let order = model.shape.weight_order;
-        if entry.length != order.bytes(rows, columns) {
+    if let Some(packing) = model.packing(index) {
+        let too_long = entry.element == ElementType::I4 as u8 && columns > MAX_COLUMNS_I4;
+        if too_long || entry.length != packing.bytes(rows, columns) {
             return Err(bad);
         }
-        let fault = match order {
-            WeightOrder::Portable => {
+        let fault = match packing {
+            Packing::Rows => {
                 let mut integers = model.section::<i8>(index).iter();
                 integers.position(|w| *w == i8::MIN)
             }
-            WeightOrder::Dual => dense::dual::fault(model.section(index), rows, columns),
+            Packing::Dual => dense::dual::fault(model.section(index), rows, columns),
+            Packing::Groups | Packing::Quad => {
+                dense::int4::fault(packing, model.section(index), rows, columns)
+            }
         };
         return match fault {
             Some(element) => Err(ModelError::BadNumber {
@@ -344,11 +348,14 @@ fn matrix(model: &Model<'_>, index: usize, rows: usize, columns: usize) -> Resul
     floats(model, index, size)
 }
 
-/// Scales of the matrix in the section before: one a row for i8, none for f32.
+/// Scales of the matrix in the section before: one a row for integers, none for f32.
 #[inline(never)]
 fn scales(model: &Model<'_>, index: usize, rows: usize) -> Result<(), ModelError> {
-    let is_i8 = model.entry(index.wrapping_sub(1)).element == ElementType::I8 as u8;
-    normal_floats(model, index, if is_i8 { rows } else { 0 })
+    let rows = match model.packing(index.wrapping_sub(1)) {
+        Some(_) => rows,
+        None => 0,
+    };
+    normal_floats(model, index, rows)
 }
 
 /// `count` floats of ordinary size.

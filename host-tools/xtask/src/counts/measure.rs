@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toeplite::bench::{Buffers, CHANNELS, Case, FEW_CHANNELS, Meter, state_words};
+use toeplite::format::ElementType;
 use toeplite::model::Shape;
 use toeplite::profile::Stage;
 
@@ -163,7 +164,7 @@ pub fn token(target: &str, name: &str, blob: &Path) -> Result<Token> {
         target: target.into(),
         model: name.into(),
         contract: CONTRACT.into(),
-        weights: if facts.quantized { "int8" } else { "f32" }.into(),
+        weights: facts.weights.into(),
         instructions: report.number("step")? + report.number("sampling")?,
         macs: macs(&facts.shape),
         stages,
@@ -197,7 +198,7 @@ fn run(firmware: &Firmware, arguments: &str) -> Result<Report> {
 struct Facts {
     blob_bytes: u64,
     memory_bytes: u64,
-    quantized: bool,
+    weights: &'static str,
     shape: Shape,
 }
 
@@ -208,7 +209,11 @@ impl Facts {
             Ok(Self {
                 blob_bytes: model.blob_bytes() as u64,
                 memory_bytes: model.memory_needed() as u64,
-                quantized: model.is_quantized(),
+                weights: match () {
+                    () if model.has(ElementType::I4) => "int4",
+                    () if model.has(ElementType::I8) => "int8",
+                    () => "f32",
+                },
                 shape: *model.shape(),
             })
         })

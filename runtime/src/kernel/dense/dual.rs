@@ -15,7 +15,7 @@
 //! word 1: 256 * w[2, c] + w[3, c], 256 * w[2, c+1] + w[3, c+1]
 //! ```
 
-use crate::format::WeightOrder;
+use crate::format::Packing;
 
 /// Rows of a block.
 pub const ROWS: usize = 4;
@@ -97,7 +97,7 @@ fn multiply(word: u32, q: u32) -> [i32; 2] {
 /// Whether the lanes of a matrix hold weights in -127..=127, and zeros beyond it: the first lane that
 /// does not.
 pub(crate) fn fault(lanes: &[i16], rows: usize, columns: usize) -> Option<usize> {
-    let lanes_of_block = WeightOrder::Dual.bytes(ROWS, columns) / 2;
+    let lanes_of_block = Packing::Dual.bytes(ROWS, columns) / 2;
     if lanes_of_block == 0 {
         return None; // never: dimensions are checked
     }
@@ -134,7 +134,7 @@ mod tests {
         let matrix: Vec<Vec<i8>> = (0..rows)
             .map(|_| (0..columns).map(|_| draw()).collect())
             .collect();
-        let mut words = vec![0u32; WeightOrder::Dual.bytes(rows, columns) / 4];
+        let mut words = vec![0u32; Packing::Dual.bytes(rows, columns) / 4];
         let lanes: &mut [i16] = bytemuck::cast_slice_mut(&mut words);
         for (row, weights) in matrix.iter().enumerate() {
             for (column, &weight) in weights.iter().enumerate() {
@@ -151,11 +151,11 @@ mod tests {
         fn products_are_those_of_the_rows(rows in 1usize..14, columns in 1usize..600, seed: u32) {
             let (words, matrix) = packed(rows, columns, seed);
             let x: Vec<f32> = matrix[rows - 1].iter().rev().map(|w| f32::from(*w) * 0.37).collect();
-            let mut bytes = vec![0; WeightOrder::Portable.quantized_words(columns)];
-            quantize(WeightOrder::Portable, &x, &mut bytes);
+            let mut bytes = vec![0; Packing::Rows.quantized_words(columns)];
+            quantize(Packing::Rows, &x, &mut bytes);
             let bytes = &bytemuck::cast_slice(&bytes)[..columns];
-            let mut q = vec![u32::MAX; WeightOrder::Dual.quantized_words(columns)];
-            quantize(WeightOrder::Dual, &x, &mut q);
+            let mut q = vec![u32::MAX; Packing::Dual.quantized_words(columns)];
+            quantize(Packing::Dual, &x, &mut q);
             let mut sums = vec![-1; rows];
             product(&words, &q, &mut sums);
             let expected: Vec<i32> = matrix.iter().map(|row| dot_i8(row, bytes)).collect();

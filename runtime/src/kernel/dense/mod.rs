@@ -5,19 +5,24 @@
 //! in i32, so that whatever order a kernel adds in, the bits are the same. The contract's arithmetic
 //! comes after that, in [`Matrix`](crate::matrix::Matrix).
 //!
-//! What the blob's [`WeightOrder`] says is how the weights lie, and with them the activations:
+//! How the weights lie, and with them the activations, follows from the blob's [`WeightOrder`] and the
+//! type of the weights:
 //!
-//! | order | weights | activations | kernels |
+//! | order, type | weights | activations | kernels |
 //! | --- | --- | --- | --- |
-//! | portable | row-major bytes | bytes | [`rows`], plain Rust; MVE; Armv6-M; Armv7-M; RV32 |
-//! | dual | two rows a 16-bit lane | 16 bits each, zeros up to a multiple of 8 | [`dual`], plain Rust; Armv7E-M DSP |
+//! | portable, int8 | row-major bytes | bytes | [`rows`], plain Rust; MVE; Armv6-M; Armv7-M; RV32 |
+//! | dual, int8 | two rows a 16-bit lane | 16 bits each, zeros up to a multiple of 8 | [`dual`], plain Rust; Armv7E-M DSP |
+//! | portable, int4 | four rows of 32 columns, row by row | bytes or pairs | [`int4`], plain Rust; MVE |
+//! | dual, int4 | four rows a 16-bit lane | 16 bits each | [`int4`], plain Rust; Armv7E-M DSP |
 //!
 //! Kernels of single cores are chosen when the crate is compiled (`build.rs`). All `unsafe` of the
 //! crate is in their files.
 
-use crate::format::WeightOrder;
+use crate::format::{Packing, WeightOrder};
+use int4::Activations;
 
 pub mod dual;
+pub mod int4;
 pub mod rows;
 mod scale;
 
@@ -26,8 +31,12 @@ pub(crate) use scale::scale;
 // Kernels for single cores.
 #[cfg(toeplite_dsp)]
 mod dsp;
+#[cfg(toeplite_dsp)]
+mod dsp4;
 #[cfg(toeplite_mve)]
 mod mve;
+#[cfg(toeplite_mve)]
+mod mve4;
 #[cfg(toeplite_mve_float)]
 pub(crate) mod mve_float;
 #[cfg(toeplite_rv32m)]
@@ -81,33 +90,53 @@ pub const TARGET: &str = if cfg!(toeplite_dsp) {
     "portable"
 };
 
+/// How activations lie for int4 weights in the portable order.
+#[cfg(any(toeplite_thumb1, toeplite_thumb2, toeplite_rv32m))]
+pub(crate) type Groups = int4::Pairs;
+/// How activations lie for int4 weights in the portable order.
+#[cfg(not(any(toeplite_thumb1, toeplite_thumb2, toeplite_rv32m)))]
+pub(crate) type Groups = int4::Bytes;
+
 /// `sums[r] = sum over c of w[r, c] * q[c]`: the exact sums of all rows, as many as there are `sums`.
 ///
-/// `weights` are a matrix of so many rows and `columns` in `order`, `q` are activations as
-/// [`quantize`](super::quantize) stores them for that order, all in -127..=127. Does nothing if the
-/// slices are too short for that.
+/// `weights` are a matrix of so many rows and `columns`, `q` are activations in -127..=127 as
+/// [`quantize`](super::quantize) stores them for the same packing. Does nothing if the slices are too
+/// short for that.
 pub(crate) fn product(
-    order: WeightOrder,
+    packing: Packing,
     weights: &[i8],
     columns: usize,
     q: &[u32],
     sums: &mut [i32],
 ) {
-    match order {
-        WeightOrder::Portable => {
+    let words = || bytemuck::try_cast_slice(weights).unwrap_or(&[]);
+    let Some(q) = q.get(..packing.quantized_words(columns)) else {
+        return;
+    };
+    match packing {
+        Packing::Rows => {
             let q = bytemuck::try_cast_slice(q).unwrap_or(&[]);
             if let Some(q) = q.get(..columns) {
                 portable(weights, q, sums);
             }
         }
-        WeightOrder::Dual => {
-            let weights = bytemuck::try_cast_slice(weights).unwrap_or(&[]);
-            if let Some(q) = q.get(..order.quantized_words(columns)) {
-                #[cfg(toeplite_dsp)]
-                dsp::product(weights, q, sums);
-                #[cfg(not(toeplite_dsp))]
-                dual::product(weights, q, sums);
-            }
+        Packing::Dual => {
+            #[cfg(toeplite_dsp)]
+            dsp::product(words(), q, sums);
+            #[cfg(not(toeplite_dsp))]
+            dual::product(words(), q, sums);
+        }
+        Packing::Groups => {
+            #[cfg(toeplite_mve)]
+            mve4::product(words(), q, sums);
+            #[cfg(not(toeplite_mve))]
+            int4::product(words(), q, sums, Groups::add);
+        }
+        Packing::Quad => {
+            #[cfg(toeplite_dsp)]
+            dsp4::product(words(), q, sums);
+            #[cfg(not(toeplite_dsp))]
+            int4::product(words(), q, sums, int4::Lanes::add);
         }
     }
 }
