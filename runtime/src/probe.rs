@@ -13,9 +13,9 @@ pub enum Stage {
     Gates,
     /// Products with the layers' matrices: quantization of the input, scales and biases included.
     Dense,
-    /// The taps of the recurrences.
+    /// The taps of the recurrences, and their past inputs.
     Fir,
-    /// The modes of the recurrences, and the ring of past inputs.
+    /// The modes of the recurrences.
     Recurrence,
     /// The product with the head's matrix.
     Head,

@@ -31,7 +31,7 @@ Examples:
 Methods:
   reduced  a few taps and poles that all channels share: the smallest, right at every length
   etsc     the closed form of ETSC: exact up to the training length, wrong past it
-  fir      the first taps in a ring buffer: exact, then nothing")]
+  fir      the first taps, over past inputs: exact, then nothing")]
 pub struct Cmd {
     /// A checkpoint folder (config.json and model.safetensors) or a fairseq checkpoint (.pt).
     checkpoint: PathBuf,
