@@ -6,8 +6,9 @@
 use std::env;
 
 /// Kernels for single cores or families of them; see `src/kernel/dense/`.
-const KERNELS: [&str; 6] = [
+const KERNELS: [&str; 7] = [
     "toeplite_dsp",
+    "toeplite_dsp_float",
     "toeplite_mve",
     "toeplite_mve_float",
     "toeplite_thumb1",
@@ -79,8 +80,12 @@ fn kernels(target: &str, flags: &Flags<'_>) -> Vec<&'static str> {
     // what the architecture leaves to the core, these cores have unless the flags take it away
     let optional =
         vectors || ["cortex-m33", "cortex-m35p"].contains(&flags.cpu) || flags.has("+dsp");
-    match (family("thumbv7em") || optional) && !flags.has("-dsp") {
-        true => vec!["toeplite_thumb2", "toeplite_dsp"],
-        false => vec!["toeplite_thumb2"],
+    if !(family("thumbv7em") || optional) || flags.has("-dsp") {
+        return vec!["toeplite_thumb2"];
+    }
+    // floats in registers are those of an FPU
+    match target.ends_with("hf") {
+        true => vec!["toeplite_thumb2", "toeplite_dsp", "toeplite_dsp_float"],
+        false => vec!["toeplite_thumb2", "toeplite_dsp"],
     }
 }

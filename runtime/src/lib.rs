@@ -35,6 +35,8 @@
 //! * int8 weights take int8 activations: a vector `x` becomes integers `round(x * (127 / max|x|))`,
 //!   ties to even, products are summed in i32, and the sum is multiplied by
 //!   `(max|x| / 127) * row scale` once, in f32;
+//! * int4 weights do the same with groups of 32 columns: a group's sum is multiplied by its scale, an
+//!   integer, and those are summed in i32 before they become f32;
 //! * `exp` and `sigmoid` are those of [`math`];
 //! * sums of a layer's Toeplitz operator and its state are updated as [`kernel::modes`] says, in the
 //!   order of the blob;

@@ -8,12 +8,14 @@ use toeplite_tests::small_blob;
 use toeplite_tools::blob::{Blob, SessionMemory, Storage, Target, WeightType};
 
 /// Matrices as they can be stored.
-fn storages() -> [Storage; 3] {
-    let dual = Storage {
-        weights: WeightType::Int8,
+fn storages() -> [Storage; 5] {
+    use WeightType::{F32, Int4, Int8};
+    let dual = |weights| Storage {
+        weights,
         target: Target::M4,
     };
-    [WeightType::F32.into(), WeightType::Int8.into(), dual]
+    let [f32, int8, int4] = [F32, Int8, Int4].map(Storage::from);
+    [f32, int8, dual(Int8), int4, dual(Int4)]
 }
 
 /// Header and section table of the two-layer network.
@@ -190,15 +192,14 @@ proptest! {
     fn several_changes_behind_a_right_checksum_never_panic(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
         in_table: bool,
-        quantized: bool,
+        storage in prop::sample::select(storages().to_vec()),
     ) {
-        let weights = if quantized { WeightType::Int8 } else { WeightType::F32 };
-        let mut bytes = small_blob(weights).bytes().to_vec();
+        let mut bytes = small_blob(storage).bytes().to_vec();
         let end = if in_table { TABLE_END } else { bytes.len() };
         for (at, byte) in changes {
             bytes[at.index(end)] = byte;
         }
-        bytes[..8].copy_from_slice(&small_blob(weights).bytes()[..8]);
+        bytes[..8].copy_from_slice(&small_blob(storage).bytes()[..8]);
         repair(&mut bytes);
         let _ = use_all(&bytes);
     }

@@ -1,8 +1,7 @@
 //! Activations as integers.
 
 use crate::format::{Packing, SMALLEST};
-use crate::kernel::dense::int4::{self, Activations};
-use crate::kernel::dense::{self, dual};
+use crate::kernel::dense::{self, dual, int4};
 use crate::math::ROUND;
 
 /// Quantizes `x` to integers with one scale, which is returned: `x` is about `scale * q`, `q` in
@@ -16,7 +15,6 @@ pub fn quantize(packing: Packing, x: &[f32], q: &mut [u32]) -> f32 {
     } else {
         (largest / 127.0, 127.0 / largest)
     };
-    let integer = |x: f32| (x * inverse + ROUND).to_bits();
     match packing {
         Packing::Rows => {
             let q: &mut [i8] = bytemuck::try_cast_slice_mut(q).unwrap_or_default();
@@ -24,49 +22,86 @@ pub fn quantize(packing: Packing, x: &[f32], q: &mut [u32]) -> f32 {
             super::dense::mve_float::quantize(x, inverse, q);
             #[cfg(not(toeplite_mve_float))]
             for (q, x) in q.iter_mut().zip(x) {
-                *q = integer(*x) as i8;
+                *q = (x * inverse + ROUND).to_bits() as i8;
             }
         }
         Packing::Dual => {
-            let (groups, rest) = x.as_chunks::<{ dual::COLUMNS }>();
-            let mut words = q.as_chunks_mut().0.iter_mut();
-            let pairs = |x: &[f32; dual::COLUMNS]| {
-                let [a, b, c, d, e, f, g, h] = *x;
-                [[a, b], [c, d], [e, f], [g, h]]
-                    .map(|[low, high]| integer(low) & 0xFFFF | integer(high) << 16)
-            };
-            for (group, words) in groups.iter().zip(&mut words) {
-                *words = pairs(group);
-            }
-            if let (false, Some(words)) = (rest.is_empty(), words.next()) {
-                let mut group = [0.0; dual::COLUMNS];
-                group.iter_mut().zip(rest).for_each(|(to, x)| *to = *x);
-                *words = pairs(&group);
+            pairs(x, inverse, q);
+        }
+        #[cfg(toeplite_mve_float)]
+        Packing::Groups => groups_of_bytes(x, inverse, q),
+        #[cfg(not(toeplite_mve_float))]
+        Packing::Groups => groups::<dense::Groups>(x, inverse, q),
+        Packing::Quad => {
+            let chunks = q.as_chunks_mut::<{ int4::WORDS }>().0;
+            for (x, [words @ .., eight_x]) in x.chunks(int4::COLUMNS).zip(chunks) {
+                words.fill(0);
+                *eight_x = (8 * pairs(x, inverse, words)).cast_unsigned();
             }
         }
-        Packing::Groups => groups::<dense::Groups>(x, inverse, q),
-        Packing::Quad => groups::<int4::Lanes>(x, inverse, q),
     }
     scale
 }
 
-/// For int4 weights: groups of 32, and eight times the sum of each.
-#[inline(always)]
-fn groups<A: Activations>(x: &[f32], inverse: f32, q: &mut [u32]) {
-    let (groups, rest) = x.as_chunks::<{ int4::COLUMNS }>();
-    let mut chunks = q.as_chunks_mut::<{ int4::WORDS }>().0.iter_mut();
-    let group = |x: &[f32; int4::COLUMNS], [words @ .., eight_x]: &mut int4::Chunk| {
-        let integers = x.map(|x| i32::from((x * inverse + ROUND).to_bits() as i8));
-        A::store(&integers, words);
-        *eight_x = (8 * integers.iter().sum::<i32>()).cast_unsigned();
-    };
-    for (x, chunk) in groups.iter().zip(&mut chunks) {
-        group(x, chunk);
+/// Integers in pairs of 16 bits, with zeros up to the end of a group of eight; their sum.
+fn pairs(x: &[f32], inverse: f32, q: &mut [u32]) -> i32 {
+    let (groups, rest) = x.as_chunks::<{ dual::COLUMNS }>();
+    let words = q.as_chunks_mut().0;
+    let (whole, last) = words.split_at_mut_checked(groups.len()).unwrap_or_default();
+    let mut sum = store(groups, inverse, whole);
+    if !rest.is_empty() {
+        let mut group = [0.0; dual::COLUMNS];
+        group.iter_mut().zip(rest).for_each(|(to, x)| *to = *x);
+        sum += store(&[group], inverse, last);
     }
-    if let (false, Some(chunk)) = (rest.is_empty(), chunks.next()) {
-        let mut last = [0.0; int4::COLUMNS];
-        last.iter_mut().zip(rest).for_each(|(to, x)| *to = *x);
-        group(&last, chunk);
+    sum
+}
+
+#[cfg(toeplite_dsp_float)]
+use super::dense::dsp_float::store;
+
+/// As far as both slices reach.
+#[cfg(not(toeplite_dsp_float))]
+#[inline(never)]
+fn store(x: &[[f32; dual::COLUMNS]], inverse: f32, q: &mut [[u32; 4]]) -> i32 {
+    let mut sum = 0;
+    for (x, q) in x.iter().zip(q) {
+        let [a, b, c, d, e, f, g, h] = x.map(|x| i32::from((x * inverse + ROUND).to_bits() as i8));
+        sum += a + b + c + d + e + f + g + h;
+        *q = [[a, b], [c, d], [e, f], [g, h]]
+            .map(|[low, high]| low.cast_unsigned() & 0xFFFF | high.cast_unsigned() << 16);
+    }
+    sum
+}
+
+/// For int4 weights: groups of 32, and eight times the sum of each.
+#[cfg(not(toeplite_mve_float))]
+#[inline(always)]
+fn groups<A: int4::Activations>(x: &[f32], inverse: f32, q: &mut [u32]) {
+    let chunks = q.as_chunks_mut::<{ int4::WORDS }>().0;
+    for (x, [words @ .., eight_x]) in x.chunks(int4::COLUMNS).zip(chunks) {
+        let mut integers = [0; int4::COLUMNS];
+        let mut sum = 0;
+        for (q, x) in integers.iter_mut().zip(x) {
+            *q = i32::from((x * inverse + ROUND).to_bits() as i8);
+            sum += *q;
+        }
+        A::store(&integers, words);
+        *eight_x = (8 * sum).cast_unsigned();
+    }
+}
+
+/// The same in the portable order, by vectors.
+#[cfg(toeplite_mve_float)]
+fn groups_of_bytes(x: &[f32], inverse: f32, q: &mut [u32]) {
+    let chunks = q.as_chunks_mut::<{ int4::WORDS }>().0;
+    for (x, [words @ .., eight_x]) in x.chunks(int4::COLUMNS).zip(chunks) {
+        let (bytes, _) = words.split_at_mut(8);
+        bytes.fill(0);
+        let bytes: &mut [i8] = bytemuck::try_cast_slice_mut(bytes).unwrap_or_default();
+        dense::mve_float::quantize(x, inverse, bytes);
+        let sum: i32 = bytes.iter().map(|q| i32::from(*q)).sum();
+        *eight_x = (8 * sum).cast_unsigned();
     }
 }
 

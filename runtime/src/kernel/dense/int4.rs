@@ -103,12 +103,11 @@ pub(crate) fn fault(
     let groups = columns.div_ceil(COLUMNS).max(1);
     let good = |i: usize, chunk: &Chunk| {
         let (first, start) = (i / groups * ROWS, i % groups * COLUMNS);
-        (0..ROWS).all(|row| {
-            (0..COLUMNS).all(|column| {
-                let weight = weight(packing, chunk, row, column);
-                let inside = first + row < rows && start + column < columns;
-                weight > -8 && (inside || weight == 0)
-            })
+        (0..ROWS * COLUMNS).all(|i| {
+            let (row, column) = (i / COLUMNS, i % COLUMNS);
+            let weight = weight(packing, chunk, row, column);
+            let inside = first + row < rows && start + column < columns;
+            weight > -8 && (inside || weight == 0)
         })
     };
     let mut chunks = matrix.as_chunks::<WORDS>().0.iter().enumerate();

@@ -1,7 +1,7 @@
 //! Products of a matrix of small integers with a vector of them: nearly all the work of a token.
 //!
 //! A product is split in three. [`quantize`](super::quantize) makes integers of the activations, in
-//! the form that the kernel reads. [`product`] sums: `sums[r] = sum over c of w[r, c] * q[c]`, exact
+//! the form that the kernel reads. `product` sums: `sums[r] = sum over c of w[r, c] * q[c]`, exact
 //! in i32, so that whatever order a kernel adds in, the bits are the same. The contract's arithmetic
 //! comes after that, in [`Matrix`](crate::matrix::Matrix).
 //!
@@ -33,6 +33,8 @@ pub(crate) use scale::scale;
 mod dsp;
 #[cfg(toeplite_dsp)]
 mod dsp4;
+#[cfg(toeplite_dsp_float)]
+pub(crate) mod dsp_float;
 #[cfg(toeplite_mve)]
 mod mve;
 #[cfg(toeplite_mve)]
@@ -94,7 +96,7 @@ pub const TARGET: &str = if cfg!(toeplite_dsp) {
 #[cfg(any(toeplite_thumb1, toeplite_thumb2, toeplite_rv32m))]
 pub(crate) type Groups = int4::Pairs;
 /// How activations lie for int4 weights in the portable order.
-#[cfg(not(any(toeplite_thumb1, toeplite_thumb2, toeplite_rv32m)))]
+#[cfg(not(any(toeplite_mve_float, toeplite_thumb1, toeplite_thumb2, toeplite_rv32m)))]
 pub(crate) type Groups = int4::Bytes;
 
 /// `sums[r] = sum over c of w[r, c] * q[c]`: the exact sums of all rows, as many as there are `sums`.
