@@ -9,7 +9,7 @@ use crate::matrix::Matrix;
 use crate::session::Session;
 use bytemuck::AnyBitPattern;
 
-mod check;
+pub(crate) mod check;
 
 /// Norms. The discriminant is the byte in the blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +178,7 @@ impl<'a> Model<'a> {
     /// # Errors
     /// [`ModelError`] says what is wrong and where.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
-        check::envelope(bytes)?;
+        check::envelope(bytes, format::CONTRACT_F32)?;
         let shape = check::shape(bytes)?;
         let mut model = Self {
             bytes,
@@ -322,10 +322,7 @@ impl<'a> Model<'a> {
     }
 
     pub(crate) fn section<T: AnyBitPattern>(&self, index: usize) -> &'a [T] {
-        let entry = self.entry(index);
-        let end = entry.offset.saturating_add(entry.length);
-        let bytes = self.bytes.get(entry.offset..end).unwrap_or(&[]);
-        bytemuck::try_cast_slice(bytes).unwrap_or(&[])
+        section(self.bytes, index)
     }
 
     /// The matrix in section `index`, its scales in the next and its biases in `bias`.
@@ -337,6 +334,14 @@ impl<'a> Model<'a> {
             Matrix::new_f32(self.section(index), bias, columns)
         }
     }
+}
+
+/// Section `index` of a blob, as numbers. Empty if absent or not of whole numbers.
+pub(crate) fn section<T: AnyBitPattern>(bytes: &[u8], index: usize) -> &[T] {
+    let entry = Entry::read(bytes, index);
+    let end = entry.offset.saturating_add(entry.length);
+    let bytes = bytes.get(entry.offset..end).unwrap_or(&[]);
+    bytemuck::try_cast_slice(bytes).unwrap_or(&[])
 }
 
 /// One entry of the section table.
@@ -352,7 +357,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Entry `index`; an empty section if `bytes` end before it.
-    fn read(bytes: &[u8], index: usize) -> Self {
+    pub(crate) fn read(bytes: &[u8], index: usize) -> Self {
         let start = HEADER_BYTES + ENTRY_BYTES * index;
         let entry = bytes
             .get(start..)
@@ -386,7 +391,7 @@ impl Entry {
 }
 
 /// The u32 at `offset`, 0 past the end.
-fn read_u32(bytes: &[u8], offset: usize) -> u32 {
+pub(crate) fn read_u32(bytes: &[u8], offset: usize) -> u32 {
     bytes
         .get(offset..)
         .and_then(|b| b.first_chunk())

@@ -1,7 +1,7 @@
 //! A running sequence: state, step, prefill, save, restore.
 
 use crate::error::{MemoryError, SelfTestError, SnapshotError, StepError};
-use crate::format::{self, ALIGNMENT};
+use crate::format::ALIGNMENT;
 use crate::hash::LogitsHash;
 use crate::layer::Layer;
 use crate::math::activate;
@@ -9,6 +9,7 @@ use crate::model::{Model, NormPosition, Shape};
 use crate::norm::norm;
 use crate::probe::{Probe, Stage};
 use crate::recurrence;
+use crate::snapshot;
 
 /// A token, an index into the vocabulary. Byte-level models take bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -157,7 +158,7 @@ impl<'a, 'm> Session<'a, 'm> {
 
     /// Bytes of a [`save`](Self::save).
     pub fn snapshot_bytes(&self) -> usize {
-        SNAPSHOT_HEADER + 4 * (self.state.len() + self.oldest.len())
+        snapshot::HEADER + 4 * (self.state.len() + self.oldest.len())
     }
 
     /// Writes the state to the start of `out` and returns its size. Logits are not saved.
@@ -166,31 +167,9 @@ impl<'a, 'm> Session<'a, 'm> {
     /// [`SnapshotError::WrongLength`] if `out` has fewer than
     /// [`snapshot_bytes`](Self::snapshot_bytes) bytes.
     pub fn save(&self, out: &mut [u8]) -> Result<usize, SnapshotError> {
-        let (needed, found) = (self.snapshot_bytes(), out.len());
-        let out = out
-            .get_mut(..needed)
-            .ok_or(SnapshotError::WrongLength { needed, found })?;
-        let (header, body) = out
-            .split_at_mut_checked(SNAPSHOT_HEADER)
-            .ok_or(SnapshotError::BadHeader)?;
-        let words = self
-            .oldest
-            .iter()
-            .copied()
-            .chain(self.state.iter().map(|x| x.to_bits()));
-        for (bytes, word) in body.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-            *bytes = word.to_le_bytes();
-        }
-        let fields = [
-            u32::from_le_bytes(*SNAPSHOT_MAGIC),
-            SNAPSHOT_VERSION,
-            self.model.identity(),
-            format::crc32(body),
-        ];
-        for (bytes, field) in header.as_chunks_mut::<4>().0.iter_mut().zip(fields) {
-            *bytes = field.to_le_bytes();
-        }
-        Ok(needed)
+        let words = self.oldest.iter().copied();
+        let words = words.chain(self.state.iter().map(|x| x.to_bits()));
+        snapshot::write(out, self.snapshot_bytes(), self.model.identity(), words)
     }
 
     /// Takes over a state that [`save`](Self::save) wrote, on any device with the same model.
@@ -198,39 +177,15 @@ impl<'a, 'm> Session<'a, 'm> {
     /// # Errors
     /// [`SnapshotError`]; the session is then unchanged.
     pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), SnapshotError> {
-        let (needed, found) = (self.snapshot_bytes(), snapshot.len());
-        if needed != found {
-            return Err(SnapshotError::WrongLength { needed, found });
-        }
-        let (header, body) = snapshot
-            .split_at_checked(SNAPSHOT_HEADER)
-            .ok_or(SnapshotError::BadHeader)?;
-        let mut fields = header
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|b| u32::from_le_bytes(*b));
-        let mut field = || fields.next().unwrap_or(0);
-        if (field(), field()) != (u32::from_le_bytes(*SNAPSHOT_MAGIC), SNAPSHOT_VERSION) {
-            return Err(SnapshotError::BadHeader);
-        }
-        let (expected, found) = (self.model.identity(), field());
-        if expected != found {
-            return Err(SnapshotError::OtherModel { expected, found });
-        }
-        let words = || {
-            body.as_chunks::<4>()
-                .0
-                .iter()
-                .map(|b| u32::from_le_bytes(*b))
-        };
+        let body = snapshot::read(snapshot, self.snapshot_bytes(), self.model.identity())?;
+        let words = || snapshot::words(body);
         let layers = self.oldest.len();
         let rings_hold = words()
             .take(layers)
             .enumerate()
             .all(|(i, row)| row < self.ring_rows(i).max(1));
         let finite = words().skip(layers).all(|x| f32::from_bits(x).is_finite());
-        if format::crc32(body) != field() || !rings_hold || !finite {
+        if !rings_hold || !finite {
             return Err(SnapshotError::Corrupt);
         }
         self.oldest
@@ -323,12 +278,6 @@ impl<'a, 'm> Session<'a, 'm> {
         logits
     }
 }
-
-/// `TOES`, for session.
-const SNAPSHOT_MAGIC: &[u8; 4] = b"TOES";
-const SNAPSHOT_VERSION: u32 = 1;
-/// Magic, version, the model's identity, CRC-32 of the rest.
-const SNAPSHOT_HEADER: usize = 16;
 
 impl Scratch<'_> {
     /// `branch = x`, normalized if norms stand before.

@@ -3,8 +3,9 @@
 use anyhow::{Context, Result};
 use clap::Parser;
 use std::path::{Path, PathBuf};
+use xtask::boards::{F32, FIXED};
 use xtask::counts::{Counts, LARGE, SMALL, TARGETS, measure, record, table};
-use xtask::model::{Model, convert, toeplite};
+use xtask::model::{Files, Model, convert, named, toeplite};
 use xtask::{paths, setup};
 
 /// Counts instructions of the runtime's kernels and of whole tokens, in QEMU.
@@ -65,22 +66,26 @@ fn of_model(targets: &[&str], blob: &Path) -> Result<Counts> {
 
 fn of_bundled(targets: &[&str]) -> Result<Counts> {
     let toeplite = toeplite()?;
-    let convert = |name| {
-        convert(
-            &toeplite,
-            &paths::checkpoint(name),
-            &paths::output().join(name),
-        )
+    let convert = |name, contract| {
+        let into = paths::output().join(named(name, contract));
+        convert(&toeplite, &paths::checkpoint(name), contract, &into)
     };
-    let models: [Model; 2] = [convert(SMALL)?, convert(LARGE)?];
-    let [small, large] = &models;
-    let blob = |name: &str| match name {
-        LARGE => large.files.blob.clone(),
-        _ => small.files.blob.clone(),
+    let models: [Model; 3] = [
+        convert(SMALL, F32)?,
+        convert(LARGE, F32)?,
+        convert(SMALL, FIXED)?,
+    ];
+    let [small, _, small_fixed] = &models;
+    let blob = |name: &str, contract: &str| {
+        Files::in_folder(&paths::output().join(named(name, contract))).blob
     };
     let mut counts = measure::bundled(targets, blob)?;
     for target in targets {
-        counts.sizes.push(measure::size(target, small)?);
+        let model = match measure::board(target)?.contract() {
+            FIXED => small_fixed,
+            _ => small,
+        };
+        counts.sizes.push(measure::size(target, model)?);
     }
     Ok(counts)
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use xtask::boards::{Board, NAMES};
 use xtask::command::{cargo, cargo_embedded, complete, shown};
 use xtask::counts::{TARGETS, measure, record};
-use xtask::model::Files;
+use xtask::model::{Files, named};
 use xtask::{firmware, nvrtc, paths, setup};
 
 /// Runs the steps in order; stops at the first that fails.
@@ -108,7 +108,9 @@ fn format() -> Result<()> {
 
 /// Holds counts against the committed ones. The models are those of the tests.
 fn counts() -> Result<()> {
-    let blob = |name: &str| Files::in_folder(&paths::output().join("tests").join(name)).blob;
+    let tests = paths::output().join("tests");
+    let blob =
+        |name: &str, contract: &str| Files::in_folder(&tests.join(named(name, contract))).blob;
     let found = measure::bundled(&TARGETS.map(|(name, _)| name), blob)?;
     match record::compare(&record::read()?, &found)? {
         record::Verdict::Holds(rows) => println!("{rows} counts: none rose by more than 2%"),
