@@ -50,16 +50,10 @@ fn fixed_recurrence(r: &fixed::model::Recurrence<'_>, channels: usize) -> Modal 
         Complex64::new(1.0 + part(mode.re), part(mode.im))
     });
     let residues = Array2::from_shape_fn((modes.len(), channels), |(k, c)| {
-        let real = r.counts.real;
-        let scale = unit(r.fraction - modes[k].input + modes[k].low as i32);
-        let at = |i: usize| f64::from(r.residues[i]) * scale;
-        match k.checked_sub(real) {
-            None => Complex64::new(at(k * channels + c), 0.0),
-            Some(j) => {
-                let first = (real + 2 * j) * channels + 2 * c;
-                Complex64::new(at(first), at(first + 1))
-            }
-        }
+        let scale = unit(r.fraction - modes[k].input as i32 + modes[k].low as i32);
+        let residue = r.residues[k * channels + c];
+        let im = if k < r.counts.real { 0 } else { residue >> 16 };
+        Complex64::new(f64::from(residue as i16), f64::from(im)) * scale
     });
     Modal {
         taps: Array2::from_shape_vec((rows, channels), taps.collect())

@@ -24,10 +24,19 @@ pub const fn is_supported(activation: Activation) -> bool {
     !matches!(activation, Activation::Gelu | Activation::Exp)
 }
 
-/// SiLU of a number of 16 bits.
+/// SiLU of any number, that of the closest one of 16 bits.
 #[inline(always)]
 pub fn silu(x: i32) -> i32 {
-    (x * table::sigmoid(x) + (1 << 14)) >> 15
+    let index = (x >> 8) + 128;
+    // the one comparison says that the number has 16 bits, and that the table has its place
+    if (index as u32) < 256 {
+        let sigmoid = table::line(index as usize, x & 255);
+        (x * sigmoid + (1 << 14)) >> 15
+    } else if x < 0 {
+        0 // of -16
+    } else {
+        i16::MAX.into() // of all but 16
+    }
 }
 
 /// `2^16 * 2^(-x / 2^16)` for any `x`.
@@ -97,5 +106,13 @@ mod tests {
     #[test]
     fn zero_stays_zero() {
         assert_eq!((silu(0), elu(0)), (0, 0));
+    }
+
+    #[test]
+    fn silu_saturates_as_its_argument_would() {
+        let ends = [i16::MIN, i16::MAX].map(|x| silu(x.into()));
+        assert_eq!(ends, [0, 32_767]);
+        assert_eq!([i32::MIN, -32_769].map(silu), [ends[0]; 2]);
+        assert_eq!([i32::MAX, 32_768].map(silu), [ends[1]; 2]);
     }
 }

@@ -207,11 +207,14 @@ fn recurrence(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
     let sizes = [
         (PerLayer::Taps, taps * channels),
         (PerLayer::Poles, 8 * modes),
-        (PerLayer::Residues, counts.order() as u64 * channels),
     ];
     for (kind, count) in sizes {
         numbers::<i16>(model, section(kind), ElementType::I16, count)?;
     }
+    let residues = section(PerLayer::Residues);
+    let numbers: &[i32] = numbers(model, residues, ElementType::I32, modes * channels)?;
+    let reals = numbers.get(..counts.real * model.shape.channels);
+    all(residues, reals.unwrap_or(&[]), |r| i32::from(r as i16) == r)?;
     let r = model.layer(layer).recurrence;
     for index in 0..counts.real + counts.complex {
         let mode = r
@@ -238,20 +241,21 @@ fn recurrence(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
 fn largest_output(model: &Model<'_>, layer: usize, channel: usize) -> u64 {
     let channels = model.shape.channels;
     let r = model.layer(layer).recurrence;
-    let size = |x: &i16| u64::from(x.unsigned_abs());
+    let size = |x: i16| u64::from(x.unsigned_abs());
     let taps = r.taps.get(channel..).unwrap_or(&[]);
-    let mut sum = taps.iter().step_by(channels).map(size).sum::<u64>() * INPUT;
-    let mut residues = r.residues;
-    for index in 0..r.counts.real + r.counts.complex {
-        let parts = if index < r.counts.real { 1 } else { 2 };
-        let (row, rest) = residues
-            .split_at_checked(parts * channels)
-            .unwrap_or((&[], &[]));
-        residues = rest;
-        let mine = row.iter().skip(parts * channel).take(parts);
+    let taps = taps.iter().step_by(channels).map(|tap| size(*tap));
+    let mut sum = taps.sum::<u64>() * INPUT;
+    let residues = r.residues.get(channel..).unwrap_or(&[]);
+    for (index, residue) in residues.iter().step_by(channels).enumerate() {
+        let im = if index < r.counts.real {
+            0
+        } else {
+            residue >> 16
+        };
+        let parts = size(*residue as i16) + size(im as i16);
         let bounds = r.mode(index).and_then(|mode| Bounds::of(&mode));
         let high = bounds.map_or(LIMIT, |bounds| bounds.high);
-        sum = sum.saturating_add(mine.map(size).sum::<u64>().saturating_mul(high));
+        sum = sum.saturating_add(parts.saturating_mul(high));
     }
     sum
 }
@@ -276,11 +280,8 @@ impl Bounds {
     /// it falls to `|d| / (1 - |pole|)`.
     pub fn of(mode: &Mode) -> Option<Self> {
         let Mode { low, down, .. } = *mode;
-        let in_range = low <= 16
-            && down <= 30
-            && low + down <= 30
-            && mode.rest <= 30
-            && (-16..=15).contains(&mode.input);
+        let in_range =
+            low <= 16 && down <= 30 && low + down <= 30 && mode.rest <= 30 && mode.input <= 15;
         if !in_range {
             return None;
         }
@@ -291,12 +292,9 @@ impl Bounds {
         let modulus = above(re * re + im * im);
         let gap = unit.checked_sub(modulus).filter(|gap| *gap > 0)?;
         let step = above(less * less + im * im);
-        // 3 / 2 is above the root of 2; the last 1 is that of an input shifted to the right
-        let rounding = ((3 * step) >> (down + 1)) + 4;
-        let input = match mode.input_shifts() {
-            (0, by) => (INPUT >> by) + 1,
-            (up, _) => INPUT << up,
-        };
+        // 3 / 2 is above the root of 2
+        let rounding = ((3 * step) >> (down + 1)) + 3;
+        let input = INPUT << mode.input;
         let state = ((input + rounding) << (low + down)) / gap + 1;
         let alive = (rounding << (low + down)) / gap + 2;
         let high = (state >> low) + 2;

@@ -26,21 +26,29 @@ pub(super) fn finish(
     finish: impl Fn(i32) -> i32,
 ) {
     let places = matrix.places.saturating_sub(factor.exponent);
-    let multipliers = matrix.multipliers.get(first..).unwrap_or(&[]);
-    let bias = matrix.bias.get(first..).unwrap_or(&[]);
-    let rows = sums.iter_mut().zip(multipliers).zip(bias);
-    let scaled = |sum: i32, multiplier: u16| {
-        let multiplier = (u32::from(multiplier) * factor.mantissa) >> 16;
-        (sum >> matrix.low) * multiplier as i32
-    };
     if places > 0 {
         let places = places.min(31) as u32;
-        for ((sum, multiplier), bias) in rows {
-            *sum = finish((scaled(*sum, *multiplier) >> places) + bias);
+        for (sum, row) in sums.iter_mut().zip(matrix.rows(first)) {
+            *sum = finish((scaled(matrix, factor, *sum, *row.0) >> places) + row.1);
         }
     } else {
-        for ((sum, multiplier), bias) in rows {
-            *sum = finish(shift(scaled(*sum, *multiplier), places, LIMIT) + bias);
-        }
+        // rare: not worth a loop for each `finish`
+        grow(matrix, first, factor, sums);
+        sums.iter_mut().for_each(|sum| *sum = finish(*sum));
     }
+}
+
+/// [`finish`] without its last step, where numbers are shifted to the left.
+#[inline(never)]
+fn grow(matrix: &Matrix<'_>, first: usize, factor: Factor, sums: &mut [i32]) {
+    let places = matrix.places.saturating_sub(factor.exponent);
+    for (sum, row) in sums.iter_mut().zip(matrix.rows(first)) {
+        *sum = shift(scaled(matrix, factor, *sum, *row.0), places, LIMIT) + row.1;
+    }
+}
+
+#[inline(always)]
+fn scaled(matrix: &Matrix<'_>, factor: Factor, sum: i32, multiplier: u16) -> i32 {
+    let multiplier = (u32::from(multiplier) * factor.mantissa) >> 16;
+    (sum >> matrix.low) * multiplier as i32
 }

@@ -12,7 +12,7 @@
 //! | [`Recurrence`](PerLayer::Recurrence) | five u32: taps M, real modes, complex modes, 0, places after the point of `y` less those of its input |
 //! | [`Taps`](PerLayer::Taps) | i16 `[M, channels]`, of `[M + 1, channels]` if there are modes: the last is the real part of the residues' sum |
 //! | [`Poles`](PerLayer::Poles) | eight i16 a mode, see [`Mode`]: real and imaginary part, `low`, `down`, `input`, `rest`, 0, 0 |
-//! | [`Residues`](PerLayer::Residues) | i16, times the pole: `[channels]` of a real mode, `[channels, 2]` of a complex one |
+//! | [`Residues`](PerLayer::Residues) | i32 `[modes, channels]`, times the pole: a number of 16 bits; of a complex mode two, the real part in the low half |
 //! | all others | empty |
 //!
 //! There is always a matrix for the head, and the field for tied embeddings is 0: the parameters of norms
@@ -254,7 +254,15 @@ pub struct Matrix<'a> {
     pub(super) bias: &'a [i32],
 }
 
-impl Matrix<'_> {
+impl<'a> Matrix<'a> {
+    /// Multipliers and biases of the rows from `first` on.
+    pub(super) fn rows(&self, first: usize) -> impl Iterator<Item = (&'a u16, &'a i32)> {
+        let multipliers = self.multipliers.get(first..).unwrap_or(&[]);
+        multipliers
+            .iter()
+            .zip(self.bias.get(first..).unwrap_or(&[]))
+    }
+
     /// Bytes in the blob: weights, multipliers and biases.
     pub fn bytes(&self) -> usize {
         self.weights.len() + 2 * self.multipliers.len() + 4 * self.bias.len() + 8
@@ -288,8 +296,8 @@ pub struct Recurrence<'a> {
     pub taps: &'a [i16],
     /// A record a mode, see [`mode`](Self::mode).
     pub(super) modes: &'a [[i16; 8]],
-    /// Of each mode `[channels]`, or `[channels, 2]` where it is complex.
-    pub residues: &'a [i16],
+    /// A row of each mode; of a complex one, real parts in the low and imaginary parts in the high halves.
+    pub residues: &'a [i32],
 }
 
 impl Recurrence<'_> {
@@ -310,8 +318,8 @@ pub struct Mode {
     pub low: u32,
     /// Places of those products that the state leaves out.
     pub down: u32,
-    /// Places that the state has more than the input; may be negative.
-    pub input: i32,
+    /// Places that the state has more than the input.
+    pub input: u32,
     /// States below `2^rest` may come to rest.
     pub rest: u32,
 }
@@ -323,13 +331,8 @@ impl Mode {
             im: (*im).into(),
             low: *low as u16 as u32,
             down: *down as u16 as u32,
-            input: (*input).into(),
+            input: *input as u16 as u32,
             rest: *rest as u16 as u32,
         }
-    }
-
-    /// Places to shift the input to the left, then to the right.
-    pub(super) fn input_shifts(&self) -> (u32, u32) {
-        (self.input.max(0) as u32, (-self.input).max(0) as u32)
     }
 }

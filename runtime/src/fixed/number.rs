@@ -14,7 +14,14 @@ pub fn bits(x: u32) -> i32 {
 /// `x`, or the 16-bit number closest to it.
 #[inline(always)]
 pub fn clamp(x: i32) -> i32 {
-    x.clamp(LEAST, MOST)
+    // one comparison where nothing is to be done, which is nearly always
+    if i32::from(x as i16) == x {
+        x
+    } else if x < 0 {
+        LEAST
+    } else {
+        MOST
+    }
 }
 
 /// `floor(sqrt(x))`, in 16 steps.

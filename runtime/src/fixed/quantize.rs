@@ -44,34 +44,53 @@ pub(super) fn quantize(
     if norm == Norm::Layer {
         mean.center(x);
     }
-    let x = &*x;
     let largest = x.iter().fold(1, |most, x| most.max((x ^ (x >> 31)) as u32));
     let places = bits(largest) - 15;
-    let up = places.min(0).unsigned_abs();
+    let (up, down) = (places.min(0).unsigned_abs(), places.max(0) as u32);
+    // small numbers are made large in place and back again, to have one shift less in the loops
+    if up > 0 {
+        x.iter_mut().for_each(|x| *x <<= up);
+    }
+    let factor = quantize_large(norm, fraction, (largest << up) >> down, places, x, q);
+    if up > 0 {
+        x.iter_mut().for_each(|x| *x >>= up);
+    }
+    factor
+}
+
+/// The same for numbers of at least 15 bits. Before they were made so, the largest had 15 + `places`; it
+/// is now `largest`, without its low places.
+fn quantize_large(
+    norm: Norm,
+    fraction: i32,
+    largest: u32,
+    places: i32,
+    x: &[i32],
+    q: &mut [i8],
+) -> Factor {
     let down = places.max(0) as u32;
-    let largest = (largest << up) >> down;
     let factor = match norm {
         Norm::None | Norm::GatedRms => Factor {
             mantissa: largest,
             exponent: places,
         },
-        Norm::SimpleRms | Norm::Rms => Factor::of_root(largest, squares(x, up, down)),
+        Norm::SimpleRms | Norm::Rms => Factor::of_root(largest, squares(x, down)),
         Norm::Scale | Norm::Layer => {
             let units = 2 * (fraction - places) - 47;
             let epsilon = scale64(EPSILON * x.len() as u64, units);
-            Factor::of_root(largest, squares(x, up, down).saturating_add(epsilon))
+            Factor::of_root(largest, squares(x, down).saturating_add(epsilon))
         }
     };
     let inverse = ratio(127 << 23, largest) as i32;
     for (q, x) in q.iter_mut().zip(x) {
-        *q = ((((x << up) >> down) * inverse + (1 << 22)) >> 23) as i8;
+        *q = (((x >> down) * inverse + (1 << 22)) >> 23) as i8;
     }
     factor
 }
 
-fn squares(x: &[i32], up: u32, down: u32) -> u64 {
+fn squares(x: &[i32], down: u32) -> u64 {
     x.iter().fold(0, |sum, x| {
-        let x = (x << up) >> down;
+        let x = x >> down;
         sum + u64::from((x * x) as u32)
     })
 }

@@ -26,14 +26,34 @@ pub(super) fn convolve(r: &Recurrence<'_>, state: &State<'_>, x: &[i32], y: &mut
         }
     }
     let [oldest, _] = *state.places;
-    let mut row = oldest as usize;
-    for taps in taps {
+    let mut index = oldest as usize;
+    let mut past = || {
         // the newest row is the one before the oldest, in the ring's order
-        row = if row == 0 { r.counts.taps } else { row }.wrapping_sub(1);
-        let past = state.ring.get(row.wrapping_mul(channels)..).unwrap_or(&[]);
-        for ((y, x), tap) in y.iter_mut().zip(past).zip(taps) {
-            *y += i32::from(*tap) * i32::from(*x);
+        index = if index == 0 { r.counts.taps } else { index }.wrapping_sub(1);
+        state
+            .ring
+            .get(index.wrapping_mul(channels)..)
+            .unwrap_or(&[])
+    };
+    while let Some(row) = taps.next() {
+        let x = past();
+        match taps.next() {
+            // two at once, for `y` is read and written once
+            Some(more) => two_taps([row, more], [x, past()], y),
+            None => one_tap(row, x, y),
         }
+    }
+}
+
+fn one_tap(taps: &[i16], x: &[i16], y: &mut [i32]) {
+    for ((y, x), tap) in y.iter_mut().zip(x).zip(taps) {
+        *y += i32::from(*tap) * i32::from(*x);
+    }
+}
+
+fn two_taps([taps, more]: [&[i16]; 2], [x, w]: [&[i16]; 2], y: &mut [i32]) {
+    for ((((y, x), tap), w), other) in y.iter_mut().zip(x).zip(taps).zip(w).zip(more) {
+        *y += i32::from(*tap) * i32::from(*x) + i32::from(*other) * i32::from(*w);
     }
 }
 
@@ -59,14 +79,14 @@ pub(super) fn advance(r: &Recurrence<'_>, state: &mut State<'_>, x: &mut [i32], 
         let Some((s, rest)) = states.split_at_mut_checked(width) else {
             return;
         };
-        let Some((residue, after)) = residues.split_at_checked(width) else {
+        let Some((residue, after)) = residues.split_at_checked(channels) else {
             return;
         };
         (states, residues) = (rest, after);
         if index < r.counts.real {
             real(&mode, residue, x, s, y);
         } else {
-            complex(&mode, residue.as_chunks().0, x, s.as_chunks_mut().0, y);
+            complex(&mode, residue, x, s.as_chunks_mut().0, y);
         }
         if index as u32 == *resting {
             rest_small(&mode, index < r.counts.real, s);
@@ -81,24 +101,23 @@ pub(super) fn advance(r: &Recurrence<'_>, state: &mut State<'_>, x: &mut [i32], 
 }
 
 /// A real mode of every channel.
-fn real(mode: &Mode, residues: &[i16], x: &[i32], states: &mut [i32], y: &mut [i32]) {
-    let (up, by) = mode.input_shifts();
-    let (low, down, e) = (mode.low, mode.down, mode.re);
+fn real(mode: &Mode, residues: &[i32], x: &[i32], states: &mut [i32], y: &mut [i32]) {
+    let (low, down, input, e) = (mode.low, mode.down, mode.input, mode.re);
     for (((s, x), r), y) in states.iter_mut().zip(x).zip(residues).zip(y) {
         let high = *s >> low;
-        *y += i32::from(*r) * high;
-        *s = *s + ((e * high) >> down) + ((x << up) >> by);
+        *y += r * high;
+        *s = *s + ((e * high) >> down) + (x << input);
     }
 }
 
 /// A complex mode of every channel.
-fn complex(mode: &Mode, residues: &[[i16; 2]], x: &[i32], states: &mut [[i32; 2]], y: &mut [i32]) {
-    let (up, by) = mode.input_shifts();
-    let (low, down, a, b) = (mode.low, mode.down, mode.re, mode.im);
-    for ((([p, q], x), [c, d]), y) in states.iter_mut().zip(x).zip(residues).zip(y) {
+fn complex(mode: &Mode, residues: &[i32], x: &[i32], states: &mut [[i32; 2]], y: &mut [i32]) {
+    let (low, down, input) = (mode.low, mode.down, mode.input);
+    let (a, b) = (mode.re, mode.im);
+    for ((([p, q], x), r), y) in states.iter_mut().zip(x).zip(residues).zip(y) {
         let (re, im) = (*p >> low, *q >> low);
-        *y += i32::from(*c) * re - i32::from(*d) * im;
-        *p = *p + ((a * re - b * im) >> down) + ((x << up) >> by);
+        *y += i32::from(*r as i16) * re - (r >> 16) * im;
+        *p = *p + ((a * re - b * im) >> down) + (x << input);
         *q += (a * im + b * re) >> down;
     }
 }
@@ -129,7 +148,7 @@ mod tests {
 
     /// A mode with the largest input and the smallest rest that its bounds allow, if it has any.
     fn stable(re: i32, im: i32, low: u32, down: u32) -> Option<(Mode, Bounds)> {
-        let modes = (-16..=15).rev().flat_map(|input| {
+        let modes = (0..=15).rev().flat_map(|input| {
             (0..=30).map(move |rest| Mode {
                 re,
                 im,
@@ -169,7 +188,7 @@ mod tests {
                 if is_real {
                     real(&mode, &[1], &[x], &mut state[..1], &mut y);
                 } else {
-                    complex(&mode, &[[1, -1]], &[x], core::slice::from_mut(state), &mut y);
+                    complex(&mode, &[-65_535], &[x], core::slice::from_mut(state), &mut y);
                 }
             };
             let modulus = |[p, q]: [i32; 2]| i64::from(p) * i64::from(p) + i64::from(q) * i64::from(q);
@@ -227,7 +246,7 @@ mod tests {
             fraction: 0,
             taps: &[1, 2, 3, 4, 5, 6],
             modes: &records,
-            residues: &[1, 2, 3, 4, 5, 6],
+            residues: &[1, 2, 3 + (4 << 16), 5 + (6 << 16)],
         };
         let (mut places, mut ring, mut modes) = ([0; 2], [0; 4], [0; 6]);
         let mut run = |input: [i32; 2]| {

@@ -30,6 +30,8 @@ pub struct Sampler {
     /// `mantissa * 2^(exponent - 16)` is `log2(e)` divided by the temperature; 0: always the likeliest.
     mantissa: u32,
     exponent: i32,
+    /// Logits so far below the largest weigh nothing: 17.4 temperatures, above `24 * ln(2)`.
+    cutoff: u32,
     top_k: usize,
 }
 
@@ -40,6 +42,7 @@ impl Sampler {
             state: seed,
             mantissa: 0,
             exponent: 0,
+            cutoff: 0,
             top_k: usize::MAX,
         };
         sampler.with_temperature(1000)
@@ -51,6 +54,7 @@ impl Sampler {
         // 1000 * log2(e), in Q32
         const NUMERATOR: u64 = 6_196_328_018_745;
         self.mantissa = 0;
+        self.cutoff = thousandths.saturating_mul(1140);
         if let Some(quotient) = NUMERATOR.checked_div(thousandths as u64) {
             // Q32 to 16 bits
             let places = 48 - quotient.leading_zeros() as i32;
@@ -85,10 +89,11 @@ impl Sampler {
         };
         let scale = *self;
         let weight = |x: i32| {
-            if x < least {
+            let below = largest.wrapping_sub(x) as u32;
+            if x < least || below > scale.cutoff {
                 0
             } else {
-                scale.weight(largest.wrapping_sub(x) as u32)
+                scale.weight(below)
             }
         };
         let total = logits

@@ -1,8 +1,8 @@
 //! A running sequence in integers.
 
-use super::activation::activate;
+use super::activation::{activate, silu};
 use super::dense::{finish, sums};
-use super::model::{Layer, Model};
+use super::model::{Layer, Matrix, Model};
 use super::number::{Factor, bits, clamp};
 use super::quantize::quantize;
 use super::recurrence::{self, State};
@@ -245,7 +245,8 @@ impl<'a, 'm> Session<'a, 'm> {
         hash.finish()
     }
 
-    /// Runs the embedding and all layers.
+    /// Runs the embedding and all layers. Not inlined, here and below: once in flash is enough.
+    #[inline(never)]
     fn advance<P: Probe>(&mut self, token: Token, probe: &mut P) -> Result<(), StepError> {
         let shape = *self.model.shape();
         if token.0 as usize >= shape.vocabulary {
@@ -274,6 +275,7 @@ impl<'a, 'm> Session<'a, 'm> {
     }
 
     /// The final norm and the head.
+    #[inline(never)]
     fn head<P: Probe>(&mut self, probe: &mut P) -> &[i32] {
         let shape = *self.model.shape();
         let s = &mut self.scratch;
@@ -352,7 +354,7 @@ impl Scratch<'_> {
         let q = self.quantized.get(..q).unwrap_or(&[]);
         sums(layer.gtu_in.weights, q, uv);
         probe.enter(Stage::Gates);
-        activated(shape.gtu_act, layer, factor, uv);
+        activated(shape.gtu_act, &layer.gtu_in, factor, uv);
         let Some((u, v)) = uv.split_at_mut_checked(shape.channels) else {
             return;
         };
@@ -398,7 +400,7 @@ impl Scratch<'_> {
         let Some((gate, value)) = both.split_at_mut_checked(shape.glu_dim) else {
             return;
         };
-        activated_rows(shape.glu_act, &layer.glu_in, factor, gate);
+        activated(shape.glu_act, &layer.glu_in, factor, gate);
         finish(&layer.glu_in, shape.glu_dim, factor, value, clamp);
         for (gate, value) in gate.iter_mut().zip(&*value) {
             *gate *= value;
@@ -415,22 +417,11 @@ impl Scratch<'_> {
     }
 }
 
-fn activated(activation: Activation, layer: &Layer<'_>, factor: Factor, sums: &mut [i32]) {
-    activated_rows(activation, &layer.gtu_in, factor, sums);
-}
-
 /// Numbers of 16 bits from sums, and `activation` of them.
-fn activated_rows(
-    activation: Activation,
-    matrix: &super::model::Matrix<'_>,
-    factor: Factor,
-    sums: &mut [i32],
-) {
+fn activated(activation: Activation, matrix: &Matrix<'_>, factor: Factor, sums: &mut [i32]) {
     // a loop of its own for the usual one, without a choice in it
     match activation {
-        Activation::Silu => finish(matrix, 0, factor, sums, |x| {
-            super::activation::silu(clamp(x))
-        }),
+        Activation::Silu => finish(matrix, 0, factor, sums, silu),
         other => finish(matrix, 0, factor, sums, |x| activate(other, clamp(x))),
     }
 }

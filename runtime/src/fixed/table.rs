@@ -39,10 +39,17 @@ pub const POWER: [u32; 33] = [
 /// `2^15 * sigmoid(x / 2^11)` for `x` in -2^15..2^15, others taken modulo 2^16; off by at most 7.
 #[inline(always)]
 pub fn sigmoid(x: i32) -> i32 {
-    let at = x as u32 ^ 0x8000;
-    let index = usize::from((at >> 8) as u8);
-    let (low, high) = (i32::from(SIGMOID[index]), i32::from(SIGMOID[index + 1]));
-    low + (((high - low) * (at & 255) as i32) >> 8)
+    line(usize::from(((x >> 8) + 128) as u8), x & 255)
+}
+
+/// The line from entry `index` of [`SIGMOID`], 256ths of the way; 0 past the last.
+#[inline(always)]
+pub(super) fn line(index: usize, part: i32) -> i32 {
+    let [low, high] = match SIGMOID.get(index..index + 2) {
+        Some([low, high]) => [*low, *high].map(i32::from),
+        _ => return 0,
+    };
+    low + (((high - low) * part) >> 8)
 }
 
 /// `2^16 * 2^(-x / 2^16)` for `x` in 0..2^16, others taken modulo 2^16; off by at most 5.

@@ -1,6 +1,7 @@
 //! Matrices of the contract `fixed`: signed bytes, and multipliers that are part of their scale.
 
 use super::super::writer::{Section, WriteError};
+use super::section_i32;
 use ndarray::{Array1, Array2};
 use toeplite::format::ElementType;
 
@@ -51,10 +52,7 @@ impl Linear {
             }
             numbers.push(bias as i32);
         }
-        let bias = Section {
-            element: ElementType::I32,
-            bytes: numbers.into_iter().flat_map(i32::to_le_bytes).collect(),
-        };
+        let bias = section_i32(numbers);
         let [weights, multipliers] = rows.sections();
         Ok([weights, multipliers, bias])
     }

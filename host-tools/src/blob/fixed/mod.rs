@@ -228,6 +228,14 @@ fn fold(
     Ok(Some((width as f64).sqrt()))
 }
 
+/// A section of 32-bit numbers.
+fn section_i32(numbers: impl IntoIterator<Item = i32>) -> Section {
+    Section {
+        element: ElementType::I32,
+        bytes: numbers.into_iter().flat_map(i32::to_le_bytes).collect(),
+    }
+}
+
 /// A section of 16-bit numbers.
 fn section_i16(numbers: impl IntoIterator<Item = i16>) -> Section {
     Section {
