@@ -9,7 +9,7 @@
 //! | ELU | `x`, or `(power(-x * 47274 >> 10) >> 5) - 2^11` below zero: `exp(x) - 1` |
 //! | 1 + ELU, 2 + ELU | that and `2^11` or `2^12`, at most `2^15 - 1` |
 //!
-//! `sigmoid` and `power` are those of [`table`](super::table), the latter shifted by whole powers of
+//! `sigmoid` and `power` are those of [`table`], the latter shifted by whole powers of
 //! two. GELU and exp are not there: `toeplite convert` says so.
 
 use super::number::clamp;
