@@ -253,8 +253,7 @@ fn largest_output(model: &Model<'_>, layer: usize, channel: usize) -> u64 {
             residue >> 16
         };
         let parts = size(*residue as i16) + size(im as i16);
-        let bounds = r.mode(index).and_then(|mode| Bounds::of(&mode));
-        let high = bounds.map_or(LIMIT, |bounds| bounds.high);
+        let high = r.mode(index).map_or(LIMIT, |mode| mode.high.into());
         sum = sum.saturating_add(parts.saturating_mul(high));
     }
     sum
@@ -272,8 +271,8 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Nothing if the mode's pole is not inside the unit circle, if its state could leave 31 bits, a product
-    /// 32, or if rounding could keep alive what does not come to rest.
+    /// Nothing if the mode's pole is not inside the unit circle, if its state could leave 31 bits or
+    /// its `high`, a product 32 bits, or if rounding could keep alive what does not come to rest.
     ///
     /// A step is `s' = pole * s + x + d` with `|d| <= sqrt(2) (|e| / 2^down + 1)`: the low places
     /// of the state, and of the products. So `|s| <= (|x| + |d|) / (1 - |pole|)`, and in silence
@@ -298,7 +297,10 @@ impl Bounds {
         let state = ((input + rounding) << (low + down)) / gap + 1;
         let alive = (rounding << (low + down)) / gap + 2;
         let high = (state >> low) + 2;
-        let fits = state < LIMIT && step * high < LIMIT && alive <= 1 << mode.rest;
+        let fits = state < LIMIT
+            && step * high < LIMIT
+            && alive <= 1 << mode.rest
+            && high <= mode.high.into();
         fits.then_some(Self { state, high, alive })
     }
 }

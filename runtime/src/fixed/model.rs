@@ -11,7 +11,7 @@
 //! | their biases; of the head [`FinalNorm`](Global::FinalNorm) | i32: `low`, `places`, then a bias below 2^30 a row |
 //! | [`Recurrence`](PerLayer::Recurrence) | five u32: taps M, real modes, complex modes, 0, places after the point of `y` less those of its input |
 //! | [`Taps`](PerLayer::Taps) | i16 `[M, channels]`, of `[M + 1, channels]` if there are modes: the last is the real part of the residues' sum |
-//! | [`Poles`](PerLayer::Poles) | eight i16 a mode, see [`Mode`]: real and imaginary part, `low`, `down`, `input`, `rest`, 0, 0 |
+//! | [`Poles`](PerLayer::Poles) | eight i16 a mode, see [`Mode`]: real and imaginary part, `low`, `down`, `input`, `rest`, low and high half of `high` |
 //! | [`Residues`](PerLayer::Residues) | i32 `[modes, channels]`, times the pole: a number of 16 bits; of a complex mode two, the real part in the low half |
 //! | all others | empty |
 //!
@@ -322,10 +322,13 @@ pub struct Mode {
     pub input: u32,
     /// States below `2^rest` may come to rest.
     pub rest: u32,
+    /// What no part of a state without its low places exceeds: checked once, for all channels.
+    pub high: u32,
 }
 
 impl Mode {
-    fn read([re, im, low, down, input, rest, ..]: &[i16; 8]) -> Self {
+    fn read([re, im, low, down, input, rest, high @ ..]: &[i16; 8]) -> Self {
+        let [high_low, high_high] = high.map(|x| u32::from(x as u16));
         Self {
             re: (*re).into(),
             im: (*im).into(),
@@ -333,6 +336,7 @@ impl Mode {
             down: *down as u16 as u32,
             input: *input as u16 as u32,
             rest: *rest as u16 as u32,
+            high: high_low | high_high << 16,
         }
     }
 }

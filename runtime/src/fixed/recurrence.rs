@@ -156,6 +156,7 @@ mod tests {
                 down,
                 input,
                 rest,
+                high: u32::MAX,
             })
         });
         modes
@@ -216,24 +217,10 @@ mod tests {
         let (first, _) = stable(-21, 0, 11, 0).unwrap();
         let (second, _) = stable(-21, 100, 11, 0).unwrap();
         let record = |mode: Mode| {
-            let Mode {
-                re,
-                im,
-                low,
-                down,
-                input,
-                rest,
-            } = mode;
-            [
-                re as i16,
-                im as i16,
-                low as i16,
-                down as i16,
-                input as i16,
-                rest as i16,
-                0,
-                0,
-            ]
+            let Mode { re, im, .. } = mode;
+            let shifts = [mode.low, mode.down, mode.input, mode.rest];
+            let [low, down, input, rest] = shifts.map(|x| x as i16);
+            [re as i16, im as i16, low, down, input, rest, -1, -1]
         };
         let records = [record(first), record(second)];
         let recurrence = Recurrence {

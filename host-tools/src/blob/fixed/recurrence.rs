@@ -80,7 +80,8 @@ impl Fixed {
             let [low, down] = shifts;
             let (re, im) = (mode.re as i16, mode.im as i16);
             let [input, rest] = [mode.input, mode.rest].map(|x| x as i16);
-            [re, im, low, down, input, rest, 0, 0]
+            let high = [mode.high, mode.high >> 16].map(|x| x as i16);
+            [re, im, low, down, input, rest, high[0], high[1]]
         };
         [
             section_i16(self.taps),
@@ -180,6 +181,7 @@ impl Rounded {
             down,
             input: 0,
             rest: 0,
+            high: u32::MAX,
         };
         if pole.im != 0.0 && mode.im == 0 {
             mode.im = pole.im.signum() as i32; // complex modes stay complex
@@ -220,6 +222,7 @@ fn stable(mode: &mut Mode) -> Option<Bounds> {
             (mode.input, mode.rest) = (input, 30);
             if let Some(bounds) = Bounds::of(mode) {
                 mode.rest = bounds.alive.next_power_of_two().trailing_zeros();
+                mode.high = bounds.high as u32;
                 return Bounds::of(mode);
             }
         }
