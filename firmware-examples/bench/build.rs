@@ -10,13 +10,14 @@ fn main() {
     }
     println!("cargo:rustc-link-arg-bins=-Tlink.x");
     if env::var_os("CARGO_FEATURE_TOKEN").is_some() {
-        forward("TOEPLITE_MODEL");
+        let model = forward("TOEPLITE_MODEL");
+        choose_contract(&model);
         forward("TOEPLITE_META");
     }
 }
 
 /// Sets an environment variable that names a file for the compilation, too.
-fn forward(name: &str) {
+fn forward(name: &str) -> String {
     println!("cargo:rerun-if-env-changed={name}");
     let path = env::var(name).unwrap_or_default();
     if !Path::new(&path).is_absolute() || !Path::new(&path).is_file() {
@@ -28,4 +29,16 @@ fn forward(name: &str) {
     }
     println!("cargo:rerun-if-changed={path}");
     println!("cargo:rustc-env={name}={path}");
+    path
+}
+
+/// Sets `cfg(contract = "...")` to the numeric contract that the header of `model` names, in bytes 6 and 7.
+fn choose_contract(model: &str) {
+    println!("cargo:rustc-check-cfg=cfg(contract, values(\"f32\", \"fixed\"))");
+    let bytes = std::fs::read(model).unwrap_or_default();
+    let contract = match bytes.get(6..8) {
+        Some([2, 0]) => "fixed",
+        _ => "f32", // or a model that is refused when the program starts
+    };
+    println!("cargo:rustc-cfg=contract=\"{contract}\"");
 }

@@ -21,6 +21,8 @@ pub enum ModelError {
     UnsupportedContract {
         /// The blob's contract number.
         found: u16,
+        /// That of the type which was asked to read it.
+        expected: u16,
     },
     /// The blob is for a kind of model that this runtime does not know.
     UnsupportedTask {
@@ -96,11 +98,16 @@ impl fmt::Display for ModelError {
                 "model format version {found}, but this runtime reads version {}: convert the checkpoint again, or update the runtime",
                 format::VERSION
             ),
-            Self::UnsupportedContract { found } => {
+            Self::UnsupportedContract { found, expected } => {
+                let name = |contract: &u16| match *contract {
+                    format::CONTRACT_F32 => "f32: toeplite::Model reads it",
+                    format::CONTRACT_FIXED => "fixed: toeplite::fixed::Model reads it",
+                    _ => "unknown: a newer runtime may read it",
+                };
                 write!(
                     f,
-                    "the model wants numeric contract {found}, but this runtime has contract {} (f32) only",
-                    format::CONTRACT_F32
+                    "the model has numeric contract {found} ({}), but it was read as one of contract {expected}",
+                    name(found)
                 )
             }
             Self::UnsupportedTask { found } => {

@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | 0 | 4 | magic, `TOEP` |
 //! | 4 | 2 | format version, 2 |
-//! | 6 | 2 | numeric contract, 1 = `f32` |
+//! | 6 | 2 | numeric contract, 1 = `f32`, 2 = `fixed` |
 //! | 8 | 4 | length of the whole blob in bytes |
 //! | 12 | 4 | CRC-32 (IEEE 802.3) of bytes 16 to the end |
 //! | 16 | 2 | task, 1 = tokens in, logits of the next token out |
@@ -24,7 +24,7 @@
 //! | 45 | 1 | activation of the GLU's gate |
 //! | 46 | 1 | activation of the GLU's output |
 //! | 47 | 1 | 1 if the head is the embedding's matrix, else 0 |
-//! | 48 | 4 | factor on the embedding, f32 |
+//! | 48 | 4 | factor on the embedding, f32 (contract `f32`) |
 //! | 52 | 4 | number of sections, `6 + 20 * layers` |
 //! | 56 | 4 | sequence length of training (for information) |
 //! | 60 | 4 | 0 |
@@ -34,6 +34,8 @@
 //! each layer by [`PerLayer`]. Each MUST begin at the first multiple of 16 after the previous
 //! one, and the gaps MUST be zero. An absent section has length 0. The blob MUST lie at an
 //! address that is a multiple of 16, and ends with its last section.
+//!
+//! What follows is for the contract `f32`; see [`fixed::model`](crate::fixed::model) for the other.
 //!
 //! Numbers of channels lie four by four: `[blocks][rows][4]` is a block of four channels after the
 //! other, rows of a block one after the other. `blocks` is a quarter of the channels, rounded up; where
@@ -52,6 +54,8 @@ pub const MAGIC: [u8; 4] = *b"TOEP";
 pub const VERSION: u16 = 2;
 /// Numeric contract `f32`: see the [crate docs](crate#numbers).
 pub const CONTRACT_F32: u16 = 1;
+/// Numeric contract `fixed`: see [`fixed`](crate::fixed#numbers).
+pub const CONTRACT_FIXED: u16 = 2;
 /// Task: tokens in, logits of the next token out.
 pub const TASK_CAUSAL_LM: u16 = 1;
 /// Bytes of the header before the section table.
@@ -161,6 +165,12 @@ pub enum ElementType {
     U32 = 3,
     /// Four bits, in [`Packing::Groups`] or [`Packing::Quad`].
     I4 = 4,
+    /// Signed 16-bit number.
+    I16 = 8,
+    /// Unsigned 16-bit number.
+    U16 = 9,
+    /// Signed 32-bit number.
+    I32 = 10,
 }
 
 impl ElementType {
@@ -171,6 +181,9 @@ impl ElementType {
             2 => Some(Self::I8),
             3 => Some(Self::U32),
             4 => Some(Self::I4),
+            8 => Some(Self::I16),
+            9 => Some(Self::U16),
+            10 => Some(Self::I32),
             _ => None,
         }
     }
@@ -178,7 +191,8 @@ impl ElementType {
     /// Bytes an element, or the unit that a section's length is a multiple of.
     pub const fn bytes(self) -> usize {
         match self {
-            Self::F32 | Self::U32 | Self::I4 => 4,
+            Self::F32 | Self::U32 | Self::I32 | Self::I4 => 4,
+            Self::I16 | Self::U16 => 2,
             Self::I8 => 1,
         }
     }
@@ -235,7 +249,7 @@ impl WeightOrder {
         match element {
             ElementType::I8 => Some(self.int8()),
             ElementType::I4 => Some(self.int4()),
-            ElementType::F32 | ElementType::U32 => None,
+            _ => None,
         }
     }
 }

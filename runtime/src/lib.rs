@@ -27,7 +27,8 @@
 //!
 //! # Numbers
 //! A *numeric contract* says exactly what is computed, so that the host and every target give the
-//! same bits. A blob names its contract. This runtime has one, `f32`:
+//! same bits. A blob names its contract. There are two: [`fixed`](fixed#numbers) for cores without an FPU,
+//! by the types of the module [`fixed`], and `f32`, by those of this page:
 //! * IEEE 754 binary32, round to nearest even, every addition, multiplication, division and square
 //!   root rounded on its own: no fused multiply-add, no reassociation, no flush-to-zero mode;
 //! * float sums over a vector keep eight partial sums, element `i` in sum `i % 8`, added as
@@ -63,6 +64,7 @@ mod guides {
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod error;
+pub mod fixed;
 pub mod format;
 pub mod kernel;
 pub mod layer;
@@ -79,6 +81,7 @@ mod norm;
 mod probe;
 mod recurrence;
 mod session;
+mod snapshot;
 
 pub use error::{MemoryError, ModelError, SelfTestError, SnapshotError, StepError};
 pub use hash::LogitsHash;

@@ -2,15 +2,15 @@
 
 use crate::error::{MemoryError, ModelError};
 use crate::format::{
-    ENTRY_BYTES, ElementType, GLOBALS, Global, HEADER_BYTES, LANES, PER_LAYER, Packing, PerLayer,
-    WeightOrder, offset,
+    self, ENTRY_BYTES, ElementType, GLOBALS, Global, HEADER_BYTES, LANES, PER_LAYER, Packing,
+    PerLayer, WeightOrder, offset,
 };
 use crate::layer::Layer;
 use crate::matrix::Matrix;
 use crate::session::Session;
 use bytemuck::AnyBitPattern;
 
-mod check;
+pub(crate) mod check;
 
 /// Norms. The discriminant is the byte in the blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,8 +174,6 @@ impl Shape {
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'a> {
     bytes: &'a [u8],
-    /// The section table.
-    table: &'a [[u32; 4]],
     shape: Shape,
     state_words: usize,
 }
@@ -191,11 +189,10 @@ impl<'a> Model<'a> {
     /// [`ModelError`] says what is wrong and where.
     #[inline(never)]
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
-        check::envelope(bytes)?;
+        check::envelope(bytes, format::CONTRACT_F32)?;
         let shape = check::shape(bytes)?;
         let mut model = Self {
             bytes,
-            table: table(bytes, shape.layers),
             shape,
             state_words: 0,
         };
@@ -322,7 +319,7 @@ impl<'a> Model<'a> {
 
     /// Entry `index` of the section table.
     pub(crate) fn entry(&self, index: usize) -> Entry {
-        self.table.get(index).map_or(Entry::EMPTY, Entry::read)
+        Entry::read(self.bytes, index)
     }
 
     /// The section of `kind` of layer `layer`, as numbers. Empty if absent or of another type.
@@ -331,10 +328,7 @@ impl<'a> Model<'a> {
     }
 
     pub(crate) fn section<T: AnyBitPattern>(&self, index: usize) -> &'a [T] {
-        let entry = self.entry(index);
-        let end = entry.offset.saturating_add(entry.length);
-        let bytes = self.bytes.get(entry.offset..end).unwrap_or(&[]);
-        bytemuck::try_cast_slice(bytes).unwrap_or(&[])
+        section(self.bytes, index)
     }
 
     /// How the integers of section `index` lie, if it has any.
@@ -356,6 +350,14 @@ impl<'a> Model<'a> {
     }
 }
 
+/// Section `index` of a blob, as numbers. Empty if absent or not of whole numbers.
+pub(crate) fn section<T: AnyBitPattern>(bytes: &[u8], index: usize) -> &[T] {
+    let entry = Entry::read(bytes, index);
+    let end = entry.offset.saturating_add(entry.length);
+    let bytes = bytes.get(entry.offset..end).unwrap_or(&[]);
+    bytemuck::try_cast_slice(bytes).unwrap_or(&[])
+}
+
 /// One entry of the section table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -368,10 +370,12 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    const EMPTY: Self = Self::read(&[0; 4]);
-
-    const fn read(words: &[u32; 4]) -> Self {
-        let [offset, length, kind_layer, types] = *words;
+    /// Entry `index`; an empty section if `bytes` end before it, or are not aligned.
+    pub(crate) fn read(bytes: &[u8], index: usize) -> Self {
+        let start = HEADER_BYTES + ENTRY_BYTES * index;
+        let entry = bytes.get(start..start + ENTRY_BYTES).unwrap_or(&[]);
+        let words: Option<&[u32; 4]> = bytemuck::try_from_bytes(entry).ok();
+        let [offset, length, kind_layer, types] = *words.unwrap_or(&[0; 4]);
         let [element, zero @ ..] = types.to_le_bytes();
         Self {
             offset: offset as usize,
@@ -384,16 +388,8 @@ impl Entry {
     }
 }
 
-/// The section table of a blob of so many layers; shorter if `bytes` are.
-fn table(bytes: &[u8], layers: usize) -> &[[u32; 4]] {
-    let end = HEADER_BYTES + ENTRY_BYTES * (GLOBALS + PER_LAYER * layers);
-    let bytes = bytes.get(HEADER_BYTES..end.min(bytes.len()));
-    let words: &[u32] = bytemuck::try_cast_slice(bytes.unwrap_or(&[])).unwrap_or(&[]);
-    words.as_chunks().0
-}
-
 /// The u32 at `offset`, 0 past the end.
-fn read_u32(bytes: &[u8], offset: usize) -> u32 {
+pub(crate) fn read_u32(bytes: &[u8], offset: usize) -> u32 {
     bytes
         .get(offset..)
         .and_then(|b| b.first_chunk())

@@ -1,7 +1,7 @@
 //! A running sequence: state, step, prefill, save, restore.
 
 use crate::error::{MemoryError, SelfTestError, SnapshotError, StepError};
-use crate::format::{self, ALIGNMENT, LANES};
+use crate::format::{ALIGNMENT, LANES};
 use crate::hash::LogitsHash;
 use crate::kernel::elementwise;
 use crate::layer::Layer;
@@ -10,6 +10,7 @@ use crate::model::{Model, NormPosition, Shape};
 use crate::norm::norm;
 use crate::probe::{Probe, Stage};
 use crate::recurrence;
+use crate::snapshot;
 
 /// A token, an index into the vocabulary. Byte-level models take bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -158,7 +159,7 @@ impl<'a, 'm> Session<'a, 'm> {
 
     /// Bytes of a [`save`](Self::save).
     pub fn snapshot_bytes(&self) -> usize {
-        SNAPSHOT_HEADER + 4 * (1 + self.state.len())
+        snapshot::HEADER + 4 * (1 + self.state.len())
     }
 
     /// Writes the state to the start of `out` and returns its size. Logits are not saved.
@@ -167,28 +168,9 @@ impl<'a, 'm> Session<'a, 'm> {
     /// [`SnapshotError::WrongLength`] if `out` has fewer than
     /// [`snapshot_bytes`](Self::snapshot_bytes) bytes.
     pub fn save(&self, out: &mut [u8]) -> Result<usize, SnapshotError> {
-        let (needed, found) = (self.snapshot_bytes(), out.len());
-        let out = out
-            .get_mut(..needed)
-            .ok_or(SnapshotError::WrongLength { needed, found })?;
-        let (header, body) = out
-            .split_at_mut_checked(SNAPSHOT_HEADER)
-            .ok_or(SnapshotError::BadHeader)?;
         let states = self.state.iter().map(|x| x.to_bits());
         let words = core::iter::once(*self.visited).chain(states);
-        for (bytes, word) in body.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-            *bytes = word.to_le_bytes();
-        }
-        let fields = [
-            u32::from_le_bytes(*SNAPSHOT_MAGIC),
-            SNAPSHOT_VERSION,
-            self.model.identity(),
-            format::crc32(body),
-        ];
-        for (bytes, field) in header.as_chunks_mut::<4>().0.iter_mut().zip(fields) {
-            *bytes = field.to_le_bytes();
-        }
-        Ok(needed)
+        snapshot::write(out, self.snapshot_bytes(), self.model.identity(), words)
     }
 
     /// Takes over a state that [`save`](Self::save) wrote, on any device with the same model.
@@ -196,36 +178,12 @@ impl<'a, 'm> Session<'a, 'm> {
     /// # Errors
     /// [`SnapshotError`]; the session is then unchanged.
     pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), SnapshotError> {
-        let (needed, found) = (self.snapshot_bytes(), snapshot.len());
-        if needed != found {
-            return Err(SnapshotError::WrongLength { needed, found });
-        }
-        let (header, body) = snapshot
-            .split_at_checked(SNAPSHOT_HEADER)
-            .ok_or(SnapshotError::BadHeader)?;
-        let mut fields = header
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|b| u32::from_le_bytes(*b));
-        let mut field = || fields.next().unwrap_or(0);
-        if (field(), field()) != (u32::from_le_bytes(*SNAPSHOT_MAGIC), SNAPSHOT_VERSION) {
-            return Err(SnapshotError::BadHeader);
-        }
-        let (expected, found) = (self.model.identity(), field());
-        if expected != found {
-            return Err(SnapshotError::OtherModel { expected, found });
-        }
-        let words = || {
-            body.as_chunks::<4>()
-                .0
-                .iter()
-                .map(|b| u32::from_le_bytes(*b))
-        };
+        let body = snapshot::read(snapshot, self.snapshot_bytes(), self.model.identity())?;
+        let words = || snapshot::words(body);
         let visited = words().next().unwrap_or(u32::MAX);
         let finite = words().skip(1).all(|x| f32::from_bits(x).is_finite());
         let holds = (visited as usize) < self.model.shape().blocks();
-        if format::crc32(body) != field() || !holds || !finite {
+        if !holds || !finite {
             return Err(SnapshotError::Corrupt);
         }
         *self.visited = visited;
@@ -321,12 +279,6 @@ impl<'a, 'm> Session<'a, 'm> {
         logits
     }
 }
-
-/// `TOES`, for session.
-const SNAPSHOT_MAGIC: &[u8; 4] = b"TOES";
-const SNAPSHOT_VERSION: u32 = 2;
-/// Magic, version, the model's identity, CRC-32 of the rest.
-const SNAPSHOT_HEADER: usize = 16;
 
 impl Scratch<'_> {
     /// `branch = x`, normalized if norms stand before.

@@ -118,7 +118,10 @@ fn errors_name_what_is_wrong() {
     );
     assert_eq!(
         change(offset::CONTRACT, 7, false),
-        ModelError::UnsupportedContract { found: 7 }
+        ModelError::UnsupportedContract {
+            found: 7,
+            expected: 1
+        }
     );
     assert_eq!(
         change(offset::TASK, 5, true),

@@ -5,6 +5,7 @@
 #![no_std]
 #![no_main]
 
+mod contract;
 mod cost;
 mod failure;
 mod generate;
@@ -16,10 +17,11 @@ mod settings;
 use boards::footprint::Stack;
 use boards::instructions::Counter;
 use boards::{Arguments, Console, command_line, entry, exit};
+use contract::{Model, Session};
 use failure::Failure;
 use settings::{Mode, Settings};
 use static_cell::ConstStaticCell;
-use toeplite::{Memory, Model, Session};
+use toeplite::Memory;
 
 /// Written by `toeplite convert --meta`.
 mod model_meta {
@@ -80,7 +82,16 @@ fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
     }
     report::memory(console, &model, stack);
     panic_control(settings.steps);
+    float_control(settings.steps);
     Ok(())
+}
+
+/// With feature `float-control`, divides floats.
+fn float_control(number: u32) {
+    #[cfg(feature = "float-control")]
+    core::hint::black_box(1.5 / core::hint::black_box(number as f32));
+    #[cfg(not(feature = "float-control"))]
+    let _ = number;
 }
 
 /// With feature `panic-control`, indexes out of bounds if `index` is large.

@@ -67,12 +67,26 @@ pub enum WriteError {
         /// Bytes needed.
         bytes: usize,
     },
+    /// The contract `fixed` does not have it.
+    #[error(
+        "the contract `fixed` has no {what}, which the checkpoint uses: convert with --contract f32"
+    )]
+    NotInFixed {
+        /// What it does not have.
+        what: String,
+    },
+    /// A number does not fit the integers of the contract `fixed`.
+    #[error("{what} is too large for the contract `fixed`: convert with --contract f32")]
+    TooLargeForFixed {
+        /// Whose number.
+        what: String,
+    },
     /// The runtime refuses the result.
     #[error("the converted model cannot be run: {0}")]
     Refused(#[from] toeplite::ModelError),
 }
 
-/// Tokens of the known-answer test.
+/// How many tokens the known-answer test has.
 const SELF_TEST_TOKENS: u32 = 16;
 
 /// Writes `checkpoint`, its Toeplitz operators replaced by `layers`, as a blob.
@@ -92,7 +106,6 @@ pub fn write(
         checkpoint,
         storage: storage.into(),
     };
-    let order = source.storage.target.order();
     let columns = config.dim.max(config.channels()).max(config.glu_dim);
     if source.storage.weights == WeightType::Int4 && columns > format::MAX_COLUMNS_I4 {
         return Err(WriteError::TooWide { columns });
@@ -101,15 +114,38 @@ pub fn write(
     for (i, modal) in layers.iter().enumerate() {
         sections.extend(source.layer(i, &modal.to_f32_safe())?);
     }
-    let vocabulary = config.vocab_size as u32;
-    let tokens: Vec<u32> = (0..SELF_TEST_TOKENS)
-        .map(|i| i.wrapping_mul(97).wrapping_add(13) % vocabulary)
-        .collect();
-    let draft = Blob::from_bytes(&assemble(config, order, &sections, &tokens, 0)?);
+    let tokens = self_test_tokens(config);
+    let contract = Contract {
+        number: format::CONTRACT_F32,
+        order: source.storage.target.order(),
+        embed_scale: (config.embed_scale as f32).to_le_bytes(),
+        tied: config.tie_embeddings,
+    };
+    let draft = Blob::from_bytes(&assemble(config, &contract, &sections, &tokens, 0)?);
     let hash = known_answer(&draft.model()?, &tokens);
-    let blob = Blob::from_bytes(&assemble(config, order, &sections, &tokens, hash)?);
+    let blob = Blob::from_bytes(&assemble(config, &contract, &sections, &tokens, hash)?);
     blob.model()?;
     Ok(blob)
+}
+
+/// What the header says of the numeric contract.
+pub(super) struct Contract {
+    /// Its number.
+    pub number: u16,
+    /// How its integer matrices lie.
+    pub order: WeightOrder,
+    /// The field of the factor on the embedding.
+    pub embed_scale: [u8; 4],
+    /// Whether the head is the embedding's matrix.
+    pub tied: bool,
+}
+
+/// Tokens of the known-answer test.
+pub(super) fn self_test_tokens(config: &Config) -> Vec<u32> {
+    let vocabulary = config.vocab_size as u32;
+    (0..SELF_TEST_TOKENS)
+        .map(|i| i.wrapping_mul(97).wrapping_add(13) % vocabulary)
+        .collect()
 }
 
 /// Whether a network of this configuration can stream.
@@ -129,7 +165,7 @@ pub fn can_stream(config: &Config) -> Result<(), WriteError> {
     Ok(())
 }
 
-fn check(config: &Config, layers: &[Modal]) -> Result<(), WriteError> {
+pub(super) fn check(config: &Config, layers: &[Modal]) -> Result<(), WriteError> {
     can_stream(config)?;
     let channels = config.channels();
     let found = layers.iter().filter(|m| m.channels() == channels).count();
@@ -152,9 +188,9 @@ fn known_answer(model: &toeplite::Model<'_>, tokens: &[u32]) -> u64 {
 }
 
 /// A section's contents.
-struct Section {
-    element: ElementType,
-    bytes: Vec<u8>,
+pub(super) struct Section {
+    pub element: ElementType,
+    pub bytes: Vec<u8>,
 }
 
 impl Section {
@@ -165,22 +201,22 @@ impl Section {
         }
     }
 
-    fn u32(numbers: impl IntoIterator<Item = u32>) -> Self {
+    pub fn u32(numbers: impl IntoIterator<Item = u32>) -> Self {
         Self {
             element: ElementType::U32,
             bytes: numbers.into_iter().flat_map(u32::to_le_bytes).collect(),
         }
     }
 
-    fn empty() -> Self {
+    pub fn empty() -> Self {
         Self::f32([])
     }
 }
 
 /// Where sections come from.
-struct Source<'a> {
-    checkpoint: &'a Checkpoint,
-    storage: Storage,
+pub(super) struct Source<'a> {
+    pub checkpoint: &'a Checkpoint,
+    pub storage: Storage,
 }
 
 impl Source<'_> {
@@ -293,12 +329,17 @@ impl Source<'_> {
         Ok(Section::f32(numbers))
     }
 
-    fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, WriteError> {
+    pub fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, WriteError> {
         let tensor = self.tensor(name, &[len])?;
         Ok(tensor.iter().copied().collect())
     }
 
-    fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Array2<f32>, WriteError> {
+    pub fn matrix(
+        &self,
+        name: &str,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Array2<f32>, WriteError> {
         let tensor = self.tensor(name, &[rows, columns])?;
         Ok(tensor
             .clone()
@@ -379,9 +420,9 @@ fn flushed(x: f32) -> f32 {
 }
 
 /// Header, section table and sections.
-fn assemble(
+pub(super) fn assemble(
     config: &Config,
-    order: WeightOrder,
+    contract: &Contract,
     sections: &[Section],
     tokens: &[u32],
     hash: u64,
@@ -411,7 +452,7 @@ fn assemble(
     }
     let bytes = base + body.len();
     let length = u32::try_from(bytes).map_err(|_| WriteError::TooLarge { bytes })?;
-    let mut blob = header(config, order, length, all.len() as u32);
+    let mut blob = header(config, contract, length, all.len() as u32);
     blob.extend(table);
     blob.extend(body);
     let crc = crc32fast::hash(&blob[offset::TASK..]);
@@ -419,15 +460,15 @@ fn assemble(
     Ok(blob)
 }
 
-fn header(config: &Config, order: WeightOrder, length: u32, sections: u32) -> Vec<u8> {
+fn header(config: &Config, contract: &Contract, length: u32, sections: u32) -> Vec<u8> {
     let mut h = vec![0; format::HEADER_BYTES];
     let mut put = |offset: usize, bytes: &[u8]| h[offset..][..bytes.len()].copy_from_slice(bytes);
     put(offset::MAGIC, &format::MAGIC);
     put(offset::VERSION, &format::VERSION.to_le_bytes());
-    put(offset::CONTRACT, &format::CONTRACT_F32.to_le_bytes());
+    put(offset::CONTRACT, &contract.number.to_le_bytes());
     put(offset::LENGTH, &length.to_le_bytes());
     put(offset::TASK, &format::TASK_CAUSAL_LM.to_le_bytes());
-    put(offset::ORDER, &(order as u16).to_le_bytes());
+    put(offset::ORDER, &(contract.order as u16).to_le_bytes());
     put(
         offset::VOCABULARY,
         &(config.vocab_size as u32).to_le_bytes(),
@@ -454,17 +495,14 @@ fn header(config: &Config, order: WeightOrder, length: u32, sections: u32) -> Ve
         offset::GLU_FINAL_ACT,
         &[activation(config.glu_final_act) as u8],
     );
-    put(offset::TIED, &[u8::from(config.tie_embeddings)]);
-    put(
-        offset::EMBED_SCALE,
-        &(config.embed_scale as f32).to_le_bytes(),
-    );
+    put(offset::TIED, &[u8::from(contract.tied)]);
+    put(offset::EMBED_SCALE, &contract.embed_scale);
     put(offset::SECTIONS, &sections.to_le_bytes());
     put(offset::TRAIN_LEN, &(config.train_len as u32).to_le_bytes());
     h
 }
 
-fn norm(norm: config::Norm) -> Norm {
+pub(super) fn norm(norm: config::Norm) -> Norm {
     match norm {
         config::Norm::None => Norm::None,
         config::Norm::SimpleRmsNorm => Norm::SimpleRms,
@@ -475,7 +513,7 @@ fn norm(norm: config::Norm) -> Norm {
     }
 }
 
-fn norm_position(position: config::NormPosition) -> NormPosition {
+pub(super) fn norm_position(position: config::NormPosition) -> NormPosition {
     match position {
         config::NormPosition::Pre => NormPosition::Pre,
         config::NormPosition::PostBranch => NormPosition::PostBranch,
@@ -483,7 +521,7 @@ fn norm_position(position: config::NormPosition) -> NormPosition {
     }
 }
 
-fn activation(activation: config::Activation) -> Activation {
+pub(super) fn activation(activation: config::Activation) -> Activation {
     match activation {
         config::Activation::None => Activation::None,
         config::Activation::Silu => Activation::Silu,

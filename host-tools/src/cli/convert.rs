@@ -26,6 +26,7 @@ Examples:
   toeplite convert checkpoint -o model.toep
   toeplite convert checkpoint.pt -o model.toep --weights f32 --tolerance 1e-4
   toeplite convert checkpoint -o model.toep --target m4 --meta model_meta.rs
+  toeplite convert checkpoint -o model.toep --contract fixed
   toeplite convert checkpoint -o model.toep --order 8 --fir 4
 
 Methods:
@@ -54,6 +55,9 @@ pub struct Cmd {
         allow_negative_numbers = true, help = tolerance_help()
     )]
     tolerance: Option<f64>,
+    /// Numeric contract: f32, or integers only for cores without an FPU. "fixed" needs no calibration.
+    #[arg(long, value_enum, default_value_t = ContractName::F32)]
+    contract: ContractName,
     /// Weights in the model. With int8 and int4, activations are quantized too.
     #[arg(long, value_enum, default_value_t = WeightType::Int8)]
     weights: WeightType,
@@ -94,10 +98,21 @@ enum MethodName {
     Fir,
 }
 
+/// Names of the numeric contracts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ContractName {
+    F32,
+    Fixed,
+}
+
 impl Cmd {
     /// Runs the subcommand.
     pub fn run(self) -> Result<ExitCode> {
         let start = Instant::now();
+        ensure!(
+            self.contract == ContractName::F32 || self.weights == WeightType::Int8,
+            "--contract fixed has weights of type int8 only"
+        );
         self.check_outputs()?;
         let spinner = output::spinner("converting");
         let checkpoint = input::checkpoint(&self.checkpoint)?;
@@ -107,7 +122,10 @@ impl Cmd {
         let network = Network::<f64>::from_checkpoint(&checkpoint)?;
         let layers = convert_layers(&trained_kernels(&network, train_len), &method)?;
         let recurrences: Vec<_> = layers.iter().map(|l| l.modal.clone()).collect();
-        let blob = blob::write(&checkpoint, &recurrences, self.storage())?;
+        let blob = match self.contract {
+            ContractName::F32 => blob::write(&checkpoint, &recurrences, self.storage())?,
+            ContractName::Fixed => blob::write_fixed(&checkpoint, &recurrences)?,
+        };
         // both are on disk before either takes its name: constants and model belong together
         let staged = Staged::new(&self.output, blob.bytes())?;
         if let Some(path) = &self.meta {
@@ -196,7 +214,7 @@ impl Cmd {
             "worst channel",
         ];
         output::line(output::table(header, rows))?;
-        let model = blob.model()?;
+        let model = blob.any()?;
         output::line(format!(
             "{}: {} bytes of flash, {} bytes of session memory; converted in {:.1} s",
             self.output.display(),
@@ -228,7 +246,7 @@ fn warnings(checkpoint: &Checkpoint, layers: &[LayerConversion]) -> Vec<String> 
 /// Rust constants that firmware includes. Each by itself may go unused, which is no fault: a lint
 /// for the whole file cannot stand in a file that is included.
 fn meta(blob: &Blob) -> Result<String> {
-    let model = blob.model().context("the model just written")?;
+    let model = blob.any().context("the model just written")?;
     let constants = [
         (
             "Bytes of session memory that the model needs.",
@@ -258,7 +276,7 @@ fn print_json(
     warnings: &[String],
     took: Duration,
 ) -> Result<()> {
-    let model = blob.model()?;
+    let model = blob.any()?;
     let layers: Vec<Value> = layers
         .iter()
         .map(|l| {
@@ -274,6 +292,7 @@ fn print_json(
         })
         .collect();
     output::json(&json!({
+        "contract": model.contract(),
         "blob_bytes": model.blob_bytes(),
         "memory_bytes": model.memory_needed(),
         "seconds": took.as_secs_f64(),

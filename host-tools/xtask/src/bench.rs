@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use std::path::{Path, PathBuf};
 use xtask::counts::{Counts, SMALL, TARGETS, measure, record, table};
-use xtask::model::{Model, convert, toeplite};
+use xtask::model::{Model, convert, named, toeplite};
 use xtask::{paths, setup};
 
 /// Counts instructions of the runtime's kernels and of whole tokens, in QEMU.
@@ -65,14 +65,21 @@ fn of_model(targets: &[&str], blob: &Path) -> Result<Counts> {
 
 fn of_bundled(targets: &[&str]) -> Result<Counts> {
     let toeplite = toeplite()?;
-    let convert = |target: &str, name: &str| {
-        let into = paths::output().join(target).join(name);
-        convert(&toeplite, &paths::checkpoint(name), &into, target)
+    let convert = |target: &str, name: &str, contract: &str| {
+        let into = paths::output().join(target).join(named(name, contract));
+        convert(
+            &toeplite,
+            &paths::checkpoint(name),
+            (contract, target),
+            &into,
+        )
     };
-    let blob = |target: &str, name: &str| Ok(convert(target, name)?.files.blob);
+    let blob =
+        |target: &str, name: &str, contract: &str| Ok(convert(target, name, contract)?.files.blob);
     let mut counts = measure::bundled(targets, blob)?;
     for target in targets {
-        let small: Model = convert(target, SMALL)?;
+        let contract = measure::board(target)?.contract();
+        let small: Model = convert(target, SMALL, contract)?;
         counts.sizes.push(measure::size(target, &small)?);
     }
     Ok(counts)

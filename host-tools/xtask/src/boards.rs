@@ -18,6 +18,10 @@ pub const NAMES: [&str; 6] = [
 
 /// Cores of the boards of [`NAMES`], as `toeplite convert --target` calls them.
 const CORES: [&str; NAMES.len()] = ["m4", "m7", "m55", "m3", "m0", "rv32"];
+/// Names of the numeric contracts.
+pub const F32: &str = "f32";
+/// Integers only.
+pub const FIXED: &str = "fixed";
 
 /// A board and how cargo builds for it and runs on it.
 #[derive(Clone, Debug)]
@@ -39,6 +43,15 @@ pub struct Board {
 }
 
 impl Board {
+    /// The numeric contract for its core: `fixed` without an FPU.
+    pub fn contract(&self) -> &'static str {
+        if self.target.ends_with("hf") {
+            F32
+        } else {
+            FIXED
+        }
+    }
+
     /// Reads a board's configuration.
     ///
     /// # Errors
@@ -126,6 +139,13 @@ mod tests {
         );
         assert_eq!(length("FLASH : ORIGIN = 0, LENGTH = 1G", "FLASH"), None);
         assert_eq!(length("FLASH : ORIGIN = 0, LENGTH = 1K", "RAM"), None);
+    }
+
+    #[test]
+    fn cores_without_fpu_get_integers() {
+        let contract = |name| Board::named(name).unwrap().contract();
+        let found = NAMES.map(contract);
+        assert_eq!(found, [F32, F32, F32, FIXED, FIXED, FIXED]);
     }
 
     #[test]

@@ -106,9 +106,13 @@ impl Demo {
 
     fn convert(&self, toeplite: &Path, board: &Board) -> Result<Model> {
         let checkpoint = self.checkpoint();
-        heading(&format!("Convert {}", checkpoint.display()));
+        let contract = board.contract();
+        heading(&format!(
+            "Convert {} (contract {contract})",
+            checkpoint.display()
+        ));
         let into = paths::firmware().join("text/model");
-        let model = convert(toeplite, &checkpoint, &into, board.core)?;
+        let model = convert(toeplite, &checkpoint, (contract, board.core), &into)?;
         let number = |key: &str| model.json[key].to_string();
         println!(
             "{} ({} bytes)",

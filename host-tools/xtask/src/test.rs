@@ -8,7 +8,7 @@ use std::time::Instant;
 use xtask::boards::{Board, NAMES};
 use xtask::command::{cargo, cargo_embedded, complete, shown};
 use xtask::counts::{TARGETS, measure, record};
-use xtask::model::Files;
+use xtask::model::{Files, named};
 use xtask::{firmware, nvrtc, paths, setup};
 
 /// Runs the steps in order; stops at the first that fails.
@@ -108,11 +108,11 @@ fn format() -> Result<()> {
 
 /// Holds counts against the committed ones. The models are those of the tests.
 fn counts() -> Result<()> {
-    let blob = |target: &str, name: &str| {
+    let blob = |target: &str, name: &str, contract: &str| {
         // for other cores the tests take the portable order, which is theirs
         let target = if target == "m4" { target } else { "portable" };
-        let folder = paths::output().join("tests").join(target).join(name);
-        Ok(Files::in_folder(&folder).blob)
+        let folder = paths::output().join("tests").join(target);
+        Ok(Files::in_folder(&folder.join(named(name, contract))).blob)
     };
     let found = measure::bundled(&TARGETS.map(|(name, _)| name), blob)?;
     match record::compare(&record::read()?, &found)? {

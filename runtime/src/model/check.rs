@@ -11,7 +11,7 @@ use crate::kernel::dense;
 use crate::layer::Layer;
 
 /// Magic, version, contract, length, alignment and checksum.
-pub(super) fn envelope(bytes: &[u8]) -> Result<(), ModelError> {
+pub(crate) fn envelope(bytes: &[u8], contract: u16) -> Result<(), ModelError> {
     let found = bytes.len();
     let Some(magic) = bytes.first_chunk::<4>() else {
         return Err(ModelError::WrongLength {
@@ -33,8 +33,13 @@ pub(super) fn envelope(bytes: &[u8]) -> Result<(), ModelError> {
         found => return Err(ModelError::UnsupportedVersion { found }),
     }
     match read_u16(bytes, offset::CONTRACT) {
-        format::CONTRACT_F32 => {}
-        found => return Err(ModelError::UnsupportedContract { found }),
+        found if found == contract => {}
+        found => {
+            return Err(ModelError::UnsupportedContract {
+                found,
+                expected: contract,
+            });
+        }
     }
     let expected = read_u32(bytes, offset::LENGTH) as usize;
     if expected != found {
@@ -52,8 +57,19 @@ pub(super) fn envelope(bytes: &[u8]) -> Result<(), ModelError> {
     Ok(())
 }
 
-/// The header's fields.
+/// The header's fields, as the contract `f32` has them.
 pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
+    let shape = header(bytes)?;
+    if !in_range(shape.embed_scale) {
+        return Err(ModelError::BadField {
+            offset: offset::EMBED_SCALE,
+        });
+    }
+    Ok(shape)
+}
+
+/// The header's fields. The factor on the embedding is not looked at: not all contracts have one.
+pub(crate) fn header(bytes: &[u8]) -> Result<Shape, ModelError> {
     match read_u16(bytes, offset::TASK) {
         format::TASK_CAUSAL_LM => {}
         found => return Err(ModelError::UnsupportedTask { found }),
@@ -97,9 +113,6 @@ pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
         train_len: read_u32(bytes, offset::TRAIN_LEN) as usize,
         weight_order: order,
     };
-    if !in_range(shape.embed_scale) {
-        return Err(bad(offset::EMBED_SCALE));
-    }
     if read_u32(bytes, offset::SECTIONS) as usize != GLOBALS + PER_LAYER * shape.layers {
         return Err(bad(offset::SECTIONS));
     }
@@ -123,7 +136,7 @@ fn weight_order(found: u16) -> Result<WeightOrder, ModelError> {
 
 /// Places, kinds, types, sizes and contents of all sections.
 pub(super) fn sections(model: &Model<'_>) -> Result<(), ModelError> {
-    places(model)?;
+    places(model.bytes, model.sections())?;
     for index in 0..GLOBALS {
         global(model, index)?;
     }
@@ -137,11 +150,11 @@ pub(super) fn sections(model: &Model<'_>) -> Result<(), ModelError> {
 }
 
 /// Sections lie one after the other in the table's order, with zeros between, up to the end.
-fn places(model: &Model<'_>) -> Result<(), ModelError> {
-    let mut end = HEADER_BYTES + format::ENTRY_BYTES * model.sections();
-    for index in 0..model.sections() {
+pub(crate) fn places(bytes: &[u8], sections: usize) -> Result<(), ModelError> {
+    let mut end = HEADER_BYTES + format::ENTRY_BYTES * sections;
+    for index in 0..sections {
         let bad = ModelError::BadSection { index };
-        let entry = model.entry(index);
+        let entry = super::Entry::read(bytes, index);
         let (kind, layer) = match index.checked_sub(GLOBALS) {
             None => (index, usize::from(NO_LAYER)),
             Some(i) => (i % PER_LAYER, i / PER_LAYER),
@@ -154,25 +167,25 @@ fn places(model: &Model<'_>) -> Result<(), ModelError> {
             zero: [0; 3],
             ..entry
         };
-        let gap = model.bytes.get(end..start).ok_or(bad)?;
+        let gap = bytes.get(end..start).ok_or(bad)?;
         if entry != expected || gap.iter().any(|b| *b != 0) {
             return Err(bad);
         }
         end = start
             .checked_add(entry.length)
-            .filter(|end| *end <= model.bytes.len())
+            .filter(|end| *end <= bytes.len())
             .ok_or(bad)?;
         let element = ElementType::from_byte(entry.element).ok_or(bad)?;
         if !entry.length.is_multiple_of(element.bytes()) {
             return Err(bad);
         }
     }
-    if end == model.bytes.len() {
+    if end == bytes.len() {
         Ok(())
     } else {
         Err(ModelError::WrongLength {
             expected: end,
-            found: model.bytes.len(),
+            found: bytes.len(),
         })
     }
 }

@@ -6,8 +6,12 @@ use boards::instructions::{self, Counter, Instant};
 use boards::{Console, entry, exit};
 use static_cell::ConstStaticCell;
 use toeplite::profile::{Clock, Profile, Stage};
-use toeplite::sample::Sampler;
-use toeplite::{Memory, Model, Session, Token};
+use toeplite::{Memory, Token};
+
+#[cfg(contract = "fixed")]
+use toeplite::fixed::{Model, Session, sample::Sampler};
+#[cfg(contract = "f32")]
+use toeplite::{Model, Session, sample::Sampler};
 
 /// `MEMORY_BYTES` of the model.
 mod model_meta {
@@ -17,6 +21,12 @@ mod model_meta {
 static MODEL: &[u8] = toeplite::include_aligned!(env!("TOEPLITE_MODEL"));
 static MEMORY: ConstStaticCell<Memory<{ model_meta::MEMORY_BYTES }>> =
     ConstStaticCell::new(Memory::new());
+
+/// 0.8, as the contract takes it.
+#[cfg(contract = "f32")]
+const TEMPERATURE: f32 = 0.8;
+#[cfg(contract = "fixed")]
+const TEMPERATURE: u32 = 800;
 
 /// The token that is counted, from 0. Those before fill the recurrence's state.
 const COUNTED: usize = 16;
@@ -67,7 +77,7 @@ fn run(console: &mut Console, counter: &mut Counter) -> Result<(), &'static str>
     let (result, step) = counter.measure(|| session.step(token).map(|_| ()));
     result.map_err(|_| REFUSED)?;
     console.number("step", step);
-    let mut sampler = Sampler::new(42).with_temperature(0.8);
+    let mut sampler = Sampler::new(42).with_temperature(TEMPERATURE);
     let (_, sampling) = counter.measure(|| sampler.sample(session.logits()));
     console.number("sampling", sampling);
 

@@ -1,25 +1,23 @@
 //! Counting, in QEMU.
 
 use super::{Counts, Kernel, LARGE, LARGE_TARGET, SMALL, Size, TARGETS, Token, compiler, qemu};
-use crate::boards::Board;
+use crate::boards::{Board, F32, FIXED};
 use crate::firmware::{self, Firmware};
-use crate::model::{Files, Model};
+use crate::host::Facts;
+use crate::model::{Files, Model, named};
 use crate::report::Report;
-use crate::{elf, host, paths};
+use crate::{elf, paths};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toeplite::bench::{Buffers, CHANNELS, Case, FEW_CHANNELS, Meter, state_words};
-use toeplite::format::ElementType;
 use toeplite::model::Shape;
 use toeplite::profile::Stage;
 
 /// Of one run of the firmware, on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(300);
-/// The one numeric contract that there is.
-const CONTRACT: &str = "f32";
 
 /// The board that stands for a target.
 ///
@@ -47,21 +45,27 @@ pub fn nothing() -> Result<Counts> {
 }
 
 /// Counts the kernels and a token of the bundled models on every one of `targets`. `blob` says
-/// where the checkpoint of a name is, converted for a target.
+/// where the checkpoint of a name is, converted for a target to a numeric contract.
 ///
 /// # Errors
 /// A build or a run fails; a kernel computes something else than on the host.
-pub fn bundled(targets: &[&str], blob: impl Fn(&str, &str) -> Result<PathBuf>) -> Result<Counts> {
+pub fn bundled(
+    targets: &[&str],
+    blob: impl Fn(&str, &str, &str) -> Result<PathBuf>,
+) -> Result<Counts> {
     let mut counts = nothing()?;
     for target in targets {
         counts.kernels.extend(kernels(target)?);
-        counts
-            .tokens
-            .push(token(target, SMALL, &blob(target, SMALL)?)?);
+        let mut models = vec![(SMALL, F32)];
+        if board(target)?.contract() == FIXED {
+            models.push((SMALL, FIXED));
+        }
         if *target == LARGE_TARGET {
-            counts
-                .tokens
-                .push(token(target, LARGE, &blob(target, LARGE)?)?);
+            models.push((LARGE, F32));
+        }
+        for (name, contract) in models {
+            let blob = blob(target, name, contract)?;
+            counts.tokens.push(token(target, name, &blob)?);
         }
     }
     Ok(counts)
@@ -150,8 +154,9 @@ pub fn token(target: &str, name: &str, blob: &Path) -> Result<Token> {
         facts.memory_bytes,
         board.ram
     );
-    let files = files(name, blob, facts.memory_bytes)?;
-    let report = run(&firmware::token(&board, name, &files)?, "")?;
+    let full_name = named(name, facts.contract);
+    let files = files(&full_name, blob, facts.memory_bytes)?;
+    let report = run(&firmware::token(&board, &full_name, &files)?, "")?;
     let mut stages = BTreeMap::new();
     for stage in Stage::ALL {
         let key = match stage {
@@ -163,7 +168,7 @@ pub fn token(target: &str, name: &str, blob: &Path) -> Result<Token> {
     Ok(Token {
         target: target.into(),
         model: name.into(),
-        contract: CONTRACT.into(),
+        contract: facts.contract.into(),
         weights: facts.weights.into(),
         instructions: report.number("step")? + report.number("sampling")?,
         macs: macs(&facts.shape),
@@ -181,7 +186,7 @@ pub fn size(target: &str, model: &Model) -> Result<Size> {
     let report = run(&firmware, "generate tokens=4")?;
     Ok(Size {
         target: target.into(),
-        contract: CONTRACT.into(),
+        contract: Facts::of(&model.files.blob)?.contract.into(),
         text: sizes.code,
         rodata: sizes.constants.saturating_sub(model.blob_bytes()?),
         ram: sizes.ram,
@@ -192,33 +197,6 @@ pub fn size(target: &str, model: &Model) -> Result<Size> {
 fn run(firmware: &Firmware, arguments: &str) -> Result<Report> {
     let output = crate::qemu::run(firmware, arguments, LIMIT, |_| ())?.success()?;
     Ok(Report::parse(&output.stdout))
-}
-
-/// What a blob says of itself.
-struct Facts {
-    blob_bytes: u64,
-    memory_bytes: u64,
-    weights: &'static str,
-    shape: Shape,
-}
-
-impl Facts {
-    fn of(blob: &Path) -> Result<Self> {
-        host::with_session(blob, |session| {
-            let model = session.model();
-            Ok(Self {
-                blob_bytes: model.blob_bytes() as u64,
-                memory_bytes: model.memory_needed() as u64,
-                weights: match () {
-                    () if model.has(ElementType::I4) => "int4",
-                    () if model.has(ElementType::I8) => "int8",
-                    () => "f32",
-                },
-                shape: *model.shape(),
-            })
-        })
-        .with_context(|| format!("the model {}", blob.display()))
-    }
 }
 
 /// The blob, and the constant that the firmware needs beside it, written for it.

@@ -51,11 +51,11 @@ mod thumb1;
 mod thumb2;
 
 #[cfg(toeplite_mve)]
-use mve::product as portable;
+pub(crate) use mve::product as portable;
 #[cfg(not(any(toeplite_mve, toeplite_thumb1, toeplite_thumb2, toeplite_rv32m)))]
-use rows::by_one as portable;
+pub(crate) use rows::by_one as portable;
 #[cfg(any(toeplite_thumb1, toeplite_thumb2, toeplite_rv32m))]
-use scalar::product as portable;
+pub(crate) use scalar::product as portable;
 
 #[cfg(toeplite_dsp)]
 pub(crate) use dsp::largest_of_eights;

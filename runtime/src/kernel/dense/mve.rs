@@ -25,7 +25,7 @@ struct Size {
 }
 
 /// The sums of all rows.
-pub(super) fn product(weights: &[i8], q: &[i8], sums: &mut [i32]) {
+pub(crate) fn product(weights: &[i8], q: &[i8], sums: &mut [i32]) {
     rows::by_block(weights, q, sums, |weights, q, sums| {
         let columns = q.len();
         let size = Size {

@@ -22,7 +22,7 @@ pub(super) struct Size {
 }
 
 /// The sums of all rows.
-pub(super) fn product(weights: &[i8], q: &[i8], sums: &mut [i32]) {
+pub(crate) fn product(weights: &[i8], q: &[i8], sums: &mut [i32]) {
     rows::by_block(weights, q, sums, |weights, q, sums| {
         let size = Size {
             columns: q.len(),
