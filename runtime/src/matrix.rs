@@ -93,6 +93,7 @@ impl<'a> Matrix<'a> {
             } => {
                 let scale = scales.get(row).copied().unwrap_or(0.0) * scale;
                 match packing {
+                    _ if !dense::is_read(packing) => {}
                     Packing::Rows => {
                         for (out, w) in out.iter_mut().zip(integers.get(range).unwrap_or(&[])) {
                             *out = f32::from(*w) * scale;

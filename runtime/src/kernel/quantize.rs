@@ -8,6 +8,7 @@ use crate::math::ROUND;
 /// -127..=127, rounded to nearest, ties to even. Vectors below 2^-50 become zero.
 ///
 /// The integers are stored in `q` as [`dense`](super::dense) reads them for weights in `packing`.
+#[inline(never)] // its stack is to be free again when the product begins
 pub fn quantize(packing: Packing, x: &[f32], q: &mut [u32]) -> f32 {
     let largest = largest(x);
     let (scale, inverse) = if largest < SMALLEST {
@@ -16,6 +17,7 @@ pub fn quantize(packing: Packing, x: &[f32], q: &mut [u32]) -> f32 {
         (largest / 127.0, 127.0 / largest)
     };
     match packing {
+        _ if !dense::is_read(packing) => {}
         Packing::Rows => {
             let q: &mut [i8] = bytemuck::try_cast_slice_mut(q).unwrap_or_default();
             #[cfg(toeplite_mve_float)]
@@ -76,7 +78,7 @@ fn store(x: &[[f32; dual::COLUMNS]], inverse: f32, q: &mut [[u32; 4]]) -> i32 {
 
 /// For int4 weights: groups of 32, and eight times the sum of each.
 #[cfg(not(toeplite_mve_float))]
-#[inline(always)]
+#[inline(never)] // its stack is to be free again when the product begins
 fn groups<A: int4::Activations>(x: &[f32], inverse: f32, q: &mut [u32]) {
     let chunks = q.as_chunks_mut::<{ int4::WORDS }>().0;
     for (x, [words @ .., eight_x]) in x.chunks(int4::COLUMNS).zip(chunks) {

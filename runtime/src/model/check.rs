@@ -340,6 +340,7 @@ fn matrix(model: &Model<'_>, index: usize, rows: usize, columns: usize) -> Resul
             return Err(bad);
         }
         let fault = match packing {
+            _ if !dense::is_read(packing) => Some(0),
             Packing::Rows => {
                 let mut integers = model.section::<i8>(index).iter();
                 integers.position(|w| *w == i8::MIN)

@@ -116,7 +116,7 @@ pub(crate) fn fault(
 }
 
 /// The sums of all rows: `add` adds those of a chunk, with its group's activations.
-#[inline(always)]
+#[inline(never)] // only models with int4 weights are to take its stack
 pub(super) fn product(
     matrix: &[u32],
     q: &[u32],

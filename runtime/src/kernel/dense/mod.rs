@@ -76,6 +76,15 @@ pub const fn can_read(order: WeightOrder) -> bool {
     }
 }
 
+/// Whether this build has a kernel for `packing`. No checked model has another: asking again leaves
+/// out the code for it.
+pub(crate) const fn is_read(packing: Packing) -> bool {
+    match packing {
+        Packing::Rows | Packing::Groups => can_read(WeightOrder::Portable),
+        Packing::Dual | Packing::Quad => can_read(WeightOrder::Dual),
+    }
+}
+
 /// The target that weights are to be packed for to be the fastest here, as `toeplite convert` names
 /// it.
 pub const TARGET: &str = if cfg!(toeplite_dsp) {
@@ -116,6 +125,7 @@ pub(crate) fn product(
         return;
     };
     match packing {
+        _ if !is_read(packing) => {}
         Packing::Rows => {
             let q = bytemuck::try_cast_slice(q).unwrap_or(&[]);
             if let Some(q) = q.get(..columns) {
