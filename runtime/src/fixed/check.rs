@@ -243,7 +243,8 @@ fn recurrence(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
 
 /// A bound on all partial sums of a channel's output.
 fn largest_output(model: &Model<'_>, layer: usize, channel: usize) -> u64 {
-    let channels = model.shape.channels;
+    // never 0; said again for the compiler, for steps of 0 would panic
+    let channels = model.shape.channels.max(1);
     let r = model.layer(layer).recurrence;
     let size = |x: i16| u64::from(x.unsigned_abs());
     let taps = r.taps.get(channel..).unwrap_or(&[]);
