@@ -254,7 +254,7 @@ fn bundled_checkpoints_keep_their_bits_per_byte() {
         let tokens: Vec<u32> = text[..16_385].iter().map(|b| u32::from(*b)).collect();
         let network = Network::<f32>::from_checkpoint(&checkpoint).unwrap();
         let model = blob.any().unwrap();
-        let compared = compare(&network, &model, &tokens, 512, |_| ()).unwrap();
+        let compared = compare(&network, model, &tokens, 512, |_| ()).unwrap();
         let bits = compared.bits_per_byte;
         assert!(bits.blob / bits.fft < 1.002, "{name}: {bits:?}");
         assert!(
@@ -374,7 +374,7 @@ proptest! {
         let floats = stream::logits(&floats.model().unwrap(), &tokens).unwrap();
         let fixed = write_fixed(&checkpoint, &layers).unwrap();
         let any: AnyModel<'_> = fixed.any().unwrap();
-        let fixed = stream::logits(&any, &tokens).unwrap();
+        let fixed = stream::logits(any, &tokens).unwrap();
         let square = |x: f64| x * x;
         let power: f64 = floats.iter().map(|x| square((*x).into())).sum();
         let error: f64 = floats.iter().zip(&fixed).map(|(a, b)| square(f64::from(a - b))).sum();

@@ -160,7 +160,7 @@ mod tests {
                 let j = j as f64;
                 let power = libm::pow(g * radius, j);
                 let turned = re * libm::cos(turn * j) - im * libm::sin(turn * j);
-                let real = if j as usize % 2 == 0 { 0.5 } else { -0.5 } * libm::pow(0.75 * g, j);
+                let real = if (j as usize).is_multiple_of(2) { 0.5 } else { -0.5 } * libm::pow(0.75 * g, j);
                 let want = power * turned + real;
                 prop_assert!((f64::from(*y) - want).abs() < 1e-4, "{} {} {}", j, y, want);
             }
