@@ -6,7 +6,8 @@
 use std::env;
 
 /// Kernels for single cores or families of them; see `src/kernel/dense/`.
-const KERNELS: [&str; 7] = [
+const KERNELS: [&str; 8] = [
+    "toeplite_armv8m",
     "toeplite_dsp",
     "toeplite_dsp_float",
     "toeplite_mve",
@@ -25,6 +26,9 @@ fn main() {
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     for name in kernels(&target, &Flags::parse(&flags)) {
         println!("cargo:rustc-cfg={name}");
+    }
+    if target.starts_with("thumbv8m") {
+        println!("cargo:rustc-cfg=toeplite_armv8m");
     }
 }
 

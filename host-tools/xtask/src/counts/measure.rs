@@ -255,10 +255,13 @@ mod tests {
             let line = |part: &str| good.lines().find(|line| line.contains(part)).unwrap();
             for (changed, says) in [
                 ("kernel int8 64x64: 1000 4096 7".into(), "something else"),
-                (line("int8 64x64").replace("1000 ", ""), "three numbers"),
+                (
+                    line("kernel int8 64x64").replace("1000 ", ""),
+                    "three numbers",
+                ),
                 (String::new(), "did not run `int8 64x64`"),
             ] {
-                let bad = good.replace(line("int8 64x64"), &changed);
+                let bad = good.replace(line("kernel int8 64x64"), &changed);
                 let refusal = rows(&bad).unwrap_err().to_string();
                 assert!(refusal.contains(says), "{refusal}");
             }

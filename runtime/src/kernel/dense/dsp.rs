@@ -214,6 +214,7 @@ unsafe extern "C" fn add_part(
 ) {
     // r0 activations, r1 weights; S and SB of rows 0 and 1 in r2 and r3, of rows 2 and 3 in r12 and lr
     naked_asm!(
+        dsp_core!(),
         "push {{r4-r11, lr}}",
         "ldm r3, {{r4-r7}}",
         "push {{r0, r2, r6, r7}}", // at 8: q, sums, blocks, skip
@@ -293,6 +294,7 @@ macro_rules! compare {
 #[unsafe(naked)]
 unsafe extern "C" fn twice_largest(start: *const [f32; 8], end: *const [f32; 8]) -> u32 {
     naked_asm!(
+        dsp_core!(),
         "push {{r4-r10, lr}}",
         "movs r2, #0",
         "2:",

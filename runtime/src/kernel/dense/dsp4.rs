@@ -162,6 +162,7 @@ unsafe extern "C" fn quads(
 ) {
     // r0 activations, r1 weights, r2, r3, r12 and lr S0 to S3, r11 groups
     naked_asm!(
+        dsp_core!(),
         "push {{r4-r11, lr}}",
         "ldrd r4, r5, [r3]",
         "push {{r0, r2, r4, r5}}", // at 16: q, sums, groups, blocks

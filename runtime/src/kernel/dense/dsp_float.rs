@@ -30,6 +30,7 @@ unsafe extern "C" fn pairs(
     numbers: &[f32; 2],
 ) -> i32 {
     naked_asm!(
+        dsp_core!(),
         ".fpu fpv4-sp-d16", // assembly does not know the core's FPU by itself
         "push {{r4-r8, lr}}",
         "vldmia r3, {{s14, s15}}",

@@ -28,6 +28,27 @@ mod scale;
 
 pub(crate) use scale::scale;
 
+/// What assembly with DSP instructions begins with: of Armv8-M it does not know by itself that the core
+/// has them.
+#[cfg(toeplite_dsp)]
+macro_rules! dsp_core {
+    () => {
+        if_armv8m!(".cpu cortex-m33")
+    };
+}
+#[cfg(all(toeplite_dsp, toeplite_armv8m))]
+macro_rules! if_armv8m {
+    ($directive:literal) => {
+        $directive
+    };
+}
+#[cfg(all(toeplite_dsp, not(toeplite_armv8m)))]
+macro_rules! if_armv8m {
+    ($directive:literal) => {
+        ""
+    };
+}
+
 // Kernels for single cores.
 #[cfg(toeplite_dsp)]
 mod dsp;
