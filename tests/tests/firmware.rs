@@ -218,7 +218,7 @@ fn large_model_of_integers_on_rv32imac() {
 #[test]
 fn a_soft_float_function_is_found() {
     for name in ["microbit", "lm3s6965evb", "virt-rv32"] {
-        let model = converted(SMALL, FIXED);
+        let model = converted(SMALL, (FIXED, "portable"));
         let firmware = firmware::text(&board(name), model, &["float-control"]).unwrap();
         let floats = elf::soft_float_functions(&firmware.elf).unwrap();
         let division = ["__aeabi_fdiv", "__divsf3"];
@@ -391,7 +391,7 @@ fn a_model_that_cannot_run_is_refused() {
     std::fs::write(&damaged.files.blob, bytes).unwrap();
     assert_eq!(status("mps2-an386", &damaged), 3);
 
-    assert_eq!(status("microbit", packed(SMALL, "m4")), 3);
+    assert_eq!(status("microbit", converted(SMALL, (F32, "m4"))), 3);
 }
 
 fn status(board_name: &str, model: &Model) -> i32 {

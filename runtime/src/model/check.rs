@@ -334,6 +334,9 @@ fn poles(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
 fn matrix(model: &Model<'_>, index: usize, rows: usize, columns: usize) -> Result<(), ModelError> {
     let bad = ModelError::BadSection { index };
     let entry = model.entry(index);
+    if entry.element == ElementType::I4 as u8 && !cfg!(feature = "int4") {
+        return Err(ModelError::FeatureNeeded { feature: "int4" });
+    }
     if let Some(packing) = model.packing(index) {
         let too_long = entry.element == ElementType::I4 as u8 && columns > MAX_COLUMNS_I4;
         if too_long || entry.length != packing.bytes(rows, columns) {

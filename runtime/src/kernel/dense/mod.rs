@@ -101,8 +101,10 @@ pub const fn can_read(order: WeightOrder) -> bool {
 /// out the code for it.
 pub(crate) const fn is_read(packing: Packing) -> bool {
     match packing {
-        Packing::Rows | Packing::Groups => can_read(WeightOrder::Portable),
-        Packing::Dual | Packing::Quad => can_read(WeightOrder::Dual),
+        Packing::Rows => can_read(WeightOrder::Portable),
+        Packing::Dual => can_read(WeightOrder::Dual),
+        Packing::Groups => cfg!(feature = "int4") && can_read(WeightOrder::Portable),
+        Packing::Quad => cfg!(feature = "int4") && can_read(WeightOrder::Dual),
     }
 }
 
