@@ -14,7 +14,8 @@ const HOW: &str = "convert a checkpoint first, in the repository's root:\n    \
 
 fn main() {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo"));
-    forward(&package, "TOEPLITE_MODEL", "model/model.toep");
+    let model = forward(&package, "TOEPLITE_MODEL", "model/model.toep");
+    choose_contract(&model);
     forward(&package, "TOEPLITE_META", "model/model_meta.rs");
     println!("cargo:rerun-if-env-changed=TOEPLITE_ARGS");
     println!("cargo:rerun-if-changed=build.rs");
@@ -29,7 +30,7 @@ fn main() {
 }
 
 /// Sets environment variable `name` to an absolute path for the compilation.
-fn forward(package: &Path, name: &str, default: &str) {
+fn forward(package: &Path, name: &str, default: &str) -> PathBuf {
     let path = env::var_os(name).map_or_else(|| PathBuf::from(default), PathBuf::from);
     let path = package.join(path); // as it is, if absolute
     println!("cargo:rerun-if-env-changed={name}");
@@ -39,4 +40,16 @@ fn forward(package: &Path, name: &str, default: &str) {
         std::process::exit(1);
     }
     println!("cargo:rustc-env={name}={}", path.display());
+    path
+}
+
+/// Sets `cfg(contract = "...")` to the numeric contract that the header of `model` names, in bytes 6 and 7.
+fn choose_contract(model: &Path) {
+    println!("cargo:rustc-check-cfg=cfg(contract, values(\"f32\", \"fixed\"))");
+    let bytes = std::fs::read(model).unwrap_or_default();
+    let contract = match bytes.get(6..8) {
+        Some([2, 0]) => "fixed",
+        _ => "f32", // or a model that is refused when the program starts
+    };
+    println!("cargo:rustc-cfg=contract=\"{contract}\"");
 }

@@ -1,5 +1,6 @@
 //! A converted model beside the network that it came from.
 
+use crate::blob::AnyModel;
 use crate::checkpoint::Config;
 use crate::reference::evaluate::{EvaluateError, Observer, argmax, nats};
 use crate::reference::recurrence::ModalMix;
@@ -9,7 +10,6 @@ use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 use std::f64::consts::LN_2;
 use std::sync::Mutex;
-use toeplite::Model;
 
 /// A figure for each way of running the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -67,7 +67,11 @@ pub struct SizeMismatch {
 ///
 /// # Errors
 /// All sizes that differ.
-pub fn check_sizes(config: &Config, model: &Model<'_>) -> Result<(), OtherCheckpoint> {
+pub fn check_sizes<'a>(
+    config: &Config,
+    model: impl Into<AnyModel<'a>>,
+) -> Result<(), OtherCheckpoint> {
+    let model = model.into();
     let shape = model.shape();
     let sizes = [
         ("layers", shape.layers, config.layers),
@@ -116,13 +120,14 @@ impl LengthComparison {
 ///
 /// # Errors
 /// The text is too short, a token is unknown, or the model does not fit the network.
-pub fn compare(
+pub fn compare<'a>(
     network: &Network<f32>,
-    model: &Model<'_>,
+    model: impl Into<AnyModel<'a>>,
     tokens: &[u32],
     length: usize,
     progress: impl Fn(usize) + Sync,
 ) -> Result<LengthComparison, EvaluateError<ReferenceError>> {
+    let model = &model.into();
     let failed = |source| EvaluateError::Score { start: 0, source };
     let forms = Forms {
         network,
@@ -178,7 +183,7 @@ type Window = (usize, Result<[Deviation; 2], ReferenceError>);
 /// Scores each window that the reference has scored in the other two forms.
 struct Forms<'a, P> {
     network: &'a Network<f32>,
-    model: &'a Model<'a>,
+    model: &'a AnyModel<'a>,
     tokens: &'a [u32],
     recurrence: ModalMix<f32>,
     windows: Mutex<Vec<Window>>,

@@ -1,63 +1,92 @@
 //! Running a converted model on the host, through the very runtime that devices run.
 
-use crate::blob::SessionMemory;
+use crate::blob::AnyModel;
 use crate::convert::modal::Modal;
+use crate::convert::rounding::DOUBLE;
 use ndarray::Array2;
 use num_complex::Complex64;
 use toeplite::layer::Recurrence;
-use toeplite::{Model, StepError};
+use toeplite::{StepError, fixed};
 
 /// The logits `[n, vocab]` after each of `tokens`, from the start of a sequence.
 ///
 /// # Errors
 /// A token is not in the vocabulary.
-pub fn logits(model: &Model<'_>, tokens: &[u32]) -> Result<Array2<f32>, StepError> {
-    let mut memory = SessionMemory::for_model(model);
-    let mut session = model
-        .session(memory.as_mut_slice())
-        .expect("memory of the size that the model asks for");
+pub fn logits<'a>(
+    model: impl Into<AnyModel<'a>>,
+    tokens: &[u32],
+) -> Result<Array2<f32>, StepError> {
+    let model = model.into();
     let mut out = Array2::zeros((tokens.len(), model.vocab_size()));
-    for (token, mut row) in tokens.iter().zip(out.rows_mut()) {
-        let logits = session.step(*token)?;
-        row.iter_mut()
-            .zip(logits)
-            .for_each(|(to, from)| *to = *from);
-    }
+    let mut rows = out.rows_mut().into_iter();
+    model.stream(tokens.iter().copied(), |logits| {
+        let row = rows.next().into_iter().flatten().enumerate();
+        row.for_each(|(i, to)| *to = logits.get(i));
+    })?;
     Ok(out)
 }
 
 /// The recurrences of all layers as the blob holds them.
-pub fn recurrences(model: &Model<'_>) -> Vec<Modal> {
-    (0..model.layers())
-        .map(|i| recurrence(&model.layer(i).recurrence, model.shape().channels))
+pub fn recurrences<'a>(model: impl Into<AnyModel<'a>>) -> Vec<Modal> {
+    let model = model.into();
+    let shape = model.shape();
+    (0..shape.layers)
+        .map(|i| match model {
+            AnyModel::F32(model) => recurrence(&model.layer(i).recurrence, shape.channels),
+            AnyModel::Fixed(model) => fixed_recurrence(&model.layer(i).recurrence, shape.channels),
+        })
         .collect()
 }
 
-fn recurrence(r: &Recurrence<'_>, channels: usize) -> Modal {
-    let wide = |x: &[f32]| -> Vec<f64> { x.iter().map(|x| f64::from(*x)).collect() };
-    let counts = r.counts;
-    let taps = Array2::from_shape_vec((counts.taps, channels), wide(r.taps));
-    let mut poles: Vec<Complex64> = wide(r.real_poles)
-        .iter()
-        .map(|p| Complex64::new(*p, 0.0))
+/// The contract's modes act a lag later than their inputs leave the ring, and the lag between is a tap.
+fn fixed_recurrence(r: &fixed::model::Recurrence<'_>, channels: usize) -> Modal {
+    let unit = |places: i32| f64::from(-places).exp2();
+    let modes: Vec<_> = (0..r.counts.real + r.counts.complex)
+        .map_while(|k| r.mode(k))
         .collect();
-    poles.extend(
-        wide(r.complex_poles)
-            .chunks_exact(2)
-            .map(|p| Complex64::new(p[0], p[1])),
-    );
-    let rows = wide(r.residues);
-    let residues = Array2::from_shape_fn((poles.len(), channels), |(k, c)| {
-        let at = |row: usize| rows[row * channels + c];
-        match k.checked_sub(counts.real) {
-            None => Complex64::new(at(k), 0.0),
-            Some(j) => Complex64::new(at(counts.real + 2 * j), at(counts.real + 2 * j + 1)),
-        }
+    let rows = r.taps.len().checked_div(channels).unwrap_or(0);
+    let taps = r.taps.iter().map(|tap| f64::from(*tap) * unit(r.fraction));
+    let poles = modes.iter().map(|mode| {
+        let part = |x: i32| f64::from(x) * unit((mode.low + mode.down) as i32);
+        Complex64::new(1.0 + part(mode.re), part(mode.im))
+    });
+    let residues = Array2::from_shape_fn((modes.len(), channels), |(k, c)| {
+        let scale = unit(r.fraction - modes[k].input as i32 + modes[k].low as i32);
+        let residue = r.residues[k * channels + c];
+        let im = if k < r.counts.real { 0 } else { residue >> 16 };
+        Complex64::new(f64::from(residue as i16), f64::from(im)) * scale
     });
     Modal {
-        taps: taps.expect("the runtime checked the sizes"),
+        taps: Array2::from_shape_vec((rows, channels), taps.collect())
+            .expect("the runtime checked the sizes"),
+        poles: poles.collect(),
+        residues,
+        channel_decay: None,
+    }
+}
+
+fn recurrence(r: &Recurrence<'_>, channels: usize) -> Modal {
+    let wide = |x: &f32| f64::from(*x);
+    let (real, complex) = r.modes.poles.split_at(r.counts.real);
+    let mut poles: Vec<Complex64> = real.iter().map(|p| Complex64::new(wide(p), 0.0)).collect();
+    let squares = complex.chunks_exact(2);
+    let imaginary = |square: f64| if square == 0.0 { DOUBLE } else { square.sqrt() };
+    poles.extend(squares.map(|p| Complex64::new(wide(&p[0]), imaginary(wide(&p[1])))));
+    let residues = Array2::from_shape_fn((poles.len(), channels), |(k, c)| {
+        let at = |row: usize| f64::from(r.residue(row, c));
+        match k.checked_sub(r.counts.real) {
+            None => Complex64::new(at(k), 0.0),
+            Some(j) => {
+                let row = r.counts.real + 2 * j;
+                Complex64::new(at(row), -at(row + 1) / poles[k].im)
+            }
+        }
+    });
+    let decays = (0..channels).map(|c| f64::from(r.decay(c)));
+    Modal {
+        taps: Array2::from_shape_fn((r.counts.taps, channels), |(i, c)| f64::from(r.tap(i, c))),
         poles,
         residues,
-        channel_decay: (!r.channel_decay.is_empty()).then(|| wide(r.channel_decay)),
+        channel_decay: r.counts.has_channel_decay.then(|| decays.collect()),
     }
 }

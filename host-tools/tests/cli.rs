@@ -54,6 +54,31 @@ fn convert(folder: &Path) -> (String, Value) {
 }
 
 #[test]
+fn models_are_packed_for_the_core_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.toep");
+    let model = model.to_str().unwrap();
+    for (weights, target, packed_for) in [
+        ("int8", "m33", "Cortex-M4, M7, M33"),
+        ("int4", "m4", "Cortex-M4, M7, M33"),
+        ("int4", "m0", "portable"),
+    ] {
+        let mut arguments = vec![
+            "convert", "-o", model, "--order", "2", "--fir", "1", "--json",
+        ];
+        let small = small();
+        arguments.push(small.to_str().unwrap());
+        arguments.extend(["--weights", weights, "--target", target]);
+        let converted = json(&toeplite(&arguments));
+        let inspected = json(&toeplite(&["inspect", model, "--json"]));
+        assert_eq!(inspected["weights"], weights);
+        for printed in [converted, inspected] {
+            assert_eq!(printed["packed_for"], packed_for);
+        }
+    }
+}
+
+#[test]
 fn interfaces_that_other_programs_rely_on() {
     let folder = tempfile::tempdir().unwrap();
     let (model, converted) = convert(folder.path());
@@ -129,6 +154,51 @@ fn interfaces_that_other_programs_rely_on() {
 }
 
 /// How many logits two files have in common, and whether they agree within 2e-4.
+/// Every command takes models of integers.
+#[test]
+fn models_of_the_contract_fixed_are_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let (model, text) = (path("fixed.toep"), path("text.txt"));
+    let checkpoint = small();
+    let checkpoint = checkpoint.to_str().unwrap();
+    let convert = |more: &[&str]| {
+        let first = ["convert", checkpoint, "-o", &model, "--contract", "fixed"];
+        toeplite(&[&first, more].concat())
+    };
+    assert_eq!(json(&convert(&["--json"]))["contract"], "fixed");
+    let refused = convert(&["--weights", "f32"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("int8 only"));
+
+    let inspected = json(&toeplite(&["inspect", &model, "--json"]));
+    assert_eq!(
+        (&inspected["contract"], &inspected["weights"]),
+        (&"fixed".into(), &"int8".into())
+    );
+    assert!(inspected["layers"][1]["largest_pole"].as_f64().unwrap() < 1.0);
+
+    let validation = std::fs::read(small().join("val.txt")).unwrap();
+    std::fs::write(&text, &validation[..4097]).unwrap();
+    let compared = json(&toeplite(&[
+        "compare", checkpoint, &model, "--text", &text, "--json",
+    ]));
+    let bits = &compared["lengths"][0]["bits_per_byte"];
+    let [fft, blob] = ["fft", "blob"].map(|form| bits[form].as_f64().unwrap());
+    assert!((blob / fft - 1.0).abs() < 0.005, "{bits}");
+    let evaluated = json(&toeplite(&["eval", &model, "--text", &text, "--json"]));
+    let evaluated = evaluated["lengths"][0]["bits_per_byte"].as_f64().unwrap();
+    assert!((evaluated - blob).abs() < 1e-6, "{evaluated} {blob}");
+
+    let run = |seed: &str| {
+        toeplite(&[
+            "run", &model, "--prompt", "To be", "--tokens", "20", "--seed", seed,
+        ])
+    };
+    let [one, again, other] = ["1", "1", "2"].map(|seed| run(seed).stdout);
+    assert!(one.starts_with(b"To be") && one.len() == 26);
+    assert!(one == again && one != other);
+}
+
 fn difference(a: &Path, b: &Path) -> (usize, bool) {
     let read = |path: &Path| -> Vec<f32> {
         let bytes = std::fs::read(path).unwrap();

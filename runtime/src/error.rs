@@ -21,16 +21,25 @@ pub enum ModelError {
     UnsupportedContract {
         /// The blob's contract number.
         found: u16,
+        /// That of the type which was asked to read it.
+        expected: u16,
     },
     /// The blob is for a kind of model that this runtime does not know.
     UnsupportedTask {
         /// The blob's task number.
         found: u16,
     },
-    /// The blob's weights are ordered for another target's kernels.
+    /// The blob's weights are in an order that this version does not know.
     UnsupportedOrder {
         /// The blob's weight order.
         found: u16,
+    },
+    /// The blob's weights are packed for the instructions of other cores.
+    OtherTarget {
+        /// What they are packed for.
+        packed_for: &'static str,
+        /// What `toeplite convert --target` packs them for to run here.
+        target: &'static str,
     },
     /// The model uses something that this build of the runtime leaves out.
     FeatureNeeded {
@@ -89,11 +98,16 @@ impl fmt::Display for ModelError {
                 "model format version {found}, but this runtime reads version {}: convert the checkpoint again, or update the runtime",
                 format::VERSION
             ),
-            Self::UnsupportedContract { found } => {
+            Self::UnsupportedContract { found, expected } => {
+                let name = |contract: &u16| match *contract {
+                    format::CONTRACT_F32 => "f32: toeplite::Model reads it",
+                    format::CONTRACT_FIXED => "fixed: toeplite::fixed::Model reads it",
+                    _ => "unknown: a newer runtime may read it",
+                };
                 write!(
                     f,
-                    "the model wants numeric contract {found}, but this runtime has contract {} (f32) only",
-                    format::CONTRACT_F32
+                    "the model has numeric contract {found} ({}), but it was read as one of contract {expected}",
+                    name(found)
                 )
             }
             Self::UnsupportedTask { found } => {
@@ -105,8 +119,11 @@ impl fmt::Display for ModelError {
             }
             Self::UnsupportedOrder { found } => write!(
                 f,
-                "weights in order {found}, but this runtime reads order {} (portable) only: convert again for a portable target",
-                format::ORDER_PORTABLE
+                "weights in order {found}, which this runtime does not know: convert the checkpoint again, or update the runtime"
+            ),
+            Self::OtherTarget { packed_for, target } => write!(
+                f,
+                "the model's weights are packed for {packed_for}, and this core cannot read them: convert the checkpoint again with --target {target}"
             ),
             Self::FeatureNeeded { feature } => {
                 write!(

@@ -5,12 +5,12 @@
 //! | offset | size | field |
 //! | --- | --- | --- |
 //! | 0 | 4 | magic, `TOEP` |
-//! | 4 | 2 | format version, 1 |
-//! | 6 | 2 | numeric contract, 1 = `f32` |
+//! | 4 | 2 | format version, 2 |
+//! | 6 | 2 | numeric contract, 1 = `f32`, 2 = `fixed` |
 //! | 8 | 4 | length of the whole blob in bytes |
 //! | 12 | 4 | CRC-32 (IEEE 802.3) of bytes 16 to the end |
 //! | 16 | 2 | task, 1 = tokens in, logits of the next token out |
-//! | 18 | 2 | weight order, 0 = portable (row-major) |
+//! | 18 | 2 | weight order ([`WeightOrder`]) |
 //! | 20 | 4 | vocabulary, rows of the embedding and of the head |
 //! | 24 | 4 | dim, width of the residual stream |
 //! | 28 | 4 | channels of a layer's Toeplitz operator |
@@ -24,7 +24,7 @@
 //! | 45 | 1 | activation of the GLU's gate |
 //! | 46 | 1 | activation of the GLU's output |
 //! | 47 | 1 | 1 if the head is the embedding's matrix, else 0 |
-//! | 48 | 4 | factor on the embedding, f32 |
+//! | 48 | 4 | factor on the embedding, f32 (contract `f32`) |
 //! | 52 | 4 | number of sections, `6 + 20 * layers` |
 //! | 56 | 4 | sequence length of training (for information) |
 //! | 60 | 4 | 0 |
@@ -35,35 +35,50 @@
 //! one, and the gaps MUST be zero. An absent section has length 0. The blob MUST lie at an
 //! address that is a multiple of 16, and ends with its last section.
 //!
-//! Matrices are `[rows, columns]` row-major. An int8 matrix has a scale a row in the section
-//! after it: `weight = scale[row] * integer`, integers in -127..=127.
+//! What follows is for the contract `f32`; see [`fixed::model`](crate::fixed::model) for the other.
+//!
+//! Numbers of channels lie four by four: `[blocks][rows][4]` is a block of four channels after the
+//! other, rows of a block one after the other. `blocks` is a quarter of the channels, rounded up; where
+//! the last block has more places than channels, they are zero.
+//!
+//! Matrices are `[rows, columns]`. An int8 matrix has a scale a row in the section after it:
+//! `weight = scale[row] * integer`, integers in -127..=127. So has an int4 matrix; its integers are
+//! those of -7..=7 times a scale a row and 32 columns, in 0..=255. Both lie as [`Packing`] says for the
+//! blob's weight order; f32 matrices are row-major in all orders.
+
+use crate::kernel::dense::{dual, int4};
 
 /// First four bytes of a blob.
 pub const MAGIC: [u8; 4] = *b"TOEP";
 /// The format version written and read.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Numeric contract `f32`: see the [crate docs](crate#numbers).
 pub const CONTRACT_F32: u16 = 1;
+/// Numeric contract `fixed`: see [`fixed`](crate::fixed#numbers).
+pub const CONTRACT_FIXED: u16 = 2;
 /// Task: tokens in, logits of the next token out.
 pub const TASK_CAUSAL_LM: u16 = 1;
-/// Weight order that every target reads.
-pub const ORDER_PORTABLE: u16 = 0;
 /// Bytes of the header before the section table.
 pub const HEADER_BYTES: usize = 64;
 /// Bytes of one entry of the section table.
 pub const ENTRY_BYTES: usize = 16;
+/// Channels of a block of the recurrence.
+pub const LANES: usize = 4;
 /// Alignment of the blob and of each section.
 pub const ALIGNMENT: usize = 16;
 /// The layer field of a global section's entry.
 pub const NO_LAYER: u16 = u16::MAX;
 /// Most columns of an int8 matrix: `127 * 127 * columns` must fit an i32.
 pub const MAX_COLUMNS: usize = 131_072;
+/// Most columns of an int4 matrix: `7 * 127 * 255 * columns` must fit an i32.
+pub const MAX_COLUMNS_I4: usize = 8192;
 /// Most rows or columns of anything.
 pub const MAX_DIMENSION: usize = 1 << 24;
 /// Most layers.
 pub const MAX_LAYERS: usize = 4096;
-/// Smallest magnitude, 2^-50, of a stored scale, tap, residue or pole other than zero. With the flush
-/// of states it keeps subnormal numbers out of the recurrence, where they would stay for long.
+/// Smallest magnitude, 2^-50, of a stored scale, bias, tap, residue or pole other than zero. With the
+/// flush of states it keeps subnormal numbers out of the recurrence, where they would stay for long,
+/// and out of matrix products, so that vectors which flush them give the same bits.
 pub const SMALLEST: f32 = f32::from_bits((127 - 50) << 23);
 
 /// Sections that are there once, in this order.
@@ -99,13 +114,15 @@ pub enum PerLayer {
     GtuInScale = 2,
     /// Biases, f32.
     GtuInBias = 3,
-    /// FIR head, f32 `[M, channels]`.
+    /// FIR head, f32 `[blocks][M][4]`.
     Taps = 4,
-    /// Poles, f32: the real ones, then real and imaginary part of each complex one.
+    /// Poles, f32: the real ones, then of each complex one the real part and the square of the
+    /// imaginary part.
     Poles = 5,
-    /// Residues, f32: a row of `channels` for each number in `Poles`.
+    /// Residues, f32 `[blocks][order][4]`: a row for each number in `Poles`. Of a complex mode with the
+    /// doubled residue `r` and the pole `a + ib`: `Re r`, then `-b Im r`.
     Residues = 6,
-    /// Factor on every pole, f32 `[channels]`; absent when poles are shared by all channels.
+    /// Factor on every pole, f32 `[blocks][4]`; absent when poles are shared by all channels.
     ChannelDecay = 7,
     /// `[dim, channels]`.
     GtuOut = 8,
@@ -146,6 +163,14 @@ pub enum ElementType {
     I8 = 2,
     /// Unsigned 32-bit number.
     U32 = 3,
+    /// Four bits, in [`Packing::Groups`] or [`Packing::Quad`].
+    I4 = 4,
+    /// Signed 16-bit number.
+    I16 = 8,
+    /// Unsigned 16-bit number.
+    U16 = 9,
+    /// Signed 32-bit number.
+    I32 = 10,
 }
 
 impl ElementType {
@@ -155,15 +180,115 @@ impl ElementType {
             1 => Some(Self::F32),
             2 => Some(Self::I8),
             3 => Some(Self::U32),
+            4 => Some(Self::I4),
+            8 => Some(Self::I16),
+            9 => Some(Self::U16),
+            10 => Some(Self::I32),
             _ => None,
         }
     }
 
-    /// Bytes an element.
+    /// Bytes an element, or the unit that a section's length is a multiple of.
     pub const fn bytes(self) -> usize {
         match self {
-            Self::F32 | Self::U32 => 4,
+            Self::F32 | Self::U32 | Self::I32 | Self::I4 => 4,
+            Self::I16 | Self::U16 => 2,
             Self::I8 => 1,
+        }
+    }
+}
+
+/// How integers of a matrix lie in the blob: as the kernels of some cores read them. The discriminant
+/// is the number in the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum WeightOrder {
+    /// Row-major. Every target reads it.
+    Portable = 0,
+    /// Two rows in the lanes of a word, see [`kernel::dense::dual`](crate::kernel::dense::dual): for
+    /// Arm cores with DSP instructions, Cortex-M4, M7 and M33.
+    Dual = 1,
+}
+
+impl WeightOrder {
+    /// The order that the header's number names.
+    pub const fn from_number(number: u16) -> Option<Self> {
+        match number {
+            0 => Some(Self::Portable),
+            1 => Some(Self::Dual),
+            _ => None,
+        }
+    }
+
+    /// What the order is for.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Dual => "Cortex-M4, M7, M33",
+        }
+    }
+
+    /// How int8 matrices lie.
+    pub const fn int8(self) -> Packing {
+        match self {
+            Self::Portable => Packing::Rows,
+            Self::Dual => Packing::Dual,
+        }
+    }
+
+    /// How int4 matrices lie.
+    pub const fn int4(self) -> Packing {
+        match self {
+            Self::Portable => Packing::Groups,
+            Self::Dual => Packing::Quad,
+        }
+    }
+
+    /// How matrices of a type lie, if it is an integer one.
+    pub const fn packing(self, element: ElementType) -> Option<Packing> {
+        match element {
+            ElementType::I8 => Some(self.int8()),
+            ElementType::I4 => Some(self.int4()),
+            _ => None,
+        }
+    }
+}
+
+/// How an integer matrix lies in the blob: of a type of weights, in an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// int8, portable: row-major bytes.
+    Rows,
+    /// int8 in order [`Dual`](WeightOrder::Dual), see [`kernel::dense::dual`](crate::kernel::dense::dual).
+    Dual,
+    /// int4, portable, see [`kernel::dense::int4`](crate::kernel::dense::int4).
+    Groups,
+    /// int4 in order [`Dual`](WeightOrder::Dual), see there.
+    Quad,
+}
+
+impl Packing {
+    /// Bytes of a matrix. Too large a number for a blob stands for all that are larger.
+    pub const fn bytes(self, rows: usize, columns: usize) -> usize {
+        match self {
+            Self::Rows => rows.saturating_mul(columns),
+            Self::Dual => {
+                let columns = columns.next_multiple_of(dual::COLUMNS);
+                rows.next_multiple_of(dual::ROWS).saturating_mul(columns)
+            }
+            Self::Groups | Self::Quad => {
+                let chunks = rows.div_ceil(int4::ROWS) * 4 * int4::WORDS;
+                chunks.saturating_mul(columns.div_ceil(int4::COLUMNS))
+            }
+        }
+    }
+
+    /// Words that hold a quantized vector of `length` elements.
+    pub const fn quantized_words(self, length: usize) -> usize {
+        match self {
+            Self::Rows => length.div_ceil(4),
+            Self::Dual => length.next_multiple_of(dual::COLUMNS) / 2,
+            Self::Groups | Self::Quad => length.div_ceil(int4::COLUMNS) * int4::WORDS,
         }
     }
 }
@@ -195,6 +320,28 @@ pub mod offset {
     pub const SECTIONS: usize = 52;
     pub const TRAIN_LEN: usize = 56;
     pub const RESERVED: usize = 60;
+}
+
+/// Whether a pole with real part `a` and `square` of the imaginary part lies in the closed unit disc:
+/// `a^2 + square <= 1`, in integers, so that no rounding decides and no double precision is needed. Digits
+/// of `a` below 2^-31 and of `square` below 2^-62 are rounded up.
+pub fn within_unit_disc(a: f32, square: f32) -> bool {
+    // false for what is not a number, too
+    let small = a.abs() <= 1.0 && (0.0..=1.0).contains(&square);
+    let a = fixed(a.abs(), 31);
+    small && a * a + fixed(square, 62) <= 1 << 62
+}
+
+/// `x * 2^places` rounded up, of a number in 0..=1; at most 62 places.
+fn fixed(x: f32, places: u32) -> u64 {
+    let (exponent, mantissa) = (x.to_bits() >> 23, x.to_bits() & 0x007F_FFFF);
+    if exponent == 0 {
+        return u64::from(mantissa != 0);
+    }
+    let mantissa = u64::from(mantissa | 0x0080_0000);
+    let shift = (places + exponent).saturating_sub(150).min(39);
+    let down = 150u32.saturating_sub(places + exponent).min(24);
+    ((mantissa << shift) + (1 << down) - 1) >> down
 }
 
 /// CRC-32 (IEEE 802.3) of `bytes`, four bits at a time: 64 bytes of table instead of the usual
@@ -230,6 +377,32 @@ mod tests {
     #[test]
     fn crc_is_the_ieee_one() {
         assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+    }
+
+    #[test]
+    fn the_unit_disc_ends_where_it_should() {
+        let below = |x: f32| f32::from_bits(x.to_bits() - 1);
+        for (a, square, inside) in [
+            (1.0, 0.0, true),
+            (-1.0, 0.0, true),
+            (0.0, 1.0, true),
+            (0.0, 0.0, true),
+            (0.6, below(0.64), true),
+            (1.0, SMALLEST, false),
+            (-1.0, f32::from_bits(1), false),
+            (1.0 + f32::EPSILON, 0.0, false),
+            (0.0, -SMALLEST, false),
+            (f32::NAN, 0.0, false),
+            (0.0, f32::INFINITY, false),
+            (SMALLEST, 1.0, false),
+            (SMALLEST, below(1.0), true),
+        ] {
+            assert_eq!(within_unit_disc(a, square), inside, "{a} {square}");
+        }
+        // a^2 + c = 1 + 2^-47, and just below 1
+        let a = below(1.0);
+        assert!(!within_unit_disc(a, f32::EPSILON));
+        assert!(within_unit_disc(a, below(f32::EPSILON)));
     }
 
     #[test]

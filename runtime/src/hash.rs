@@ -18,7 +18,16 @@ impl LogitsHash {
 
     /// Adds the logits of one step.
     pub fn update(&mut self, logits: &[f32]) {
-        for byte in logits.iter().flat_map(|x| x.to_le_bytes()) {
+        logits.iter().for_each(|x| self.add(x.to_le_bytes()));
+    }
+
+    /// Adds the logits of one step of the contract [`fixed`](crate::fixed).
+    pub fn update_fixed(&mut self, logits: &[i32]) {
+        logits.iter().for_each(|x| self.add(x.to_le_bytes()));
+    }
+
+    fn add(&mut self, bytes: [u8; 4]) {
+        for byte in bytes {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
         }
     }

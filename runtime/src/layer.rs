@@ -1,111 +1,9 @@
 //! One layer's weights, as slices of the blob.
 
-use crate::format::PerLayer;
-use crate::kernel;
+use crate::format::{LANES, PerLayer};
+use crate::kernel::modes::{Lanes, Modes};
+use crate::matrix::Matrix;
 use crate::model::Model;
-
-/// A `[rows, columns]` matrix with an optional bias.
-#[derive(Clone, Copy, Debug)]
-pub struct Matrix<'a> {
-    weights: Weights<'a>,
-    bias: &'a [f32],
-    columns: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Weights<'a> {
-    F32(&'a [f32]),
-    I8 {
-        integers: &'a [i8],
-        scales: &'a [f32],
-    },
-}
-
-impl<'a> Matrix<'a> {
-    pub(crate) fn new_f32(weights: &'a [f32], bias: &'a [f32], columns: usize) -> Self {
-        Self {
-            weights: Weights::F32(weights),
-            bias,
-            columns,
-        }
-    }
-
-    pub(crate) fn new_i8(
-        integers: &'a [i8],
-        scales: &'a [f32],
-        bias: &'a [f32],
-        columns: usize,
-    ) -> Self {
-        Self {
-            weights: Weights::I8 { integers, scales },
-            bias,
-            columns,
-        }
-    }
-
-    /// `y = W x + bias`, `x` of `columns` numbers. For int8 weights `x` is first quantized into `q`.
-    pub(crate) fn multiply(&self, x: &[f32], q: &mut [i8], y: &mut [f32]) {
-        if self.columns == 0 {
-            return; // never: dimensions are checked; it tells the compiler that chunks have a size
-        }
-        match self.weights {
-            Weights::F32(weights) => {
-                for (row, y) in weights.chunks_exact(self.columns).zip(y.iter_mut()) {
-                    *y = kernel::dot_f32(row, x);
-                }
-            }
-            Weights::I8 { integers, scales } => {
-                let Some(q) = q.get_mut(..x.len()) else {
-                    return;
-                };
-                let scale = kernel::quantize(x, q);
-                for ((row, y), row_scale) in integers
-                    .chunks_exact(self.columns)
-                    .zip(y.iter_mut())
-                    .zip(scales)
-                {
-                    *y = kernel::dot_i8(row, q) as f32 * (scale * row_scale);
-                }
-            }
-        }
-        for (y, bias) in y.iter_mut().zip(self.bias) {
-            *y += bias;
-        }
-    }
-
-    /// `out = scale * W[row]`. Leaves `out` alone if there is no such row.
-    pub(crate) fn row(&self, row: usize, scale: f32, out: &mut [f32]) {
-        let start = row.saturating_mul(self.columns);
-        let range = start..start.saturating_add(self.columns);
-        match self.weights {
-            Weights::F32(weights) => {
-                for (out, w) in out.iter_mut().zip(weights.get(range).unwrap_or(&[])) {
-                    *out = w * scale;
-                }
-            }
-            Weights::I8 { integers, scales } => {
-                let scale = scales.get(row).copied().unwrap_or(0.0) * scale;
-                for (out, w) in out.iter_mut().zip(integers.get(range).unwrap_or(&[])) {
-                    *out = f32::from(*w) * scale;
-                }
-            }
-        }
-    }
-
-    /// Whether the weights are int8.
-    pub fn is_i8(&self) -> bool {
-        matches!(self.weights, Weights::I8 { .. })
-    }
-
-    /// Bytes in the blob: weights, scales and biases.
-    pub fn bytes(&self) -> usize {
-        let weights = match self.weights {
-            Weights::F32(weights) => 4 * weights.len(),
-            Weights::I8 { integers, scales } => integers.len() + 4 * scales.len(),
-        };
-        weights + 4 * self.bias.len()
-    }
-}
 
 /// How many taps and modes a layer's recurrence has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,22 +31,15 @@ impl Counts {
 }
 
 /// A layer's Toeplitz operator as a recurrence: `taps` past inputs and a bank of modes, whose
-/// input is the one that leaves the taps. All rows are `channels` long.
+/// input is the one that leaves the taps. Channels lie in blocks of four.
 #[derive(Clone, Copy, Debug)]
 pub struct Recurrence<'a> {
     /// Taps and modes.
     pub counts: Counts,
-    /// `[M, channels]`.
-    pub taps: &'a [f32],
-    /// `[real]`.
-    pub real_poles: &'a [f32],
-    /// `[complex, 2]`, real and imaginary parts.
-    pub complex_poles: &'a [f32],
-    /// A row a real mode, then two rows (real parts, imaginary parts) a complex mode. Those of
-    /// complex modes are already doubled: the output is the real part of residue times state.
-    pub residues: &'a [f32],
-    /// `[channels]`, or empty for poles shared by all channels.
-    pub channel_decay: &'a [f32],
+    /// `[blocks][M]`.
+    pub taps: &'a [Lanes],
+    /// The modes.
+    pub modes: Modes<'a>,
 }
 
 impl Recurrence<'_> {
@@ -156,6 +47,32 @@ impl Recurrence<'_> {
     pub fn states(&self) -> usize {
         self.counts.states()
     }
+
+    /// Tap `lag` of a channel; 0 if there is none.
+    pub fn tap(&self, lag: usize, channel: usize) -> f32 {
+        at(self.taps, self.counts.taps, lag, channel)
+    }
+
+    /// Number `row` of a channel's residues, a row a pole's number; 0 if there is none.
+    pub fn residue(&self, row: usize, channel: usize) -> f32 {
+        at(self.modes.residues, self.modes.order(), row, channel)
+    }
+
+    /// The factor on a channel's poles.
+    pub fn decay(&self, channel: usize) -> f32 {
+        if self.modes.decay.is_empty() {
+            1.0
+        } else {
+            at(self.modes.decay, 1, 0, channel)
+        }
+    }
+}
+
+/// A channel's number in row `row` of `rows`.
+fn at(blocks: &[Lanes], rows: usize, row: usize, channel: usize) -> f32 {
+    let block = blocks.get(channel / LANES * rows + row);
+    let number = block.and_then(|lanes| lanes.get(channel % LANES));
+    number.copied().unwrap_or(0.0)
 }
 
 /// One layer.
@@ -218,15 +135,16 @@ impl<'a> Layer<'a> {
 
     fn recurrence(model: &Model<'a>, index: usize) -> Recurrence<'a> {
         let counts = Self::counts(model, index);
-        let poles: &[f32] = model.layer_section(index, PerLayer::Poles);
-        let (real_poles, complex_poles) = poles.split_at_checked(counts.real).unwrap_or((&[], &[]));
+        let lanes = |kind| model.layer_section::<f32>(index, kind).as_chunks().0;
         Recurrence {
             counts,
-            taps: model.layer_section(index, PerLayer::Taps),
-            real_poles,
-            complex_poles,
-            residues: model.layer_section(index, PerLayer::Residues),
-            channel_decay: model.layer_section(index, PerLayer::ChannelDecay),
+            taps: lanes(PerLayer::Taps),
+            modes: Modes {
+                poles: model.layer_section(index, PerLayer::Poles),
+                real: counts.real,
+                residues: lanes(PerLayer::Residues),
+                decay: lanes(PerLayer::ChannelDecay),
+            },
         }
     }
 }

@@ -27,7 +27,8 @@
 //!
 //! # Numbers
 //! A *numeric contract* says exactly what is computed, so that the host and every target give the
-//! same bits. A blob names its contract. This runtime has one, `f32`:
+//! same bits. A blob names its contract. There are two: [`fixed`](fixed#numbers) for cores without an FPU,
+//! by the types of the module [`fixed`], and `f32`, by those of this page:
 //! * IEEE 754 binary32, round to nearest even, every addition, multiplication, division and square
 //!   root rounded on its own: no fused multiply-add, no reassociation, no flush-to-zero mode;
 //! * float sums over a vector keep eight partial sums, element `i` in sum `i % 8`, added as
@@ -35,13 +36,18 @@
 //! * int8 weights take int8 activations: a vector `x` becomes integers `round(x * (127 / max|x|))`,
 //!   ties to even, products are summed in i32, and the sum is multiplied by
 //!   `(max|x| / 127) * row scale` once, in f32;
+//! * int4 weights do the same with groups of 32 columns: a group's sum is multiplied by its scale, an
+//!   integer, and those are summed in i32 before they become f32;
 //! * `exp` and `sigmoid` are those of [`math`];
-//! * a state below 2^-50 becomes zero after its update, so silence decays to exactly zero.
+//! * sums of a layer's Toeplitz operator and its state are updated as [`kernel::modes`] says, in the
+//!   order of the blob;
+//! * at every step the states of four channels of each layer are visited, the next four at the next
+//!   step, and those below 2^-50 become zero, so silence decays to exactly zero.
 //!
 //! On cores with vector floats that flush subnormal numbers (Armv8.1-M MVE), build with
 //! `-C target-feature=-mve.fp`; integer vectors may stay on.
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(target_endian = "big")]
 compile_error!("toeplite reads little-endian blobs in place: big-endian targets are not supported");
@@ -55,19 +61,27 @@ mod guides {
     mod project {}
 }
 
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod error;
+pub mod fixed;
 pub mod format;
 pub mod kernel;
 pub mod layer;
 pub mod math;
+pub mod matrix;
 pub mod model;
+#[cfg(feature = "profile")]
+pub mod profile;
 pub mod sample;
 
 mod hash;
 mod memory;
 mod norm;
+mod probe;
 mod recurrence;
 mod session;
+mod snapshot;
 
 pub use error::{MemoryError, ModelError, SelfTestError, SnapshotError, StepError};
 pub use hash::LogitsHash;

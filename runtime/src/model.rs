@@ -2,13 +2,15 @@
 
 use crate::error::{MemoryError, ModelError};
 use crate::format::{
-    self, ENTRY_BYTES, GLOBALS, Global, HEADER_BYTES, PER_LAYER, PerLayer, offset,
+    self, ENTRY_BYTES, ElementType, GLOBALS, Global, HEADER_BYTES, LANES, PER_LAYER, Packing,
+    PerLayer, WeightOrder, offset,
 };
-use crate::layer::{Layer, Matrix};
+use crate::layer::Layer;
+use crate::matrix::Matrix;
 use crate::session::Session;
 use bytemuck::AnyBitPattern;
 
-mod check;
+pub(crate) mod check;
 
 /// Norms. The discriminant is the byte in the blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +157,15 @@ pub struct Shape {
     pub embed_scale: f32,
     /// Sequence length of training.
     pub train_len: usize,
+    /// How integer matrices lie in the blob.
+    pub weight_order: WeightOrder,
+}
+
+impl Shape {
+    /// Blocks of four channels, the last of which may have fewer.
+    pub fn blocks(&self) -> usize {
+        self.channels.div_ceil(LANES)
+    }
 }
 
 /// A model in flash (or any memory), checked once, read in place.
@@ -176,8 +187,9 @@ impl<'a> Model<'a> {
     ///
     /// # Errors
     /// [`ModelError`] says what is wrong and where.
+    #[inline(never)]
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
-        check::envelope(bytes)?;
+        check::envelope(bytes, format::CONTRACT_F32)?;
         let shape = check::shape(bytes)?;
         let mut model = Self {
             bytes,
@@ -188,7 +200,8 @@ impl<'a> Model<'a> {
         model.state_words = (0..shape.layers)
             .map(|i| model.layer(i).recurrence.states())
             .sum::<usize>()
-            * shape.channels;
+            * LANES
+            * shape.blocks();
         Ok(model)
     }
 
@@ -218,13 +231,9 @@ impl<'a> Model<'a> {
     }
 
     /// Bytes of memory that a session of this model needs: the state (a word a tap and state of
-    /// each channel, a word a layer) and scratch space for one step.
+    /// each channel, channels rounded up to a multiple of four, and one more) and scratch space for one step.
     pub fn memory_needed(&self) -> usize {
-        4 * (self.state_words
-            + self.index_words()
-            + self.work_words()
-            + 2 * self.shape.dim
-            + self.quantized_words())
+        4 * (self.state_words + 1 + self.work_words() + 2 * self.shape.dim + self.quantized_words())
     }
 
     /// A session in `memory`, its state zero: the start of a sequence.
@@ -241,11 +250,6 @@ impl<'a> Model<'a> {
         self.state_words
     }
 
-    /// Words of ring positions, one a layer.
-    pub(crate) fn index_words(&self) -> usize {
-        self.shape.layers
-    }
-
     /// Words of the largest of a step's intermediate results: u, v and y of the GTU; both halves
     /// of the GLU; the logits.
     pub(crate) fn work_words(&self) -> usize {
@@ -254,22 +258,25 @@ impl<'a> Model<'a> {
             .max(self.shape.vocabulary)
     }
 
-    /// Words that hold the longest quantized vector, of one byte an element. None for f32 weights.
+    /// Words that hold the longest quantized vector. None for f32 weights.
     pub(crate) fn quantized_words(&self) -> usize {
-        if self.is_quantized() {
-            self.shape
-                .dim
-                .max(self.shape.channels)
-                .max(self.shape.glu_dim)
-                .div_ceil(4)
-        } else {
-            0
-        }
+        let shape = &self.shape;
+        let longest = shape.dim.max(shape.channels).max(shape.glu_dim);
+        let words = |element| match shape.weight_order.packing(element) {
+            Some(packing) if self.has(element) => packing.quantized_words(longest),
+            _ => 0,
+        };
+        words(ElementType::I8).max(words(ElementType::I4))
     }
 
-    /// Whether any matrix is int8, so that activations are quantized.
+    /// Whether any matrix has integer weights, so that activations are quantized.
     pub fn is_quantized(&self) -> bool {
-        (0..self.sections()).any(|i| self.entry(i).element == format::ElementType::I8 as u8)
+        self.has(ElementType::I8) || self.has(ElementType::I4)
+    }
+
+    /// Whether any section is of this type.
+    pub fn has(&self, element: ElementType) -> bool {
+        (0..self.sections()).any(|i| self.entry(i).element == element as u8)
     }
 
     /// The embedding, `[vocabulary, dim]`.
@@ -321,21 +328,34 @@ impl<'a> Model<'a> {
     }
 
     pub(crate) fn section<T: AnyBitPattern>(&self, index: usize) -> &'a [T] {
-        let entry = self.entry(index);
-        let end = entry.offset.saturating_add(entry.length);
-        let bytes = self.bytes.get(entry.offset..end).unwrap_or(&[]);
-        bytemuck::try_cast_slice(bytes).unwrap_or(&[])
+        section(self.bytes, index)
+    }
+
+    /// How the integers of section `index` lie, if it has any.
+    pub(crate) fn packing(&self, index: usize) -> Option<Packing> {
+        let element = ElementType::from_byte(self.entry(index).element)?;
+        self.shape.weight_order.packing(element)
     }
 
     /// The matrix in section `index`, its scales in the next and its biases in `bias`.
     pub(crate) fn matrix(&self, index: usize, bias: Option<usize>, columns: usize) -> Matrix<'a> {
         let bias = bias.map_or(&[][..], |bias| self.section(bias));
-        if self.entry(index).element == format::ElementType::I8 as u8 {
-            Matrix::new_i8(self.section(index), self.section(index + 1), bias, columns)
-        } else {
-            Matrix::new_f32(self.section(index), bias, columns)
+        match self.packing(index) {
+            Some(packing) => {
+                let scales = self.section(index + 1);
+                Matrix::new_integers(packing, self.section(index), scales, bias, columns)
+            }
+            None => Matrix::new_f32(self.section(index), bias, columns),
         }
     }
+}
+
+/// Section `index` of a blob, as numbers. Empty if absent or not of whole numbers.
+pub(crate) fn section<T: AnyBitPattern>(bytes: &[u8], index: usize) -> &[T] {
+    let entry = Entry::read(bytes, index);
+    let end = entry.offset.saturating_add(entry.length);
+    let bytes = bytes.get(entry.offset..end).unwrap_or(&[]);
+    bytemuck::try_cast_slice(bytes).unwrap_or(&[])
 }
 
 /// One entry of the section table.
@@ -350,34 +370,18 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Entry `index`; an empty section if `bytes` end before it.
-    fn read(bytes: &[u8], index: usize) -> Self {
+    /// Entry `index`; an empty section if `bytes` end before it, or are not aligned.
+    pub(crate) fn read(bytes: &[u8], index: usize) -> Self {
         let start = HEADER_BYTES + ENTRY_BYTES * index;
-        let entry = bytes
-            .get(start..)
-            .and_then(|b| b.first_chunk::<ENTRY_BYTES>())
-            .unwrap_or(&[0; ENTRY_BYTES]);
-        let [
-            o0,
-            o1,
-            o2,
-            o3,
-            l0,
-            l1,
-            l2,
-            l3,
-            k0,
-            k1,
-            y0,
-            y1,
-            element,
-            zero @ ..,
-        ] = *entry;
+        let entry = bytes.get(start..start + ENTRY_BYTES).unwrap_or(&[]);
+        let words: Option<&[u32; 4]> = bytemuck::try_from_bytes(entry).ok();
+        let [offset, length, kind_layer, types] = *words.unwrap_or(&[0; 4]);
+        let [element, zero @ ..] = types.to_le_bytes();
         Self {
-            offset: u32::from_le_bytes([o0, o1, o2, o3]) as usize,
-            length: u32::from_le_bytes([l0, l1, l2, l3]) as usize,
-            kind: u16::from_le_bytes([k0, k1]),
-            layer: u16::from_le_bytes([y0, y1]),
+            offset: offset as usize,
+            length: length as usize,
+            kind: kind_layer as u16,
+            layer: (kind_layer >> 16) as u16,
             element,
             zero,
         }
@@ -385,7 +389,7 @@ impl Entry {
 }
 
 /// The u32 at `offset`, 0 past the end.
-fn read_u32(bytes: &[u8], offset: usize) -> u32 {
+pub(crate) fn read_u32(bytes: &[u8], offset: usize) -> u32 {
     bytes
         .get(offset..)
         .and_then(|b| b.first_chunk())

@@ -2,13 +2,15 @@
 //!
 //! `y(t) = sum_{i<M} taps[i] x(t-i) + Re sum_k residue[k] s_k(t)` with
 //! `s_k(t) = pole[k] s_k(t-1) + x(t-M)`: the realised kernel is `taps[i]` at lags below M and
-//! `Re sum_k residue[k] pole[k]^j` at lag `M + j`. The last M inputs lie in a ring.
+//! `Re sum_k residue[k] pole[k]^j` at lag `M + j`.
 
-use crate::kernel;
+use crate::format::LANES;
+use crate::kernel::{self, modes, modes::Lanes};
 use crate::layer::Recurrence;
+use crate::probe::{Probe, Stage};
 
-/// Takes the first `n` words off `rest`; nothing if there are fewer.
-pub(crate) fn take<'s>(rest: &mut &'s mut [f32], n: usize) -> &'s mut [f32] {
+/// Takes the first `n` off `rest`; nothing if there are fewer.
+pub(crate) fn take<'s, T>(rest: &mut &'s mut [T], n: usize) -> &'s mut [T] {
     match core::mem::take(rest).split_at_mut_checked(n) {
         Some((first, after)) => {
             *rest = after;
@@ -18,68 +20,92 @@ pub(crate) fn take<'s>(rest: &mut &'s mut [f32], n: usize) -> &'s mut [f32] {
     }
 }
 
+/// A layer's state: of each block the last M inputs, newest first; then of each block its modes.
+struct State<'s> {
+    past: &'s mut [Lanes],
+    modes: &'s mut [Lanes],
+}
+
 /// Advances the layer by the input `x` and writes its output to `y`, both of `channels` numbers.
+/// What leaves the taps takes the place of `x`.
 ///
-/// `oldest` is the ring's row that `x` will replace; `state` is the ring, then the modes' states.
-pub(crate) fn step(
+/// States of block `visited` that have become tiny are made zero.
+pub(crate) fn step<P: Probe>(
     r: &Recurrence<'_>,
-    oldest: &mut u32,
+    visited: usize,
     state: &mut [f32],
-    x: &[f32],
+    x: &mut [f32],
     y: &mut [f32],
+    probe: &mut P,
 ) {
-    let channels = x.len();
-    let mut modes = state;
-    let ring = take(&mut modes, r.counts.taps * channels);
-    y.fill(0.0);
-    convolve(r, *oldest as usize, ring, x, y);
-    // what leaves the ring enters the modes; without a ring that is the input itself
-    let row = *oldest as usize * channels;
-    let leaving = ring.get_mut(row..row.wrapping_add(channels));
-    advance_modes(r, modes, leaving.as_deref().unwrap_or(x), y);
-    if let Some(row) = leaving {
-        row.iter_mut().zip(x).for_each(|(old, new)| *old = *new);
-    }
-    let next = *oldest + 1;
-    *oldest = if next < r.counts.taps as u32 { next } else { 0 };
-}
-
-/// The FIR head: tap 0 on `x`, tap `i` on the input `i` steps ago.
-fn convolve(r: &Recurrence<'_>, oldest: usize, ring: &[f32], x: &[f32], y: &mut [f32]) {
-    let channels = x.len();
-    if channels == 0 {
-        return;
-    }
-    let mut row = oldest;
-    for (i, taps) in r.taps.chunks_exact(channels).enumerate() {
-        let past = ring
-            .get(row * channels..)
-            .and_then(|ring| ring.get(..channels));
-        let input = if i == 0 { x } else { past.unwrap_or(&[]) };
-        kernel::fir(taps, input, y);
-        // the newest row is the one before the oldest, in the ring's order
-        row = if row == 0 { r.counts.taps - 1 } else { row - 1 };
+    let blocks = x.len().div_ceil(LANES);
+    let (taps, order) = (r.counts.taps, r.modes.order());
+    let mut rest = state.as_chunks_mut().0;
+    let state = State {
+        past: take(&mut rest, taps * blocks),
+        modes: take(&mut rest, order * blocks),
+    };
+    probe.enter(Stage::Fir);
+    fir(r, state.past, x, y);
+    probe.enter(Stage::Recurrence);
+    advance_modes(r, state.modes, x, y);
+    let start = order * visited;
+    if let Some(block) = state.modes.get_mut(start..start + order) {
+        modes::flush(block);
     }
 }
 
-fn advance_modes(r: &Recurrence<'_>, modes: &mut [f32], x: &[f32], y: &mut [f32]) {
-    let channels = x.len();
-    if channels == 0 {
-        return;
+fn fir(r: &Recurrence<'_>, past: &mut [Lanes], x: &mut [f32], y: &mut [f32]) {
+    let rows = r.counts.taps;
+    if rows == 0 {
+        return y.fill(-0.0);
     }
-    let mut modes = modes.chunks_exact_mut(channels);
-    let mut residues = r.residues.chunks_exact(channels);
-    let decay = r.channel_decay;
-    for pole in r.real_poles {
-        if let (Some(state), Some(residues)) = (modes.next(), residues.next()) {
-            kernel::modes_real(*pole, decay, residues, x, state, y);
-        }
+    let (x, x_rest) = x.as_chunks_mut();
+    let (y, y_rest) = y.as_chunks_mut();
+    kernel::fir(rows, r.taps, past, x, y);
+    // fewer than four channels
+    if let Some((past, taps)) = last(past, x.len() * rows, r.taps) {
+        let (mut x, mut y) = (padded(x_rest), [0.0; LANES]);
+        modes::fir_block(taps, past, &mut x, &mut y);
+        x_rest.iter_mut().zip(x).for_each(|(to, x)| *to = x);
+        y_rest.iter_mut().zip(y).for_each(|(to, y)| *to = y);
     }
-    for pole in r.complex_poles.as_chunks::<2>().0 {
-        let state = (modes.next(), modes.next());
-        let residue = (residues.next(), residues.next());
-        if let ((Some(re), Some(im)), (Some(r_re), Some(r_im))) = (state, residue) {
-            kernel::modes_complex(*pole, decay, [r_re, r_im], x, [re, im], y);
-        }
+}
+
+fn advance_modes(r: &Recurrence<'_>, state: &mut [Lanes], u: &[f32], y: &mut [f32]) {
+    let (u, u_rest) = u.as_chunks();
+    let (y, y_rest) = y.as_chunks_mut();
+    kernel::modes(&r.modes, state, u, y);
+    let start = u.len() * r.modes.order();
+    if let Some((state, residues)) = last(state, start, r.modes.residues) {
+        let mut lanes = padded(y_rest);
+        let decay = r.modes.decay.get(u.len());
+        modes::modes_block(
+            &r.modes,
+            decay,
+            residues,
+            state,
+            &padded(u_rest),
+            &mut lanes,
+        );
+        y_rest.iter_mut().zip(lanes).for_each(|(to, y)| *to = y);
     }
+}
+
+/// The rows from `start` on of `state` and of `coefficients`, if there are any.
+fn last<'s, 'c>(
+    state: &'s mut [Lanes],
+    start: usize,
+    coefficients: &'c [Lanes],
+) -> Option<(&'s mut [Lanes], &'c [Lanes])> {
+    let state = state.get_mut(start..)?;
+    let coefficients = coefficients.get(start..)?;
+    (!state.is_empty()).then_some((state, coefficients))
+}
+
+/// Fewer than four numbers, zeros after them.
+fn padded(numbers: &[f32]) -> Lanes {
+    let mut lanes = [0.0; LANES];
+    lanes.iter_mut().zip(numbers).for_each(|(to, x)| *to = *x);
+    lanes
 }

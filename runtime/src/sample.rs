@@ -3,7 +3,7 @@
 //! Everything is computed in a fixed order from IEEE operations, so a seed gives the same text on
 //! the host and on every device.
 
-use crate::math::exp;
+use crate::math::exp_of_minus;
 use crate::session::Token;
 
 /// The token of the largest logit, the first of equals.
@@ -73,7 +73,7 @@ impl Sampler {
             if ordered(x) < least {
                 0.0
             } else {
-                exp((x - largest) * inverse)
+                exp_of_minus((largest - x) * inverse)
             }
         };
         let total = logits.iter().fold(0.0, |sum, &x| sum + weight(x));

@@ -1,13 +1,16 @@
 //! A running sequence: state, step, prefill, save, restore.
 
 use crate::error::{MemoryError, SelfTestError, SnapshotError, StepError};
-use crate::format::{self, ALIGNMENT};
+use crate::format::{ALIGNMENT, LANES};
 use crate::hash::LogitsHash;
+use crate::kernel::elementwise;
 use crate::layer::Layer;
 use crate::math::activate;
 use crate::model::{Model, NormPosition, Shape};
 use crate::norm::norm;
+use crate::probe::{Probe, Stage};
 use crate::recurrence;
+use crate::snapshot;
 
 /// A token, an index into the vocabulary. Byte-level models take bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,9 +39,9 @@ impl From<u32> for Token {
 /// Each [`step`](Self::step) costs the same, at the first token and at the ten millionth.
 pub struct Session<'a, 'm> {
     model: Model<'a>,
-    /// Oldest row of each layer's ring.
-    oldest: &'m mut [u32],
-    /// Rings and modes of all layers.
+    /// The block of channels whose tiny states the next step makes zero.
+    visited: &'m mut u32,
+    /// Past inputs and modes of all layers.
     state: &'m mut [f32],
     /// Scratch space of a step; not part of the state.
     scratch: Scratch<'m>,
@@ -52,7 +55,7 @@ struct Scratch<'m> {
     /// u, v and y of the GTU; both halves of the GLU; the logits.
     work: &'m mut [f32],
     /// Quantized input of a matrix; empty for f32 weights.
-    quantized: &'m mut [i8],
+    quantized: &'m mut [u32],
 }
 
 impl<'a, 'm> Session<'a, 'm> {
@@ -71,12 +74,12 @@ impl<'a, 'm> Session<'a, 'm> {
         let x = recurrence::take(&mut rest, model.shape().dim);
         let branch = recurrence::take(&mut rest, model.shape().dim);
         let work = recurrence::take(&mut rest, model.work_words());
-        let oldest = recurrence::take(&mut rest, model.index_words());
-        let oldest = bytemuck::try_cast_slice_mut(oldest).map_err(|_| too_small)?;
+        let visited = rest.split_off_first_mut().ok_or(too_small)?;
+        let visited = bytemuck::try_cast_mut(visited).map_err(|_| too_small)?;
         let quantized = bytemuck::try_cast_slice_mut(rest).map_err(|_| too_small)?;
         Ok(Self {
             model,
-            oldest,
+            visited,
             state,
             scratch: Scratch {
                 x,
@@ -97,8 +100,23 @@ impl<'a, 'm> Session<'a, 'm> {
     /// # Errors
     /// [`StepError::UnknownToken`]; the session is then unchanged.
     pub fn step(&mut self, token: impl Into<Token>) -> Result<&[f32], StepError> {
-        self.advance(token.into())?;
-        Ok(self.head())
+        self.advance(token.into(), &mut ())?;
+        Ok(self.head(&mut ()))
+    }
+
+    /// [`step`](Self::step), with `probe` told of every stage, such as a
+    /// [`Profile`](crate::profile::Profile). The logits are those of `step`.
+    ///
+    /// # Errors
+    /// [`StepError::UnknownToken`]; the session is then unchanged.
+    #[cfg(feature = "profile")]
+    pub fn step_with(
+        &mut self,
+        token: impl Into<Token>,
+        probe: &mut impl Probe,
+    ) -> Result<&[f32], StepError> {
+        self.advance(token.into(), probe)?;
+        Ok(self.head(probe))
     }
 
     /// Takes several tokens and returns the logits after the last. The logits between are not
@@ -112,7 +130,7 @@ impl<'a, 'm> Session<'a, 'm> {
     ) -> Result<&[f32], StepError> {
         let mut any = Err(StepError::NoTokens);
         for token in tokens {
-            if let Err(error) = self.advance(token.into()) {
+            if let Err(error) = self.advance(token.into(), &mut ()) {
                 // what the layers left there are no logits
                 self.scratch.work.fill(0.0);
                 return Err(error);
@@ -120,7 +138,7 @@ impl<'a, 'm> Session<'a, 'm> {
             any = Ok(());
         }
         any?;
-        Ok(self.head())
+        Ok(self.head(&mut ()))
     }
 
     /// The logits that the last step or prefill returned; zeros before the first, after a failed
@@ -135,13 +153,13 @@ impl<'a, 'm> Session<'a, 'm> {
     /// Back to the start of a sequence.
     pub fn reset(&mut self) {
         self.state.fill(0.0);
-        self.oldest.fill(0);
+        *self.visited = 0;
         self.scratch.work.fill(0.0);
     }
 
     /// Bytes of a [`save`](Self::save).
     pub fn snapshot_bytes(&self) -> usize {
-        SNAPSHOT_HEADER + 4 * (self.state.len() + self.oldest.len())
+        snapshot::HEADER + 4 * (1 + self.state.len())
     }
 
     /// Writes the state to the start of `out` and returns its size. Logits are not saved.
@@ -150,31 +168,9 @@ impl<'a, 'm> Session<'a, 'm> {
     /// [`SnapshotError::WrongLength`] if `out` has fewer than
     /// [`snapshot_bytes`](Self::snapshot_bytes) bytes.
     pub fn save(&self, out: &mut [u8]) -> Result<usize, SnapshotError> {
-        let (needed, found) = (self.snapshot_bytes(), out.len());
-        let out = out
-            .get_mut(..needed)
-            .ok_or(SnapshotError::WrongLength { needed, found })?;
-        let (header, body) = out
-            .split_at_mut_checked(SNAPSHOT_HEADER)
-            .ok_or(SnapshotError::BadHeader)?;
-        let words = self
-            .oldest
-            .iter()
-            .copied()
-            .chain(self.state.iter().map(|x| x.to_bits()));
-        for (bytes, word) in body.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-            *bytes = word.to_le_bytes();
-        }
-        let fields = [
-            u32::from_le_bytes(*SNAPSHOT_MAGIC),
-            SNAPSHOT_VERSION,
-            self.model.identity(),
-            format::crc32(body),
-        ];
-        for (bytes, field) in header.as_chunks_mut::<4>().0.iter_mut().zip(fields) {
-            *bytes = field.to_le_bytes();
-        }
-        Ok(needed)
+        let states = self.state.iter().map(|x| x.to_bits());
+        let words = core::iter::once(*self.visited).chain(states);
+        snapshot::write(out, self.snapshot_bytes(), self.model.identity(), words)
     }
 
     /// Takes over a state that [`save`](Self::save) wrote, on any device with the same model.
@@ -182,48 +178,18 @@ impl<'a, 'm> Session<'a, 'm> {
     /// # Errors
     /// [`SnapshotError`]; the session is then unchanged.
     pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), SnapshotError> {
-        let (needed, found) = (self.snapshot_bytes(), snapshot.len());
-        if needed != found {
-            return Err(SnapshotError::WrongLength { needed, found });
-        }
-        let (header, body) = snapshot
-            .split_at_checked(SNAPSHOT_HEADER)
-            .ok_or(SnapshotError::BadHeader)?;
-        let mut fields = header
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|b| u32::from_le_bytes(*b));
-        let mut field = || fields.next().unwrap_or(0);
-        if (field(), field()) != (u32::from_le_bytes(*SNAPSHOT_MAGIC), SNAPSHOT_VERSION) {
-            return Err(SnapshotError::BadHeader);
-        }
-        let (expected, found) = (self.model.identity(), field());
-        if expected != found {
-            return Err(SnapshotError::OtherModel { expected, found });
-        }
-        let words = || {
-            body.as_chunks::<4>()
-                .0
-                .iter()
-                .map(|b| u32::from_le_bytes(*b))
-        };
-        let layers = self.oldest.len();
-        let rings_hold = words()
-            .take(layers)
-            .enumerate()
-            .all(|(i, row)| row < self.ring_rows(i).max(1));
-        let finite = words().skip(layers).all(|x| f32::from_bits(x).is_finite());
-        if format::crc32(body) != field() || !rings_hold || !finite {
+        let body = snapshot::read(snapshot, self.snapshot_bytes(), self.model.identity())?;
+        let words = || snapshot::words(body);
+        let visited = words().next().unwrap_or(u32::MAX);
+        let finite = words().skip(1).all(|x| f32::from_bits(x).is_finite());
+        let holds = (visited as usize) < self.model.shape().blocks();
+        if !holds || !finite {
             return Err(SnapshotError::Corrupt);
         }
-        self.oldest
-            .iter_mut()
-            .zip(words())
-            .for_each(|(to, from)| *to = from);
+        *self.visited = visited;
         self.state
             .iter_mut()
-            .zip(words().skip(layers))
+            .zip(words().skip(1))
             .for_each(|(to, from)| *to = f32::from_bits(from));
         self.scratch.work.fill(0.0);
         Ok(())
@@ -259,12 +225,9 @@ impl<'a, 'm> Session<'a, 'm> {
         hash.finish()
     }
 
-    fn ring_rows(&self, layer: usize) -> u32 {
-        Layer::counts(&self.model, layer).taps as u32
-    }
-
     /// Runs the embedding and all layers.
-    fn advance(&mut self, token: Token) -> Result<(), StepError> {
+    #[inline(never)]
+    fn advance<P: Probe>(&mut self, token: Token, probe: &mut P) -> Result<(), StepError> {
         let shape = *self.model.shape();
         if token.0 as usize >= shape.vocabulary {
             return Err(StepError::UnknownToken {
@@ -273,40 +236,49 @@ impl<'a, 'm> Session<'a, 'm> {
             });
         }
         let s = &mut self.scratch;
+        probe.enter(Stage::Embedding);
         self.model
             .embedding()
             .row(token.0 as usize, shape.embed_scale, s.x);
         let mut rest = &mut *self.state;
-        for (i, oldest) in self.oldest.iter_mut().enumerate() {
+        let visited = *self.visited as usize;
+        for i in 0..shape.layers {
+            probe.enter(Stage::Norm);
             let layer = self.model.layer(i);
-            let state = recurrence::take(&mut rest, layer.recurrence.states() * shape.channels);
+            let words = layer.recurrence.states() * LANES * shape.blocks();
+            let state = recurrence::take(&mut rest, words);
             s.branch_in(&shape, layer.token_norm);
-            s.gtu(&shape, &layer, oldest, state);
+            s.gtu(&shape, &layer, visited, state, probe);
+            probe.enter(Stage::Norm);
             s.branch_out(&shape, layer.token_norm);
             s.branch_in(&shape, layer.feature_norm);
-            s.glu(&shape, &layer);
+            s.glu(&shape, &layer, probe);
+            probe.enter(Stage::Norm);
             s.branch_out(&shape, layer.feature_norm);
         }
+        let next = visited + 1;
+        *self.visited = if next < shape.blocks() {
+            next as u32
+        } else {
+            0
+        };
         Ok(())
     }
 
     /// The final norm and the head.
-    fn head(&mut self) -> &[f32] {
+    #[inline(never)]
+    fn head<P: Probe>(&mut self, probe: &mut P) -> &[f32] {
         let shape = self.model.shape();
         let s = &mut self.scratch;
+        probe.enter(Stage::Norm);
         copy(s.x, s.branch);
         norm(shape.final_norm, self.model.final_norm(), s.branch);
         let logits = s.work.get_mut(..shape.vocabulary).unwrap_or(&mut []);
+        probe.enter(Stage::Head);
         self.model.head().multiply(s.branch, s.quantized, logits);
         logits
     }
 }
-
-/// `TOES`, for session.
-const SNAPSHOT_MAGIC: &[u8; 4] = b"TOES";
-const SNAPSHOT_VERSION: u32 = 1;
-/// Magic, version, the model's identity, CRC-32 of the rest.
-const SNAPSHOT_HEADER: usize = 16;
 
 impl Scratch<'_> {
     /// `branch = x`, normalized if norms stand before.
@@ -322,46 +294,58 @@ impl Scratch<'_> {
         if shape.norm_position == NormPosition::PostBranch {
             norm(shape.norm, params, self.branch);
         }
-        for (x, branch) in self.x.iter_mut().zip(&*self.branch) {
-            *x += branch;
-        }
+        elementwise::add(self.x, self.branch);
         if shape.norm_position == NormPosition::PostResidual {
             norm(shape.norm, params, self.x);
         }
     }
 
     /// `branch = W_o norm(u * TNO(v))` with `u, v = act(W branch)`.
-    fn gtu(&mut self, shape: &Shape, layer: &Layer<'_>, oldest: &mut u32, state: &mut [f32]) {
+    fn gtu<P: Probe>(
+        &mut self,
+        shape: &Shape,
+        layer: &Layer<'_>,
+        visited: usize,
+        state: &mut [f32],
+        probe: &mut P,
+    ) {
         let mut rest = &mut *self.work;
         let uv = recurrence::take(&mut rest, 2 * shape.channels);
         let y = recurrence::take(&mut rest, shape.channels);
+        probe.enter(Stage::Dense);
         layer.gtu_in.multiply(self.branch, self.quantized, uv);
+        probe.enter(Stage::Gates);
         activate(shape.gtu_act, uv);
-        let Some((u, v)) = uv.split_at_checked(shape.channels) else {
+        let Some((u, v)) = uv.split_at_mut_checked(shape.channels) else {
             return;
         };
-        recurrence::step(&layer.recurrence, oldest, state, v, y);
-        y.iter_mut().zip(u).for_each(|(y, u)| *y *= u);
+        recurrence::step(&layer.recurrence, visited, state, v, y, probe);
+        probe.enter(Stage::Gates);
+        elementwise::multiply(y, u);
+        probe.enter(Stage::Norm);
         norm(shape.gtu_norm, layer.gtu_norm, y);
+        probe.enter(Stage::Dense);
         layer.gtu_out.multiply(y, self.quantized, self.branch);
     }
 
     /// `branch = act(W_3 (act(W_1 branch) * (W_2 branch)))`.
-    fn glu(&mut self, shape: &Shape, layer: &Layer<'_>) {
+    fn glu<P: Probe>(&mut self, shape: &Shape, layer: &Layer<'_>, probe: &mut P) {
         let both = self.work.get_mut(..2 * shape.glu_dim).unwrap_or(&mut []);
+        probe.enter(Stage::Dense);
         layer.glu_in.multiply(self.branch, self.quantized, both);
+        probe.enter(Stage::Gates);
         let Some((gate, value)) = both.split_at_mut_checked(shape.glu_dim) else {
             return;
         };
         activate(shape.glu_act, gate);
-        gate.iter_mut()
-            .zip(&*value)
-            .for_each(|(gate, value)| *gate *= value);
+        elementwise::multiply(gate, value);
+        probe.enter(Stage::Dense);
         layer.glu_out.multiply(gate, self.quantized, self.branch);
+        probe.enter(Stage::Gates);
         activate(shape.glu_final_act, self.branch);
     }
 }
 
 fn copy(from: &[f32], to: &mut [f32]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    elementwise::zip(to, from, |_, from| from);
 }

@@ -5,7 +5,7 @@
 
 use ndarray::{Array2, ArrayD, IxDyn};
 use num_complex::Complex64;
-use toeplite_tools::blob::{Blob, WeightType, write};
+use toeplite_tools::blob::{Blob, Storage, write};
 use toeplite_tools::checkpoint::config::{
     Activation, FORMAT, Norm, NormPosition, RpeInput, Task, ToeplitzConfig, ToeplitzKind, VERSION,
 };
@@ -118,12 +118,12 @@ pub fn modal(channels: usize, [taps, real, complex]: [usize; 3], decay: bool, se
 }
 
 /// A blob of the [`small_config`] network: one layer with a bit of everything, one of taps alone.
-pub fn small_blob(weights: WeightType) -> Blob {
+pub fn small_blob(storage: impl Into<Storage>) -> Blob {
     let checkpoint = checkpoint(small_config(), 1);
     let channels = checkpoint.config.channels();
     let layers = [
         modal(channels, [3, 1, 2], true, 2),
         modal(channels, [2, 0, 0], false, 3),
     ];
-    write(&checkpoint, &layers, weights).expect("a network that can stream")
+    write(&checkpoint, &layers, storage).expect("a network that can stream")
 }

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
-use toeplite::sample::Sampler;
-use xtask::boards::Board;
+use xtask::boards::{Board, F32, FIXED};
 use xtask::command::cargo_embedded;
 use xtask::firmware::{self, Firmware};
-use xtask::model::{Model, convert};
+use xtask::host::Draw;
+use xtask::model::{Model, convert, named};
 use xtask::report::Report;
 use xtask::{elf, host, paths, qemu};
 
@@ -22,12 +22,26 @@ const SMALL: &str = "shakespeare-32x2";
 const LARGE: &str = "shakespeare-64x9";
 
 fn model(name: &str) -> &'static Model {
-    static MODELS: [OnceLock<Model>; 2] = [const { OnceLock::new() }; 2];
-    MODELS[usize::from(name == LARGE)].get_or_init(|| {
-        let into = paths::output().join("tests").join(name);
+    converted(name, (F32, "portable"))
+}
+
+/// The model of a numeric contract as the core's kernels read it: the portable order is that of most.
+fn converted(name: &str, (contract, core): (&str, &str)) -> &'static Model {
+    static MODELS: [OnceLock<Model>; 8] = [const { OnceLock::new() }; 8];
+    let core = match core {
+        "m4" | "m7" => "m4",
+        _ => "portable",
+    };
+    let index = usize::from(name == LARGE)
+        + 2 * usize::from(core == "m4")
+        + 4 * usize::from(contract == FIXED);
+    MODELS[index].get_or_init(|| {
+        let into = paths::output().join("tests").join(core);
+        let into = into.join(named(name, contract));
         convert(
             Path::new(env!("CARGO_BIN_EXE_toeplite-tests-cli")),
             &paths::checkpoint(name),
+            (contract, core),
             &into,
         )
         .unwrap()
@@ -48,7 +62,25 @@ fn run(firmware: &Firmware, arguments: &str, limit: Duration) -> Report {
 
 /// Builds and runs the text example and checks all that must hold for any board and model.
 fn text_streams_like_on_the_host(board_name: &str, checkpoint: &str) {
-    let model = model(checkpoint);
+    let core = board(board_name).core;
+    streams_like_on_the_host(board_name, converted(checkpoint, (F32, core)));
+}
+
+/// The same in integers; without an FPU, no function of the software float library is linked.
+fn integers_stream_like_on_the_host(board_name: &str, checkpoint: &str) {
+    let model = converted(checkpoint, (FIXED, "portable"));
+    let firmware = streams_like_on_the_host(board_name, model);
+    if firmware.board.contract() == FIXED {
+        let floats = elf::soft_float_functions(&firmware.elf).unwrap();
+        assert_eq!(
+            floats,
+            Vec::<String>::new(),
+            "soft-float functions are linked"
+        );
+    }
+}
+
+fn streams_like_on_the_host(board_name: &str, model: &Model) -> Firmware {
     let firmware = firmware::text(&board(board_name), model, &[]).unwrap();
     let panicking = elf::panicking_functions(&firmware.elf).unwrap();
     assert_eq!(
@@ -61,8 +93,12 @@ fn text_streams_like_on_the_host(board_name: &str, checkpoint: &str) {
     let arguments = "generate tokens=24 temperature=0.8 top-k=40 seed=7";
     let arguments = format!("{arguments} {}", firmware::prompt(prompt));
     let report = run(&firmware, &arguments, LIMIT);
-    let sampler = Sampler::new(7).with_temperature(0.8).with_top_k(40);
-    let expected = host::generate(&model.files.blob, prompt, 24, sampler).unwrap();
+    let draw = Draw {
+        seed: 7,
+        thousandths: 800,
+        top_k: 40,
+    };
+    let expected = host::generate(&model.files.blob, prompt, 24, draw).unwrap();
     assert_eq!(
         report.text.escape_ascii().to_string(),
         expected.escape_ascii().to_string()
@@ -100,6 +136,7 @@ fn text_streams_like_on_the_host(board_name: &str, checkpoint: &str) {
         "{sizes:?} {report:?}"
     );
     assert!(number("instructions_per_token_min") > 0);
+    firmware
 }
 
 #[test]
@@ -145,6 +182,51 @@ fn large_model_on_cortex_m7() {
 #[test]
 fn large_model_on_cortex_m55() {
     text_streams_like_on_the_host("mps3-an547", LARGE);
+}
+
+#[test]
+fn integers_on_cortex_m0() {
+    integers_stream_like_on_the_host("microbit", SMALL);
+}
+
+#[test]
+fn integers_on_cortex_m3() {
+    integers_stream_like_on_the_host("lm3s6965evb", SMALL);
+}
+
+#[test]
+fn integers_on_rv32imac() {
+    integers_stream_like_on_the_host("virt-rv32", SMALL);
+}
+
+#[test]
+fn integers_on_cortex_m4f() {
+    integers_stream_like_on_the_host("mps2-an386", SMALL);
+}
+
+#[test]
+fn integers_on_cortex_m55() {
+    integers_stream_like_on_the_host("mps3-an547", SMALL);
+}
+
+#[test]
+fn large_model_of_integers_on_rv32imac() {
+    integers_stream_like_on_the_host("virt-rv32", LARGE);
+}
+
+/// Positive control of the check for soft-float functions: builds that divide floats.
+#[test]
+fn a_soft_float_function_is_found() {
+    for name in ["microbit", "lm3s6965evb", "virt-rv32"] {
+        let model = converted(SMALL, (FIXED, "portable"));
+        let firmware = firmware::text(&board(name), model, &["float-control"]).unwrap();
+        let floats = elf::soft_float_functions(&firmware.elf).unwrap();
+        let division = ["__aeabi_fdiv", "__divsf3"];
+        assert!(
+            floats.iter().any(|name| division.contains(&name.as_str())),
+            "{name}: {floats:?}"
+        );
+    }
 }
 
 /// With an FPU no instruction depends on the data, and none on how long the sequence is.
@@ -285,7 +367,7 @@ fn a_command_line_that_is_too_long_is_refused() {
     assert!(output.text().contains("shorten the prompt"));
 }
 
-/// A blob that does not fit the constants beside it, and one that is damaged.
+/// A blob that does not fit the constants beside it, one that is damaged, one for another core.
 #[test]
 fn a_model_that_cannot_run_is_refused() {
     let folder = paths::output().join("tests/refused");
@@ -308,6 +390,8 @@ fn a_model_that_cannot_run_is_refused() {
     bytes[middle] ^= 1;
     std::fs::write(&damaged.files.blob, bytes).unwrap();
     assert_eq!(status("mps2-an386", &damaged), 3);
+
+    assert_eq!(status("microbit", converted(SMALL, (F32, "m4"))), 3);
 }
 
 fn status(board_name: &str, model: &Model) -> i32 {

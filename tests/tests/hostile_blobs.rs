@@ -5,7 +5,18 @@ use proptest::prelude::*;
 use toeplite::format::{ENTRY_BYTES, GLOBALS, HEADER_BYTES, PER_LAYER, crc32, offset};
 use toeplite::{Model, ModelError};
 use toeplite_tests::small_blob;
-use toeplite_tools::blob::{Blob, SessionMemory, WeightType};
+use toeplite_tools::blob::{Blob, SessionMemory, Storage, Target, WeightType};
+
+/// Matrices as they can be stored.
+fn storages() -> [Storage; 5] {
+    use WeightType::{F32, Int4, Int8};
+    let dual = |weights| Storage {
+        weights,
+        target: Target::M4,
+    };
+    let [f32, int8, int4] = [F32, Int8, Int4].map(Storage::from);
+    [f32, int8, dual(Int8), int4, dual(Int4)]
+}
 
 /// Header and section table of the two-layer network.
 const TABLE_END: usize = HEADER_BYTES + ENTRY_BYTES * (GLOBALS + 2 * PER_LAYER);
@@ -44,8 +55,8 @@ fn use_all(bytes: &[u8]) -> Result<(), ModelError> {
 
 #[test]
 fn every_truncation_is_an_error() {
-    for weights in [WeightType::F32, WeightType::Int8] {
-        let blob = small_blob(weights);
+    for storage in storages() {
+        let blob = small_blob(storage);
         for len in 0..blob.bytes().len() {
             let cut = &blob.bytes()[..len];
             assert!(use_all(cut).is_err(), "{len}");
@@ -69,8 +80,8 @@ fn every_flipped_bit_is_an_error() {
 
 #[test]
 fn every_flipped_bit_behind_a_right_checksum_is_an_error_or_runs() {
-    for weights in [WeightType::F32, WeightType::Int8] {
-        let blob = small_blob(weights);
+    for storage in storages() {
+        let blob = small_blob(storage);
         let mut refused = 0;
         for bit in 8 * offset::TASK..8 * TABLE_END {
             let mut bytes = blob.bytes().to_vec();
@@ -107,7 +118,10 @@ fn errors_name_what_is_wrong() {
     );
     assert_eq!(
         change(offset::CONTRACT, 7, false),
-        ModelError::UnsupportedContract { found: 7 }
+        ModelError::UnsupportedContract {
+            found: 7,
+            expected: 1
+        }
     );
     assert_eq!(
         change(offset::TASK, 5, true),
@@ -145,7 +159,7 @@ fn errors_name_what_is_wrong() {
 fn unstable_poles_are_refused() {
     let good = small_blob(WeightType::F32);
     let model = good.model().unwrap();
-    let pole = model.layer(0).recurrence.real_poles[0].to_le_bytes();
+    let pole = model.layer(0).recurrence.modes.poles[0].to_le_bytes();
     let at = good.bytes().windows(4).position(|w| w == pole).unwrap();
     for bad in [1.000_001f32, -1.5, f32::NAN, f32::INFINITY] {
         let mut bytes = good.bytes().to_vec();
@@ -181,15 +195,14 @@ proptest! {
     fn several_changes_behind_a_right_checksum_never_panic(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
         in_table: bool,
-        quantized: bool,
+        storage in prop::sample::select(storages().to_vec()),
     ) {
-        let weights = if quantized { WeightType::Int8 } else { WeightType::F32 };
-        let mut bytes = small_blob(weights).bytes().to_vec();
+        let mut bytes = small_blob(storage).bytes().to_vec();
         let end = if in_table { TABLE_END } else { bytes.len() };
         for (at, byte) in changes {
             bytes[at.index(end)] = byte;
         }
-        bytes[..8].copy_from_slice(&small_blob(weights).bytes()[..8]);
+        bytes[..8].copy_from_slice(&small_blob(storage).bytes()[..8]);
         repair(&mut bytes);
         let _ = use_all(&bytes);
     }

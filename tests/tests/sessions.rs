@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 use proptest::prelude::*;
+use toeplite::profile::{Probe, Stage};
 use toeplite::{LogitsHash, MemoryError, Session, SnapshotError, StepError};
 use toeplite_tests::{checkpoint, modal, small_blob, small_config};
 use toeplite_tools::blob::{SessionMemory, WeightType, write};
@@ -44,6 +45,38 @@ proptest! {
         elsewhere.restore(&snapshot).unwrap();
         prop_assert_eq!(hash(&mut elsewhere, &[1, 2, 3, 4, 5]), hash(&mut session, &[1, 2, 3, 4, 5]));
     }
+}
+
+/// Every stage is told of, in order, and listening changes no bit.
+#[test]
+fn a_step_with_a_probe_is_a_step() {
+    struct Stages(Vec<Stage>);
+    impl Probe for Stages {
+        fn enter(&mut self, stage: Stage) {
+            self.0.push(stage);
+        }
+    }
+    let blob = small_blob(WeightType::Int8);
+    let model = blob.model().unwrap();
+    let (mut a, mut b) = (
+        SessionMemory::for_model(&model),
+        SessionMemory::for_model(&model),
+    );
+    let mut plain = model.session(a.as_mut_slice()).unwrap();
+    let mut probed = model.session(b.as_mut_slice()).unwrap();
+    let mut stages = Stages(Vec::new());
+    for token in [1u32, 2, 3, 10] {
+        stages.0.clear();
+        let logits = probed.step_with(token, &mut stages).unwrap();
+        assert_eq!(logits, plain.step(token).unwrap());
+    }
+    use Stage::{Dense, Embedding, Fir, Gates, Head, Norm, Recurrence};
+    let gtu = [Norm, Dense, Gates, Fir, Recurrence, Gates, Norm, Dense];
+    let layer = [&gtu[..], &[Norm, Dense, Gates, Dense, Gates, Norm]].concat();
+    let expected = [&[Embedding], &layer[..], &layer, &[Norm, Head]].concat();
+    assert_eq!(stages.0, expected);
+    assert!(probed.step_with(11u32, &mut stages).is_err());
+    assert_eq!(stages.0, expected, "a refused token has no stages");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Counts the instructions of every step of a long sequence.
 
+use crate::contract::Session;
 use crate::failure::Failure;
 use crate::report::Range;
 use boards::Console;
 use boards::instructions::Counter;
-use toeplite::{Session, Token};
+use toeplite::Token;
 
 /// An early step to compare the last one with.
 const EARLY: u32 = 10;

@@ -1,13 +1,13 @@
 //! Streams text.
 
+use crate::contract::{Sampler, Session};
 use crate::failure::Failure;
 use crate::report::Range;
 use crate::settings::Settings;
 use crate::{hash, log};
 use boards::Console;
 use boards::instructions::Counter;
-use toeplite::sample::Sampler;
-use toeplite::{Session, StepError, Token};
+use toeplite::{StepError, Token};
 
 /// Ends the text; everything after it is `key: value` lines.
 const SEPARATOR: &str = "\n---\n";

@@ -1,7 +1,8 @@
 //! The hash of 256 fixed steps, to compare with that of other machines.
 
+use crate::contract::Session;
 use boards::Console;
-use toeplite::{Session, Token};
+use toeplite::Token;
 
 /// Steps that are hashed.
 const STEPS: usize = 256;

@@ -1,7 +1,8 @@
 //! Log messages by defmt; nothing without the feature.
 
+use crate::contract::Model;
 use crate::failure::Failure;
-use toeplite::{Model, Token};
+use toeplite::Token;
 
 /// The model was accepted.
 pub fn started(model: &Model<'_>) {

@@ -5,6 +5,7 @@
 #![no_std]
 #![no_main]
 
+mod contract;
 mod cost;
 mod failure;
 mod generate;
@@ -16,10 +17,11 @@ mod settings;
 use boards::footprint::Stack;
 use boards::instructions::Counter;
 use boards::{Arguments, Console, command_line, entry, exit};
+use contract::{Model, Session};
 use failure::Failure;
 use settings::{Mode, Settings};
 use static_cell::ConstStaticCell;
-use toeplite::{Memory, Model, Session};
+use toeplite::Memory;
 
 /// Written by `toeplite convert --meta`.
 mod model_meta {
@@ -29,6 +31,9 @@ mod model_meta {
 static MODEL: &[u8] = toeplite::include_aligned!(env!("TOEPLITE_MODEL"));
 static MEMORY: ConstStaticCell<Memory<{ model_meta::MEMORY_BYTES }>> =
     ConstStaticCell::new(Memory::new());
+
+/// A command line; not on the stack, which is the scarcer.
+static LINE: ConstStaticCell<[u8; LONGEST_LINE]> = ConstStaticCell::new([0; LONGEST_LINE]);
 
 /// What a command line is added to. TOEPLITE_ARGS at build time takes its place.
 const DEFAULT_ARGUMENTS: &str = match option_env!("TOEPLITE_ARGS") {
@@ -55,10 +60,10 @@ fn main() -> ! {
 }
 
 fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
-    let mut line = [0; LONGEST_LINE];
+    let line = LINE.try_take().ok_or(Failure::LongLine)?;
     let settings = Settings::default()
         .with(Arguments::new(DEFAULT_ARGUMENTS.as_bytes()))?
-        .with(command_line(&mut line).ok_or(Failure::LongLine)?)?;
+        .with(command_line(line).ok_or(Failure::LongLine)?)?;
 
     let model = Model::from_bytes(MODEL).map_err(|_| Failure::Model)?;
     if model.memory_needed() != model_meta::MEMORY_BYTES {
@@ -77,7 +82,16 @@ fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
     }
     report::memory(console, &model, stack);
     panic_control(settings.steps);
+    float_control(settings.steps);
     Ok(())
+}
+
+/// With feature `float-control`, divides floats.
+fn float_control(number: u32) {
+    #[cfg(feature = "float-control")]
+    core::hint::black_box(1.5 / core::hint::black_box(number as f32));
+    #[cfg(not(feature = "float-control"))]
+    let _ = number;
 }
 
 /// With feature `panic-control`, indexes out of bounds if `index` is large.

@@ -1,9 +1,9 @@
 //! The `key: value` lines.
 
+use crate::contract::Model;
 use crate::model_meta;
 use boards::footprint::{Stack, flash_bytes, static_ram_bytes};
 use boards::{BOARD, Console};
-use toeplite::Model;
 
 /// Writes what the program takes of the board's memories. It ran its known-answer test before.
 pub fn memory(console: &mut Console, model: &Model<'_>, stack: &Stack) {

@@ -3,6 +3,7 @@
 //! QEMU takes several spaces for one and drops the last: in a prompt, `%20` is a space, `%0A` the end
 //! of a line, and so on for any byte.
 
+use crate::contract::{DEFAULT_TEMPERATURE, Temperature, temperature};
 use crate::failure::Failure;
 use boards::Arguments;
 
@@ -29,7 +30,7 @@ pub struct Settings<'a> {
     /// `steps=`: steps of mode `cost`.
     pub steps: u32,
     /// `temperature=`: 0 always takes the likeliest token.
-    pub temperature: f32,
+    pub temperature: Temperature,
     /// `top-k=`: draw from that many likeliest tokens; 0 from all.
     pub top_k: usize,
     /// `seed=`: of the draws.
@@ -44,7 +45,7 @@ impl Default for Settings<'_> {
             prompt: Prompt(b"%0A"),
             tokens: 200,
             steps: 1000,
-            temperature: 0.8,
+            temperature: DEFAULT_TEMPERATURE,
             top_k: 0,
             seed: 42,
         }
@@ -137,17 +138,17 @@ fn integer(digits: &[u8]) -> Option<u64> {
 }
 
 /// Digits with or without a point; `core`'s parser of floats has paths that panic.
-fn decimal(text: &[u8]) -> Option<f32> {
+fn decimal(text: &[u8]) -> Option<Temperature> {
     let point = text.iter().position(|&byte| byte == b'.');
     let (whole, fraction) = match point {
         Some(point) => (text.get(..point)?, text.get(point + 1..)?),
         None => (text, &[][..]),
     };
-    let scale = fraction.iter().fold(1.0, |scale, _| scale * 10.0);
+    let digits = u32::try_from(fraction.len()).ok()?;
     let fraction = if fraction.is_empty() {
         0
     } else {
         integer(fraction)?
     };
-    Some(integer(whole)? as f32 + fraction as f32 / scale)
+    temperature(integer(whole)?, fraction, digits)
 }

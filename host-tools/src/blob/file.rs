@@ -1,5 +1,6 @@
 //! Blobs in memory and on disk.
 
+use super::any::AnyModel;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -63,7 +64,7 @@ impl Blob {
             source,
         })?;
         let blob = Self::from_bytes(&bytes);
-        blob.model().map_err(|source| BlobFileError::Model {
+        blob.any().map_err(|source| BlobFileError::Model {
             path: path.into(),
             source,
         })?;
@@ -83,7 +84,15 @@ impl Blob {
         &bytemuck::cast_slice::<u128, u8>(&self.words)[..self.len]
     }
 
-    /// The runtime's view of the blob.
+    /// The runtime's view of a blob of any contract.
+    ///
+    /// # Errors
+    /// What the runtime finds wrong.
+    pub fn any(&self) -> Result<AnyModel<'_>, toeplite::ModelError> {
+        AnyModel::from_bytes(self.bytes())
+    }
+
+    /// The runtime's view of a blob of the contract `f32`.
     ///
     /// # Errors
     /// What the runtime finds wrong.
@@ -102,7 +111,11 @@ pub struct SessionMemory {
 impl SessionMemory {
     /// Memory for one session of `model`.
     pub fn for_model(model: &Model<'_>) -> Self {
-        let len = model.memory_needed();
+        Self::of_bytes(model.memory_needed())
+    }
+
+    /// Memory of `len` bytes.
+    pub fn of_bytes(len: usize) -> Self {
         Self {
             words: vec![0; len.div_ceil(ALIGNMENT)],
             len,

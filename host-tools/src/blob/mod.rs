@@ -1,10 +1,18 @@
 //! Model blobs (`.toep`): quantizing, writing, reading. The format is documented in
 //! [`toeplite::format`].
 
+mod any;
 mod file;
+mod fixed;
+mod pack;
 mod quantize;
+mod target;
 mod writer;
 
+pub use any::{AnyModel, Logits};
 pub use file::{Blob, BlobFileError, SessionMemory, Staged, write_atomically};
-pub use quantize::{QuantizedRows, WeightType, quantize_rows};
+pub use fixed::write_fixed;
+pub use pack::{pack_int4, pack_int8};
+pub use quantize::{QuantizedGroups, QuantizedRows, WeightType, quantize_groups, quantize_rows};
+pub use target::{Storage, Target};
 pub use writer::{WriteError, can_stream, write};

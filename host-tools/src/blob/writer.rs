@@ -1,12 +1,16 @@
 //! A checkpoint and its recurrences as the bytes of a blob.
 
 use super::file::Blob;
-use super::quantize::{WeightType, quantize_rows};
+use super::pack::{pack_int4, pack_int8};
+use super::quantize::{WeightType, quantize_groups, quantize_rows};
+use super::target::Storage;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::{self, Config, Task};
 use crate::convert::modal::Modal;
-use ndarray::{Array2, ArrayView2, Ix2, concatenate};
-use toeplite::format::{self, ALIGNMENT, ElementType, GLOBALS, NO_LAYER, PER_LAYER, offset};
+use ndarray::{Array2, ArrayView1, ArrayView2, Ix2, concatenate};
+use toeplite::format::{
+    self, ALIGNMENT, ElementType, GLOBALS, NO_LAYER, PER_LAYER, WeightOrder, offset,
+};
 use toeplite::model::{Activation, Norm, NormPosition};
 
 /// Why a checkpoint cannot be written as a blob.
@@ -48,18 +52,41 @@ pub enum WriteError {
         /// Channels of a layer.
         channels: usize,
     },
+    /// The integer sums of a row must fit 32 bits.
+    #[error(
+        "a matrix has {columns} columns; with int4 weights it may have {} at most: take int8",
+        format::MAX_COLUMNS_I4
+    )]
+    TooWide {
+        /// The matrix's columns.
+        columns: usize,
+    },
     /// Sizes in a blob are 32-bit numbers.
     #[error("the model would take {bytes} bytes; a blob has at most 4 GiB")]
     TooLarge {
         /// Bytes needed.
         bytes: usize,
     },
+    /// The contract `fixed` does not have it.
+    #[error(
+        "the contract `fixed` has no {what}, which the checkpoint uses: convert with --contract f32"
+    )]
+    NotInFixed {
+        /// What it does not have.
+        what: String,
+    },
+    /// A number does not fit the integers of the contract `fixed`.
+    #[error("{what} is too large for the contract `fixed`: convert with --contract f32")]
+    TooLargeForFixed {
+        /// Whose number.
+        what: String,
+    },
     /// The runtime refuses the result.
     #[error("the converted model cannot be run: {0}")]
     Refused(#[from] toeplite::ModelError),
 }
 
-/// Tokens of the known-answer test.
+/// How many tokens the known-answer test has.
 const SELF_TEST_TOKENS: u32 = 16;
 
 /// Writes `checkpoint`, its Toeplitz operators replaced by `layers`, as a blob.
@@ -71,27 +98,54 @@ const SELF_TEST_TOKENS: u32 = 16;
 pub fn write(
     checkpoint: &Checkpoint,
     layers: &[Modal],
-    weights: WeightType,
+    storage: impl Into<Storage>,
 ) -> Result<Blob, WriteError> {
     let config = &checkpoint.config;
     check(config, layers)?;
     let source = Source {
         checkpoint,
-        weights,
+        storage: storage.into(),
     };
+    let columns = config.dim.max(config.channels()).max(config.glu_dim);
+    if source.storage.weights == WeightType::Int4 && columns > format::MAX_COLUMNS_I4 {
+        return Err(WriteError::TooWide { columns });
+    }
     let mut sections = source.globals()?;
     for (i, modal) in layers.iter().enumerate() {
         sections.extend(source.layer(i, &modal.to_f32_safe())?);
     }
-    let vocabulary = config.vocab_size as u32;
-    let tokens: Vec<u32> = (0..SELF_TEST_TOKENS)
-        .map(|i| i.wrapping_mul(97).wrapping_add(13) % vocabulary)
-        .collect();
-    let draft = Blob::from_bytes(&assemble(config, &sections, &tokens, 0)?);
+    let tokens = self_test_tokens(config);
+    let contract = Contract {
+        number: format::CONTRACT_F32,
+        order: source.storage.target.order(),
+        embed_scale: (config.embed_scale as f32).to_le_bytes(),
+        tied: config.tie_embeddings,
+    };
+    let draft = Blob::from_bytes(&assemble(config, &contract, &sections, &tokens, 0)?);
     let hash = known_answer(&draft.model()?, &tokens);
-    let blob = Blob::from_bytes(&assemble(config, &sections, &tokens, hash)?);
+    let blob = Blob::from_bytes(&assemble(config, &contract, &sections, &tokens, hash)?);
     blob.model()?;
     Ok(blob)
+}
+
+/// What the header says of the numeric contract.
+pub(super) struct Contract {
+    /// Its number.
+    pub number: u16,
+    /// How its integer matrices lie.
+    pub order: WeightOrder,
+    /// The field of the factor on the embedding.
+    pub embed_scale: [u8; 4],
+    /// Whether the head is the embedding's matrix.
+    pub tied: bool,
+}
+
+/// Tokens of the known-answer test.
+pub(super) fn self_test_tokens(config: &Config) -> Vec<u32> {
+    let vocabulary = config.vocab_size as u32;
+    (0..SELF_TEST_TOKENS)
+        .map(|i| i.wrapping_mul(97).wrapping_add(13) % vocabulary)
+        .collect()
 }
 
 /// Whether a network of this configuration can stream.
@@ -111,7 +165,7 @@ pub fn can_stream(config: &Config) -> Result<(), WriteError> {
     Ok(())
 }
 
-fn check(config: &Config, layers: &[Modal]) -> Result<(), WriteError> {
+pub(super) fn check(config: &Config, layers: &[Modal]) -> Result<(), WriteError> {
     can_stream(config)?;
     let channels = config.channels();
     let found = layers.iter().filter(|m| m.channels() == channels).count();
@@ -134,9 +188,9 @@ fn known_answer(model: &toeplite::Model<'_>, tokens: &[u32]) -> u64 {
 }
 
 /// A section's contents.
-struct Section {
-    element: ElementType,
-    bytes: Vec<u8>,
+pub(super) struct Section {
+    pub element: ElementType,
+    pub bytes: Vec<u8>,
 }
 
 impl Section {
@@ -147,22 +201,22 @@ impl Section {
         }
     }
 
-    fn u32(numbers: impl IntoIterator<Item = u32>) -> Self {
+    pub fn u32(numbers: impl IntoIterator<Item = u32>) -> Self {
         Self {
             element: ElementType::U32,
             bytes: numbers.into_iter().flat_map(u32::to_le_bytes).collect(),
         }
     }
 
-    fn empty() -> Self {
+    pub fn empty() -> Self {
         Self::f32([])
     }
 }
 
 /// Where sections come from.
-struct Source<'a> {
-    checkpoint: &'a Checkpoint,
-    weights: WeightType,
+pub(super) struct Source<'a> {
+    pub checkpoint: &'a Checkpoint,
+    pub storage: Storage,
 }
 
 impl Source<'_> {
@@ -236,23 +290,26 @@ impl Source<'_> {
         let views: Vec<ArrayView2<'_, f32>> = weights.iter().map(|w| w.view()).collect();
         let stacked = concatenate(ndarray::Axis(0), &views).expect("all have the same columns");
         let [weights, scales] = self.quantized(&stacked);
-        Ok([weights, scales, Section::f32(biases)])
+        let biases = Section::f32(biases.into_iter().map(flushed));
+        Ok([weights, scales, biases])
     }
 
     /// Weights and scales of a matrix in the type that the blob stores.
     fn quantized(&self, weights: &Array2<f32>) -> [Section; 2] {
-        match self.weights {
+        let (order, columns) = (self.storage.target.order(), weights.ncols());
+        match self.storage.weights {
             WeightType::F32 => [Section::f32(weights.iter().copied()), Section::empty()],
             WeightType::Int8 => {
                 let q = quantize_rows(weights.view());
-                let bytes = q.integers.iter().map(|w| *w as u8).collect();
-                [
-                    Section {
-                        element: ElementType::I8,
-                        bytes,
-                    },
-                    Section::f32(q.scales),
-                ]
+                let bytes = pack_int8(order.int8(), &q, columns);
+                let element = ElementType::I8;
+                [Section { element, bytes }, Section::f32(q.scales)]
+            }
+            WeightType::Int4 => {
+                let q = quantize_groups(weights.view());
+                let bytes = pack_int4(order.int4(), &q, columns);
+                let element = ElementType::I4;
+                [Section { element, bytes }, Section::f32(q.scales)]
             }
         }
     }
@@ -272,12 +329,17 @@ impl Source<'_> {
         Ok(Section::f32(numbers))
     }
 
-    fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, WriteError> {
+    pub fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, WriteError> {
         let tensor = self.tensor(name, &[len])?;
         Ok(tensor.iter().copied().collect())
     }
 
-    fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Array2<f32>, WriteError> {
+    pub fn matrix(
+        &self,
+        name: &str,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Array2<f32>, WriteError> {
         let tensor = self.tensor(name, &[rows, columns])?;
         Ok(tensor
             .clone()
@@ -309,9 +371,9 @@ fn counts(modal: &Modal) -> Section {
     ])
 }
 
-/// Taps, poles, residues and decay, rounded to the runtime's f32.
+/// Taps, poles, residues and decay of a form whose numbers are the runtime's already
+/// ([`Modal::to_f32_safe`]).
 fn recurrence(modal: &Modal) -> [Section; 4] {
-    let number = |x: f64| flushed(x as f32);
     let (real, complex): (Vec<_>, Vec<_>) = modal
         .poles
         .iter()
@@ -319,23 +381,37 @@ fn recurrence(modal: &Modal) -> [Section; 4] {
         .partition(|(_, p)| p.im == 0.0);
     let poles = real
         .iter()
-        .map(|(_, p)| p.re as f32)
-        .chain(complex.iter().flat_map(|(_, p)| [p.re as f32, p.im as f32]));
+        .map(|(_, p)| p.re)
+        .chain(complex.iter().flat_map(|(_, p)| [p.re, p.im * p.im]));
     let mut residues = Vec::new();
     for (k, _) in &real {
-        residues.extend(modal.residues.row(*k).iter().map(|r| number(r.re)));
+        residues.push(modal.residues.row(*k).mapv(|r| r.re));
     }
-    for (k, _) in &complex {
-        residues.extend(modal.residues.row(*k).iter().map(|r| number(r.re)));
-        residues.extend(modal.residues.row(*k).iter().map(|r| number(r.im)));
+    for (k, pole) in &complex {
+        residues.push(modal.residues.row(*k).mapv(|r| r.re));
+        residues.push(modal.residues.row(*k).mapv(|r| -r.im * pole.im));
     }
-    let decay = modal.channel_decay.iter().flatten().map(|g| number(*g));
+    let decay: Vec<_> = modal.channel_decay.iter().map(ArrayView1::from).collect();
+    let residues: Vec<_> = residues.iter().map(|row| row.view()).collect();
+    let taps: Vec<_> = modal.taps.rows().into_iter().collect();
     [
-        Section::f32(modal.taps.iter().map(|x| number(*x))),
-        Section::f32(poles.map(flushed)),
-        Section::f32(residues),
-        Section::f32(decay),
+        Section::f32(blocks(&taps, modal.channels())),
+        Section::f32(poles.map(|x| flushed(x as f32))),
+        Section::f32(blocks(&residues, modal.channels())),
+        Section::f32(blocks(&decay, modal.channels())),
     ]
+}
+
+/// Rows of `channels` numbers as `[blocks][rows][4]`.
+fn blocks(rows: &[ArrayView1<'_, f64>], channels: usize) -> Vec<f32> {
+    let mut out = Vec::new();
+    for start in (0..channels).step_by(format::LANES) {
+        for row in rows {
+            let number = |c: usize| row.get(c).map_or(0.0, |x| flushed(*x as f32));
+            out.extend((start..start + format::LANES).map(number));
+        }
+    }
+    out
 }
 
 /// The contract has no numbers below 2^-50.
@@ -344,8 +420,9 @@ fn flushed(x: f32) -> f32 {
 }
 
 /// Header, section table and sections.
-fn assemble(
+pub(super) fn assemble(
     config: &Config,
+    contract: &Contract,
     sections: &[Section],
     tokens: &[u32],
     hash: u64,
@@ -375,7 +452,7 @@ fn assemble(
     }
     let bytes = base + body.len();
     let length = u32::try_from(bytes).map_err(|_| WriteError::TooLarge { bytes })?;
-    let mut blob = header(config, length, all.len() as u32);
+    let mut blob = header(config, contract, length, all.len() as u32);
     blob.extend(table);
     blob.extend(body);
     let crc = crc32fast::hash(&blob[offset::TASK..]);
@@ -383,15 +460,15 @@ fn assemble(
     Ok(blob)
 }
 
-fn header(config: &Config, length: u32, sections: u32) -> Vec<u8> {
+fn header(config: &Config, contract: &Contract, length: u32, sections: u32) -> Vec<u8> {
     let mut h = vec![0; format::HEADER_BYTES];
     let mut put = |offset: usize, bytes: &[u8]| h[offset..][..bytes.len()].copy_from_slice(bytes);
     put(offset::MAGIC, &format::MAGIC);
     put(offset::VERSION, &format::VERSION.to_le_bytes());
-    put(offset::CONTRACT, &format::CONTRACT_F32.to_le_bytes());
+    put(offset::CONTRACT, &contract.number.to_le_bytes());
     put(offset::LENGTH, &length.to_le_bytes());
     put(offset::TASK, &format::TASK_CAUSAL_LM.to_le_bytes());
-    put(offset::ORDER, &format::ORDER_PORTABLE.to_le_bytes());
+    put(offset::ORDER, &(contract.order as u16).to_le_bytes());
     put(
         offset::VOCABULARY,
         &(config.vocab_size as u32).to_le_bytes(),
@@ -418,17 +495,14 @@ fn header(config: &Config, length: u32, sections: u32) -> Vec<u8> {
         offset::GLU_FINAL_ACT,
         &[activation(config.glu_final_act) as u8],
     );
-    put(offset::TIED, &[u8::from(config.tie_embeddings)]);
-    put(
-        offset::EMBED_SCALE,
-        &(config.embed_scale as f32).to_le_bytes(),
-    );
+    put(offset::TIED, &[u8::from(contract.tied)]);
+    put(offset::EMBED_SCALE, &contract.embed_scale);
     put(offset::SECTIONS, &sections.to_le_bytes());
     put(offset::TRAIN_LEN, &(config.train_len as u32).to_le_bytes());
     h
 }
 
-fn norm(norm: config::Norm) -> Norm {
+pub(super) fn norm(norm: config::Norm) -> Norm {
     match norm {
         config::Norm::None => Norm::None,
         config::Norm::SimpleRmsNorm => Norm::SimpleRms,
@@ -439,7 +513,7 @@ fn norm(norm: config::Norm) -> Norm {
     }
 }
 
-fn norm_position(position: config::NormPosition) -> NormPosition {
+pub(super) fn norm_position(position: config::NormPosition) -> NormPosition {
     match position {
         config::NormPosition::Pre => NormPosition::Pre,
         config::NormPosition::PostBranch => NormPosition::PostBranch,
@@ -447,7 +521,7 @@ fn norm_position(position: config::NormPosition) -> NormPosition {
     }
 }
 
-fn activation(activation: config::Activation) -> Activation {
+pub(super) fn activation(activation: config::Activation) -> Activation {
     match activation {
         config::Activation::None => Activation::None,
         config::Activation::Silu => Activation::Silu,

@@ -42,8 +42,8 @@ impl Cmd {
     pub fn run(self) -> Result<ExitCode> {
         let checkpoint = input::checkpoint(&self.checkpoint)?;
         let blob = input::model(&self.model)?;
-        let model = blob.model()?;
-        check_sizes(&checkpoint.config, &model).with_context(|| {
+        let model = blob.any()?;
+        check_sizes(&checkpoint.config, model).with_context(|| {
             let (model, checkpoint) = (self.model.display(), self.checkpoint.display());
             format!("cannot compare {model} with {checkpoint}")
         })?;
@@ -60,7 +60,7 @@ impl Cmd {
                 "tokens",
                 tokens.len().saturating_sub(1) as u64,
             );
-            let compared = compare(&network, &model, &tokens, length, |done| {
+            let compared = compare(&network, model, &tokens, length, |done| {
                 bar.set_position(done as u64)
             })?;
             bar.finish_and_clear();

@@ -3,7 +3,7 @@
 use super::files::{self, Output};
 use super::input;
 use super::output::{self, bytes};
-use crate::blob::{self, Blob, Staged, WeightType};
+use crate::blob::{self, Blob, Staged, Storage, Target, WeightType};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::RpeInput;
 use crate::convert::layer::{LayerConversion, Method, convert_layers};
@@ -25,12 +25,14 @@ use std::time::{Duration, Instant};
 Examples:
   toeplite convert checkpoint -o model.toep
   toeplite convert checkpoint.pt -o model.toep --weights f32 --tolerance 1e-4
-  toeplite convert checkpoint -o model.toep --order 8 --fir 4 --meta model_meta.rs
+  toeplite convert checkpoint -o model.toep --target m4 --meta model_meta.rs
+  toeplite convert checkpoint -o model.toep --contract fixed
+  toeplite convert checkpoint -o model.toep --order 8 --fir 4
 
 Methods:
   reduced  a few taps and poles that all channels share: the smallest, right at every length
   etsc     the closed form of ETSC: exact up to the training length, wrong past it
-  fir      the first taps in a ring buffer: exact, then nothing")]
+  fir      the first taps, over past inputs: exact, then nothing")]
 pub struct Cmd {
     /// A checkpoint folder (config.json and model.safetensors) or a fairseq checkpoint (.pt).
     checkpoint: PathBuf,
@@ -53,9 +55,16 @@ pub struct Cmd {
         allow_negative_numbers = true, help = tolerance_help()
     )]
     tolerance: Option<f64>,
-    /// Weights in the model. With int8, activations are quantized too.
+    /// Numeric contract: f32, or integers only for cores without an FPU. "fixed" needs no calibration.
+    #[arg(long, value_enum, default_value_t = ContractName::F32)]
+    contract: ContractName,
+    /// Weights in the model. With int8 and int4, activations are quantized too.
     #[arg(long, value_enum, default_value_t = WeightType::Int8)]
     weights: WeightType,
+    /// The core whose kernels the weights are packed for. The logits are the same on all; a model
+    /// for `portable` runs everywhere, one for another core only there (and here).
+    #[arg(long, value_enum, default_value_t = Target::Portable)]
+    target: Target,
     /// Also write the model's sizes as Rust constants, for firmware.
     #[arg(long, value_name = "FILE")]
     meta: Option<PathBuf>,
@@ -89,10 +98,21 @@ enum MethodName {
     Fir,
 }
 
+/// Names of the numeric contracts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ContractName {
+    F32,
+    Fixed,
+}
+
 impl Cmd {
     /// Runs the subcommand.
     pub fn run(self) -> Result<ExitCode> {
         let start = Instant::now();
+        ensure!(
+            self.contract == ContractName::F32 || self.weights == WeightType::Int8,
+            "--contract fixed has weights of type int8 only"
+        );
         self.check_outputs()?;
         let spinner = output::spinner("converting");
         let checkpoint = input::checkpoint(&self.checkpoint)?;
@@ -102,7 +122,10 @@ impl Cmd {
         let network = Network::<f64>::from_checkpoint(&checkpoint)?;
         let layers = convert_layers(&trained_kernels(&network, train_len), &method)?;
         let recurrences: Vec<_> = layers.iter().map(|l| l.modal.clone()).collect();
-        let blob = blob::write(&checkpoint, &recurrences, self.weights)?;
+        let blob = match self.contract {
+            ContractName::F32 => blob::write(&checkpoint, &recurrences, self.storage())?,
+            ContractName::Fixed => blob::write_fixed(&checkpoint, &recurrences)?,
+        };
         // both are on disk before either takes its name: constants and model belong together
         let staged = Staged::new(&self.output, blob.bytes())?;
         if let Some(path) = &self.meta {
@@ -132,6 +155,13 @@ impl Cmd {
             &outputs,
             &files::of_checkpoint(&self.checkpoint),
         )?)
+    }
+
+    fn storage(&self) -> Storage {
+        Storage {
+            weights: self.weights,
+            target: self.target,
+        }
     }
 
     fn method(&self, train_len: usize) -> Result<Method> {
@@ -184,7 +214,7 @@ impl Cmd {
             "worst channel",
         ];
         output::line(output::table(header, rows))?;
-        let model = blob.model()?;
+        let model = blob.any()?;
         output::line(format!(
             "{}: {} bytes of flash, {} bytes of session memory; converted in {:.1} s",
             self.output.display(),
@@ -216,7 +246,7 @@ fn warnings(checkpoint: &Checkpoint, layers: &[LayerConversion]) -> Vec<String> 
 /// Rust constants that firmware includes. Each by itself may go unused, which is no fault: a lint
 /// for the whole file cannot stand in a file that is included.
 fn meta(blob: &Blob) -> Result<String> {
-    let model = blob.model().context("the model just written")?;
+    let model = blob.any().context("the model just written")?;
     let constants = [
         (
             "Bytes of session memory that the model needs.",
@@ -246,7 +276,7 @@ fn print_json(
     warnings: &[String],
     took: Duration,
 ) -> Result<()> {
-    let model = blob.model()?;
+    let model = blob.any()?;
     let layers: Vec<Value> = layers
         .iter()
         .map(|l| {
@@ -262,10 +292,12 @@ fn print_json(
         })
         .collect();
     output::json(&json!({
+        "contract": model.contract(),
         "blob_bytes": model.blob_bytes(),
         "memory_bytes": model.memory_needed(),
         "seconds": took.as_secs_f64(),
         "identity": format!("{:08x}", model.identity()),
+        "packed_for": model.shape().weight_order.name(),
         "layers": layers,
         "warnings": warnings,
     }))

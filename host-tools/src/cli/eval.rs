@@ -4,7 +4,7 @@ use super::files::{self, Output};
 use super::input::{self, Subject};
 use super::output;
 use super::reference::Precision;
-use crate::blob::write_atomically;
+use crate::blob::{AnyModel, write_atomically};
 use crate::checkpoint::Checkpoint;
 use crate::reference::{Network, evaluate};
 use crate::stream;
@@ -15,7 +15,6 @@ use safetensors::{Dtype, tensor::TensorView};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use toeplite::Model;
 
 /// Evaluate a model or a checkpoint: logits of given tokens, or bits per byte of a text.
 #[derive(Args)]
@@ -52,7 +51,7 @@ impl Cmd {
         self.check_outputs()?;
         match input::open(&self.subject)? {
             Subject::Model(blob) => {
-                let model = blob.model()?;
+                let model = blob.any()?;
                 self.evaluate(model.vocab_size(), |tokens| scored(&model, tokens))
             }
             Subject::Checkpoint(checkpoint) => match self.precision {
@@ -134,7 +133,7 @@ impl Cmd {
     }
 }
 
-fn scored(model: &Model<'_>, tokens: &[u32]) -> Result<Array2<f32>> {
+fn scored(model: &AnyModel<'_>, tokens: &[u32]) -> Result<Array2<f32>> {
     Ok(stream::logits(model, tokens)?)
 }
 

@@ -1,7 +1,7 @@
 //! `toeplite inspect`: what is in a model or a checkpoint.
 
 use super::output::{self, bytes};
-use crate::blob::Blob;
+use crate::blob::{AnyModel, Blob};
 use crate::checkpoint::{Checkpoint, Origin, SourceFormat};
 use crate::stream;
 use anyhow::Result;
@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use toeplite::Model;
 
 /// Show what is in a model (.toep) or a checkpoint.
 #[derive(Args)]
@@ -31,7 +30,7 @@ impl Cmd {
     pub fn run(self) -> Result<ExitCode> {
         if super::input::is_blob(&self.subject) {
             let blob = Blob::read(&self.subject)?;
-            inspect_model(&blob.model()?, self.json)?;
+            inspect_model(&blob.any()?, self.json)?;
         } else {
             super::input::refuse_empty(&self.subject, "a model (.toep) or a checkpoint")?;
             let (checkpoint, origin) = Checkpoint::open_with_origin(&self.subject)?;
@@ -50,26 +49,39 @@ struct LayerRow {
     weight_bytes: usize,
 }
 
-fn layer_rows(model: &Model<'_>) -> Vec<LayerRow> {
+fn layer_rows(model: &AnyModel<'_>) -> Vec<LayerRow> {
     let recurrences = stream::recurrences(model);
+    let channels = model.shape().channels;
     let row = |(i, modal): (usize, &crate::convert::modal::Modal)| {
-        let layer = model.layer(i);
-        let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
+        let (counts, tap_bytes, weight_bytes) = match model {
+            AnyModel::F32(model) => {
+                let layer = model.layer(i);
+                let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
+                let bytes = matrices.iter().map(|m| m.bytes()).sum();
+                (layer.recurrence.counts, 4, bytes)
+            }
+            AnyModel::Fixed(model) => {
+                let layer = model.layer(i);
+                let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
+                let bytes = matrices.iter().map(|m| m.bytes()).sum();
+                (layer.recurrence.counts, 2, bytes)
+            }
+        };
         LayerRow {
-            taps: layer.recurrence.counts.taps,
-            order: layer.recurrence.counts.order(),
+            taps: counts.taps,
+            order: counts.order(),
             radius: modal.radius(),
-            state_bytes: 4 * layer.recurrence.states() * model.shape().channels,
-            weight_bytes: matrices.iter().map(|m| m.bytes()).sum(),
+            state_bytes: (tap_bytes * counts.taps + 4 * counts.order()) * channels,
+            weight_bytes,
         }
     };
     recurrences.iter().enumerate().map(row).collect()
 }
 
-fn inspect_model(model: &Model<'_>, as_json: bool) -> Result<()> {
+fn inspect_model(model: &AnyModel<'_>, as_json: bool) -> Result<()> {
     let shape = model.shape();
     let rows = layer_rows(model);
-    let weights = if model.is_quantized() { "int8" } else { "f32" };
+    let (contract, weights) = (model.contract(), model.weights());
     if as_json {
         let layers: Vec<Value> = rows
             .iter()
@@ -79,7 +91,8 @@ fn inspect_model(model: &Model<'_>, as_json: bool) -> Result<()> {
             })
             .collect();
         return output::json(&json!({
-            "kind": "model", "contract": "f32", "weights": weights,
+            "kind": "model", "contract": contract, "weights": weights,
+            "packed_for": shape.weight_order.name(),
             "identity": format!("{:08x}", model.identity()),
             "blob_bytes": model.blob_bytes(), "memory_bytes": model.memory_needed(),
             "vocab_size": shape.vocabulary, "dim": shape.dim, "channels": shape.channels,
@@ -88,8 +101,9 @@ fn inspect_model(model: &Model<'_>, as_json: bool) -> Result<()> {
     }
     let facts = [
         ("identity", format!("{:08x}", model.identity())),
-        ("numeric contract", "f32".into()),
+        ("numeric contract", contract.into()),
         ("weights", weights.into()),
+        ("packed for", shape.weight_order.name().into()),
         ("flash, bytes", bytes(model.blob_bytes())),
         ("session memory, bytes", bytes(model.memory_needed())),
         ("vocabulary", shape.vocabulary.to_string()),

@@ -1,12 +1,13 @@
 //! `toeplite run`: text from a model, as a device streams it.
 
 use super::input;
-use crate::blob::SessionMemory;
+use crate::blob::{AnyModel, SessionMemory};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use toeplite::fixed;
 use toeplite::sample::Sampler;
 
 /// Stream text from a byte-level model through the runtime that devices run.
@@ -25,7 +26,7 @@ pub struct Cmd {
     /// Bytes to generate.
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = input::count, allow_negative_numbers = true)]
     tokens: usize,
-    /// Divides the logits; 0 takes the likeliest byte every time.
+    /// Divides the logits; 0 takes the likeliest byte every time. Models of contract fixed round it to thousandths.
     #[arg(long, default_value_t = 0.8, value_name = "T", value_parser = temperature, allow_negative_numbers = true)]
     temperature: f32,
     /// Draw from the K likeliest bytes only; 0 draws from all.
@@ -44,28 +45,52 @@ impl Cmd {
             "the prompt is empty: give at least one character"
         );
         let blob = input::model(&self.model)?;
-        let model = blob.model()?;
+        let model = blob.any()?;
         let prompt = input::byte_tokens(self.prompt.as_bytes(), model.vocab_size())
             .context("run streams text")?;
-        let mut memory = SessionMemory::for_model(&model);
-        let mut session = model.session(memory.as_mut_slice())?;
-        session.self_test()?;
-        let mut sampler = Sampler::new(self.seed)
-            .with_temperature(self.temperature)
-            .with_top_k(self.top_k);
+        let mut memory = SessionMemory::of_bytes(model.memory_needed());
         let mut out = io::stdout().lock();
-        out.write_all(self.prompt.as_bytes())?;
-        let mut token = sampler.sample(session.prefill(prompt)?);
-        for i in 0..self.tokens {
-            out.write_all(&[token.0 as u8])?;
-            out.flush()?;
-            if i + 1 < self.tokens {
-                token = sampler.sample(session.step(token)?);
+        let mut write = |bytes: &[u8]| out.write_all(bytes).and_then(|()| out.flush());
+        match model {
+            AnyModel::F32(model) => {
+                let mut session = model.session(memory.as_mut_slice())?;
+                session.self_test()?;
+                let mut sampler = Sampler::new(self.seed)
+                    .with_temperature(self.temperature)
+                    .with_top_k(self.top_k);
+                write(self.prompt.as_bytes())?;
+                let mut token = sampler.sample(session.prefill(prompt)?);
+                for i in 0..self.tokens {
+                    write(&[token.0 as u8])?;
+                    if i + 1 < self.tokens {
+                        token = sampler.sample(session.step(token)?);
+                    }
+                }
+            }
+            AnyModel::Fixed(model) => {
+                let mut session = model.session(memory.as_mut_slice())?;
+                session.self_test()?;
+                let mut sampler = fixed::sample::Sampler::new(self.seed)
+                    .with_temperature(thousandths(self.temperature))
+                    .with_top_k(self.top_k);
+                write(self.prompt.as_bytes())?;
+                let mut token = sampler.sample(session.prefill(prompt)?);
+                for i in 0..self.tokens {
+                    write(&[token.0 as u8])?;
+                    if i + 1 < self.tokens {
+                        token = sampler.sample(session.step(token)?);
+                    }
+                }
             }
         }
         out.write_all(b"\n")?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The temperature as the contract `fixed` takes it.
+fn thousandths(temperature: f32) -> u32 {
+    (f64::from(temperature) * 1000.0).round() as u32
 }
 
 fn seed(text: &str) -> Result<u64, String> {

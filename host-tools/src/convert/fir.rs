@@ -1,4 +1,4 @@
-//! Plain truncation: the first taps of a kernel, kept in a ring buffer of past inputs.
+//! Plain truncation: the first taps of a kernel, over past inputs.
 //!
 //! Exact for sequences of at most that many positions; what lies further back is lost, and a step
 //! costs as many multiplications as there are taps.

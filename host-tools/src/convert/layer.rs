@@ -31,7 +31,7 @@ pub enum Method {
         /// Lags that come out right; the network's training length.
         lags: usize,
     },
-    /// The first `taps` taps in a ring buffer.
+    /// The first `taps` taps.
     Fir {
         /// Taps kept.
         taps: usize,

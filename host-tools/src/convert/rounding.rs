@@ -9,25 +9,32 @@ use num_complex::Complex64;
 /// ordinary size.
 pub const FLUSH: f64 = toeplite::format::SMALLEST as f64;
 
+/// The imaginary part of the complex pole that stands for a double real one.
+pub const DOUBLE: f64 = 1.0 / (1u64 << 26) as f64;
+
 /// States below this become zero, as in the runtime.
 const STATE_FLUSH: f32 = toeplite::format::SMALLEST;
 
 impl Modal {
     /// The nearest form whose numbers are all f32 values, safe to run as a recurrence:
     ///
-    /// * every pole that was within the closed unit disc still is, exactly: of the four f32 points
+    /// * a complex pole `a + ib` is kept as `a` and `b^2`, its residue `r` as `Re r` and `-b Im r`
+    ///   ([`toeplite::kernel::modes`]): those are f32 values;
+    /// * every pole that was within the closed unit disc still is, exactly: of the four such points
     ///   around it the nearest one inside the disc is taken;
-    /// * residues, taps and parts of poles below [`FLUSH`] are zero.
+    /// * residues, taps, `a` and `b^2` below [`FLUSH`] are zero. A complex pole with `b^2 = 0` is a double
+    ///   real one: it is returned with `b` = [`DOUBLE`].
     ///
     /// Poles that become real in this way move to the front.
     pub fn to_f32_safe(&self) -> Modal {
-        let poles: Vec<Complex64> = self.poles.iter().map(|p| round_pole(*p)).collect();
+        let poles: Vec<Complex64> = (0..self.poles.len()).map(|k| self.pole(k)).collect();
         let mut modes: Vec<usize> = (0..poles.len()).collect();
         modes.sort_by_key(|&k| poles[k].im != 0.0);
         let residues = Array2::from_shape_fn(self.residues.dim(), |(row, c)| {
-            let (k, r) = (modes[row], self.residues[[modes[row], c]]);
-            let im = if poles[k].im == 0.0 { 0.0 } else { r.im };
-            Complex64::new(round(r.re), round(im))
+            let k = modes[row];
+            let (was, b, r) = (self.poles[k].im, poles[k].im, self.residues[[k, c]]);
+            let im = if b == 0.0 { 0.0 } else { round(r.im * was) / b };
+            Complex64::new(round(r.re), im)
         });
         Modal {
             taps: self.taps.mapv(round),
@@ -40,12 +47,22 @@ impl Modal {
         }
     }
 
+    /// Pole `k`, rounded; real if the imaginary part of its state does not reach any output.
+    fn pole(&self, k: usize) -> Complex64 {
+        let pole = self.poles[k];
+        let reaches = |r: &Complex64| round(r.im * pole.im) != 0.0;
+        if self.residues.row(k).iter().any(reaches) {
+            round_pole(pole)
+        } else {
+            Complex64::new(round_pole(pole).re, 0.0)
+        }
+    }
+
     /// The first `lags` of the kernel as f32 arithmetic realises it: the impulse response of
     /// [`to_f32_safe`](Self::to_f32_safe), stepped in f32.
     ///
-    /// A step is `state <- pole * state + x` (the channel decay, where there is one, multiplies
-    /// `pole * state`), then `y = sum of Re(residue * state)` over the modes in order; every
-    /// operation is rounded on its own. `x` reaches the modes `M` steps late.
+    /// A step is that of [`toeplite::kernel::modes`], every operation rounded on its own. `x` reaches
+    /// the modes `M` steps late. States below 2^-50 become zero at once, in the runtime a little later.
     pub fn impulse_f32(&self, lags: usize) -> Array2<f32> {
         let form = self.to_f32_safe();
         let mut out = Array2::zeros((lags, form.channels()));
@@ -64,11 +81,12 @@ impl Modal {
     /// Shared poles: an impulse leaves the same states in every channel.
     fn step_shared(&self, out: &mut Array2<f32>) {
         let lags = out.nrows();
-        let (re, im) = (
-            self.residues.mapv(|r| r.re as f32),
-            self.residues.mapv(|r| r.im as f32),
-        );
-        let mut states = vec![(1f32, 0f32); self.poles.len()];
+        let modes: Vec<Mode> = self.poles.iter().map(|p| Mode::new(*p)).collect();
+        let re = self.residues.mapv(|r| r.re as f32);
+        let im = Array2::from_shape_fn(self.residues.dim(), |at| {
+            modes[at.0].second_residue(self.residues[at])
+        });
+        let mut states = vec![(1f32, 0f32); modes.len()];
         for lag in self.fir_len()..lags {
             let mut row = out.row_mut(lag);
             for (k, state) in states.iter_mut().enumerate() {
@@ -78,8 +96,11 @@ impl Modal {
                 Zip::from(&mut row)
                     .and(re.row(k))
                     .and(im.row(k))
-                    .for_each(|y, re, im| *y += re * state.0 - im * state.1);
-                *state = multiply(self.poles[k], *state);
+                    .for_each(|y, re, im| {
+                        *y += re * state.0;
+                        *y += im * state.1;
+                    });
+                *state = modes[k].step(*state);
             }
         }
     }
@@ -87,13 +108,15 @@ impl Modal {
     /// Poles that differ by channel: one channel after the other.
     fn step_each(&self, decay: &[f64], out: &mut Array2<f32>) {
         let lags = out.nrows();
+        let modes: Vec<Mode> = self.poles.iter().map(|p| Mode::new(*p)).collect();
         for (c, g) in decay.iter().enumerate() {
-            let mut states = vec![(1f32, 0f32); self.poles.len()];
+            let mut states = vec![(1f32, 0f32); modes.len()];
             for lag in self.fir_len()..lags {
                 for (k, state) in states.iter_mut().enumerate() {
                     let r = self.residues[[k, c]];
-                    out[[lag, c]] += r.re as f32 * state.0 - r.im as f32 * state.1;
-                    let turned = multiply(self.poles[k], *state);
+                    out[[lag, c]] += r.re as f32 * state.0;
+                    out[[lag, c]] += modes[k].second_residue(r) * state.1;
+                    let turned = modes[k].step(*state);
                     *state = (flush(turned.0 * *g as f32), flush(turned.1 * *g as f32));
                 }
             }
@@ -101,13 +124,31 @@ impl Modal {
     }
 }
 
-/// `pole * state` in f32, each operation rounded.
-fn multiply(pole: Complex64, state: (f32, f32)) -> (f32, f32) {
-    let (re, im) = (pole.re as f32, pole.im as f32);
-    (
-        flush(re * state.0 - im * state.1),
-        flush(im * state.0 + re * state.1),
-    )
+/// A pole as the runtime keeps it. A real one has `b = 0`, and a second state that stays zero.
+struct Mode {
+    a: f32,
+    b: f64,
+}
+
+impl Mode {
+    fn new(pole: Complex64) -> Self {
+        let (a, b) = (pole.re as f32, pole.im);
+        Self { a, b }
+    }
+
+    /// What the second state is multiplied by.
+    fn second_residue(&self, residue: Complex64) -> f32 {
+        (-residue.im * self.b) as f32
+    }
+
+    /// A step without input, each operation rounded.
+    fn step(&self, (p, w): (f32, f32)) -> (f32, f32) {
+        if self.b == 0.0 {
+            return (flush(self.a * p), 0.0);
+        }
+        let square = round(self.b * self.b) as f32;
+        (flush(self.a * p - square * w), flush(p + self.a * w))
+    }
 }
 
 fn flush(x: f32) -> f32 {
@@ -123,16 +164,26 @@ fn round(x: f64) -> f64 {
     }
 }
 
-/// The nearest of the four f32 points around `pole` that lies in the closed unit disc; towards
-/// zero in both parts where none does (then `pole` itself lies outside).
+/// The nearest of the four points around `pole` whose real part and whose square of the imaginary
+/// part are f32 values, and which lies in the closed unit disc; towards zero in both parts where none
+/// does (then `pole` itself lies outside).
 fn round_pole(pole: Complex64) -> Complex64 {
-    let mut best = Complex64::new(towards_zero(pole.re), towards_zero(pole.im));
-    let inner = best;
-    for re in [inner.re, away_from_zero(pole.re)] {
-        for im in [inner.im, away_from_zero(pole.im)] {
-            let candidate = Complex64::new(re, im);
+    let square = pole.im * pole.im;
+    let point = |re, square: f64| {
+        let b = if square == 0.0 && pole.im != 0.0 {
+            DOUBLE
+        } else {
+            square.sqrt()
+        };
+        Complex64::new(re, b.copysign(pole.im))
+    };
+    let (re, inner) = (towards_zero(pole.re), towards_zero(square));
+    let mut best = point(re, inner);
+    for re in [re, away_from_zero(pole.re)] {
+        for square in [inner, away_from_zero(square)] {
+            let candidate = point(re, square);
             let nearer = (candidate - pole).norm_sqr() < (best - pole).norm_sqr();
-            if nearer && within_unit_disc(candidate) {
+            if nearer && within_unit_disc(re, square) {
                 best = candidate;
             }
         }
@@ -164,14 +215,9 @@ fn away_from_zero(x: f64) -> f64 {
     f64::from(f32::from_bits(nearest.to_bits() + 1))
 }
 
-/// Whether `re^2 + im^2 <= 1` holds exactly for parts that are f32 values: their squares are exact
-/// in f64, and the rounding error of the sum decides where the sum rounds to 1.
-fn within_unit_disc(p: Complex64) -> bool {
-    let (a, b) = (p.re * p.re, p.im * p.im);
-    let sum = a + b;
-    let (large, small) = if a > b { (a, b) } else { (b, a) };
-    let lost = small - (sum - large);
-    sum < 1.0 || (sum == 1.0 && lost <= 0.0)
+/// Whether the runtime takes a pole of these f32 values.
+fn within_unit_disc(re: f64, square: f64) -> bool {
+    toeplite::format::within_unit_disc(re as f32, square as f32)
 }
 
 #[cfg(test)]
@@ -186,9 +232,11 @@ mod tests {
             let pole = Complex64::from_polar(radius, turn);
             let rounded = round_pole(pole);
             prop_assert_eq!(rounded.re, f64::from(rounded.re as f32));
-            prop_assert_eq!(rounded.im, f64::from(rounded.im as f32));
-            prop_assert!(within_unit_disc(rounded));
-            prop_assert!((rounded - pole).norm() < 1.0e-7);
+            let square = f64::from((rounded.im * rounded.im) as f32);
+            prop_assert!((rounded.im.abs() - square.sqrt()).abs() < 1e-16);
+            prop_assert!(within_unit_disc(rounded.re, square));
+            prop_assert_eq!(round_pole(rounded), rounded);
+            prop_assert!((rounded - pole).norm() < 1.0e-7 + 1e-8 / pole.im.abs().max(1e-3));
         }
     }
 

@@ -16,11 +16,20 @@ pub const NAMES: [&str; 6] = [
     "virt-rv32",
 ];
 
+/// Cores of the boards of [`NAMES`], as `toeplite convert --target` calls them.
+const CORES: [&str; NAMES.len()] = ["m4", "m7", "m55", "m3", "m0", "rv32"];
+/// Names of the numeric contracts.
+pub const F32: &str = "f32";
+/// Integers only.
+pub const FIXED: &str = "fixed";
+
 /// A board and how cargo builds for it and runs on it.
 #[derive(Clone, Debug)]
 pub struct Board {
     /// Its folder and feature.
     pub name: String,
+    /// Its core, as `toeplite convert --target` calls it.
+    pub core: &'static str,
     /// Rust target.
     pub target: String,
     /// QEMU and all its arguments up to the binary's path.
@@ -34,6 +43,15 @@ pub struct Board {
 }
 
 impl Board {
+    /// The numeric contract for its core: `fixed` without an FPU.
+    pub fn contract(&self) -> &'static str {
+        if self.target.ends_with("hf") {
+            F32
+        } else {
+            FIXED
+        }
+    }
+
     /// Reads a board's configuration.
     ///
     /// # Errors
@@ -73,11 +91,21 @@ impl Board {
             flash: bytes("FLASH")?,
             ram: bytes("RAM")?,
             name: name.into(),
+            core: core(name),
             target: target.into(),
             runner: runner.split(' ').map(String::from).collect(),
             config,
         })
     }
+}
+
+fn core(board: &str) -> &'static str {
+    let cores = NAMES.into_iter().zip(CORES);
+    cores
+        .filter(|(name, _)| *name == board)
+        .map(|(_, core)| core)
+        .next()
+        .unwrap_or("portable")
 }
 
 /// Bytes of a region of a linker script: `NAME : ORIGIN = 0x0, LENGTH = 256K`.
@@ -111,6 +139,13 @@ mod tests {
         );
         assert_eq!(length("FLASH : ORIGIN = 0, LENGTH = 1G", "FLASH"), None);
         assert_eq!(length("FLASH : ORIGIN = 0, LENGTH = 1K", "RAM"), None);
+    }
+
+    #[test]
+    fn cores_without_fpu_get_integers() {
+        let contract = |name| Board::named(name).unwrap().contract();
+        let found = NAMES.map(contract);
+        assert_eq!(found, [F32, F32, F32, FIXED, FIXED, FIXED]);
     }
 
     #[test]

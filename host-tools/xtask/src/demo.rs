@@ -63,7 +63,7 @@ impl Demo {
         heading("The toeplite command");
         let toeplite = toeplite()?;
         println!("{}", toeplite.display());
-        let model = self.convert(&toeplite)?;
+        let model = self.convert(&toeplite, &board)?;
         firmware::check_fit(&board, &model)?;
         self.compare(&toeplite, &model)?;
         heading(&format!("Firmware for {}", self.board));
@@ -104,11 +104,15 @@ impl Demo {
             .unwrap_or_else(|| paths::checkpoint(name))
     }
 
-    fn convert(&self, toeplite: &Path) -> Result<Model> {
+    fn convert(&self, toeplite: &Path, board: &Board) -> Result<Model> {
         let checkpoint = self.checkpoint();
-        heading(&format!("Convert {}", checkpoint.display()));
+        let contract = board.contract();
+        heading(&format!(
+            "Convert {} (contract {contract})",
+            checkpoint.display()
+        ));
         let into = paths::firmware().join("text/model");
-        let model = convert(toeplite, &checkpoint, &into)?;
+        let model = convert(toeplite, &checkpoint, (contract, board.core), &into)?;
         let number = |key: &str| model.json[key].to_string();
         println!(
             "{} ({} bytes)",

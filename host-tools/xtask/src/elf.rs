@@ -18,6 +18,20 @@ const PANICKING: [&str; 9] = [
     "_fail_rt",
 ];
 
+/// Beginnings of the names of functions that compute with floats where there is no FPU: those of
+/// the Arm ABI, and those of compiler-rt that RISC-V calls.
+const SOFT_FLOAT: [&str; 5] = [
+    "__aeabi_f",
+    "__aeabi_d",
+    "__aeabi_cf",
+    "__aeabi_cd",
+    "__aeabi_h2",
+];
+/// What compiler-rt's names of floats end in, the number of operands after it.
+const SOFT_FLOAT_ENDS: [&str; 8] = ["sf3", "df3", "sf2", "df2", "sf", "df", "hf2", "tf2"];
+/// What its functions from floats to integers have in them.
+const SOFT_FLOAT_PARTS: [&str; 4] = ["__fixsf", "__fixdf", "__fixunssf", "__fixunsdf"];
+
 /// Bytes that a binary takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
@@ -92,6 +106,32 @@ pub fn variable_bytes(path: &Path, krate: &str, name: &str) -> Result<u64> {
 /// # Errors
 /// The file cannot be read as ELF, or it has no symbols to look at.
 pub fn panicking_functions(path: &Path) -> Result<Vec<String>> {
+    functions(path, |name| {
+        PANICKING.iter().any(|part| name.contains(part))
+    })
+}
+
+/// Functions in the binary of the software float library; none means that no float is computed.
+///
+/// # Errors
+/// The file cannot be read as ELF, or it has no symbols to look at.
+pub fn soft_float_functions(path: &Path) -> Result<Vec<String>> {
+    functions(path, is_soft_float)
+}
+
+fn is_soft_float(name: &str) -> bool {
+    // hidden symbols of compiler_builtins may stand under their mangled names
+    let name = name.rsplit("::").next().unwrap_or(name);
+    let is = |beginnings: &[&str]| beginnings.iter().any(|part| name.starts_with(part));
+    let ends = SOFT_FLOAT_ENDS.iter().any(|end| name.ends_with(end));
+    is(&SOFT_FLOAT)
+        || is(&SOFT_FLOAT_PARTS)
+        || (name.starts_with("__") && ends)
+        || name.contains("compiler_builtins5float")
+}
+
+/// Functions in the binary whose names are `wanted`.
+fn functions(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
     let bytes = read(path)?;
     let file = parse(path, &bytes)?;
     let functions = file
@@ -104,8 +144,8 @@ pub fn panicking_functions(path: &Path) -> Result<Vec<String>> {
             path.display()
         );
     }
-    let panics = |name: &&str| PANICKING.iter().any(|part| name.contains(part));
-    Ok(names.into_iter().filter(panics).map(String::from).collect())
+    let wanted = names.into_iter().filter(|name| wanted(name));
+    Ok(wanted.map(String::from).collect())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -114,4 +154,38 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 
 fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<object::File<'a>> {
     object::File::parse(bytes).with_context(|| format!("{} is not ELF", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_soft_float;
+
+    #[test]
+    fn soft_float_is_told_from_integers() {
+        for name in [
+            "__aeabi_fadd",
+            "__aeabi_dmul",
+            "__aeabi_cfcmple",
+            "__aeabi_f2iz",
+            "__addsf3",
+            "__muldf3",
+            "__ltsf2",
+            "__floatunsisf",
+            "__fixunssfsi",
+            "__extendsfdf2",
+        ] {
+            assert!(is_soft_float(name), "{name}");
+        }
+        for name in [
+            "__aeabi_lmul",
+            "__aeabi_uidivmod",
+            "__aeabi_memcpy",
+            "__muldi3",
+            "__clzsi2",
+            "main",
+            "_RNv_toeplite_leaf",
+        ] {
+            assert!(!is_soft_float(name), "{name}");
+        }
+    }
 }

@@ -92,6 +92,40 @@ pub fn board_check(board: &Board) -> Result<Firmware> {
     )
 }
 
+/// Builds the counting of kernels.
+///
+/// # Errors
+/// The build fails; cargo's messages are on standard error.
+pub fn kernels(board: &Board) -> Result<Firmware> {
+    let name = format!("{}-kernels", board.name);
+    build(&mut bench(board, "kernels", &[]), board, "kernels", &name)
+}
+
+/// Builds the counting of one token of the model `name`, whose two files are `files`.
+///
+/// # Errors
+/// The build fails, with cargo's messages on standard error; the linker says so if the model does
+/// not fit.
+pub fn token(board: &Board, name: &str, files: &Files) -> Result<Firmware> {
+    let mut command = bench(board, "token", &["token"]);
+    let name = format!("{}-{name}-token", board.name);
+    build(with_model(&mut command, files), board, "token", &name)
+}
+
+fn bench(board: &Board, binary: &str, features: &[&str]) -> Command {
+    let mut command = cargo_embedded();
+    command.arg("--config").arg(&board.config).args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "bench",
+    ]);
+    command.args(["--bin", binary, "--no-default-features", "--features"]);
+    command.arg([&[board.name.as_str()], features].concat().join(","));
+    command
+}
+
 /// `prompt` as the firmware's command line takes it: QEMU would change spaces.
 pub fn prompt(prompt: &[u8]) -> String {
     let byte = |&byte: &u8| match byte {

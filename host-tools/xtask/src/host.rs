@@ -1,13 +1,72 @@
 //! What the same runtime computes on the host.
 
+use crate::boards::{F32, FIXED};
 use anyhow::{Context, Result, anyhow};
 use std::fs;
 use std::path::Path;
-use toeplite::sample::Sampler;
-use toeplite::{Model, Session, Token};
+use toeplite::format::{CONTRACT_FIXED, ElementType, offset};
+use toeplite::model::Shape;
+use toeplite::{Model, Token, fixed, sample};
 
 /// Steps that the firmware hashes.
 const HASHED_STEPS: usize = 256;
+
+/// How tokens are drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw {
+    /// Of the draws.
+    pub seed: u64,
+    /// Divides the logits, in thousandths.
+    pub thousandths: u32,
+    /// Draws from that many likeliest tokens; 0 from all.
+    pub top_k: usize,
+}
+
+/// What a blob says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// Bytes of flash.
+    pub blob_bytes: u64,
+    /// Bytes of a session's memory.
+    pub memory_bytes: u64,
+    /// Name of the numeric contract.
+    pub contract: &'static str,
+    /// Type of the weights.
+    pub weights: &'static str,
+    /// Dimensions.
+    pub shape: Shape,
+}
+
+impl Facts {
+    /// Those of the model in the file `blob`.
+    ///
+    /// # Errors
+    /// The file is not a model.
+    pub fn of(blob: &Path) -> Result<Self> {
+        let bytes = Aligned::read(blob)?;
+        let facts = match bytes.model()? {
+            Any::F32(model) => Self {
+                blob_bytes: model.blob_bytes() as u64,
+                memory_bytes: model.memory_needed() as u64,
+                contract: F32,
+                weights: match () {
+                    () if model.has(ElementType::I4) => "int4",
+                    () if model.has(ElementType::I8) => "int8",
+                    () => "f32",
+                },
+                shape: *model.shape(),
+            },
+            Any::Fixed(model) => Self {
+                blob_bytes: model.blob_bytes() as u64,
+                memory_bytes: model.memory_needed() as u64,
+                contract: FIXED,
+                weights: "int8",
+                shape: *model.shape(),
+            },
+        };
+        Ok(facts)
+    }
+}
 
 /// Hash of the logits of 256 steps over the tokens `(i * 97 + 13) % vocabulary`, as the firmware
 /// prints it.
@@ -15,40 +74,106 @@ const HASHED_STEPS: usize = 256;
 /// # Errors
 /// The file is not a model.
 pub fn logits_hash(blob: &Path) -> Result<String> {
-    with_session(blob, |session| {
-        let vocabulary = session.model().vocab_size();
-        let tokens = (0..HASHED_STEPS).map(|i| Token(((i * 97 + 13) % vocabulary) as u32));
-        Ok(format!("{:016x}", session.hash_steps(tokens)))
-    })
+    let bytes = Aligned::read(blob)?;
+    let tokens = |vocabulary: usize| {
+        (0..HASHED_STEPS).map(move |i| Token(((i * 97 + 13) % vocabulary) as u32))
+    };
+    let hash = match bytes.model()? {
+        Any::F32(model) => {
+            let mut memory = Aligned::zeros(model.memory_needed());
+            let mut session = model.session(memory.as_mut_slice()).map_err(refused)?;
+            session.hash_steps(tokens(model.vocab_size()))
+        }
+        Any::Fixed(model) => {
+            let mut memory = Aligned::zeros(model.memory_needed());
+            let mut session = model.session(memory.as_mut_slice()).map_err(refused)?;
+            session.hash_steps(tokens(model.vocab_size()))
+        }
+    };
+    Ok(format!("{hash:016x}"))
 }
 
 /// `prompt` and the `tokens` bytes that a byte-level model appends to it.
 ///
 /// # Errors
 /// The file is not a model, or not one of bytes.
-pub fn generate(blob: &Path, prompt: &[u8], tokens: usize, sampler: Sampler) -> Result<Vec<u8>> {
-    with_session(blob, |session| {
-        let mut sampler = sampler;
-        let mut text = prompt.to_vec();
-        let refused = |error: toeplite::StepError| anyhow!("{error}");
-        let mut token = sampler.sample(session.prefill(prompt.iter().copied()).map_err(refused)?);
-        for _ in 0..tokens {
-            text.push(u8::try_from(token.0).context("the vocabulary is not bytes")?);
-            token = sampler.sample(session.step(token).map_err(refused)?);
+pub fn generate(blob: &Path, prompt: &[u8], tokens: usize, draw: Draw) -> Result<Vec<u8>> {
+    let bytes = Aligned::read(blob)?;
+    let mut text = prompt.to_vec();
+    let byte = |token: Token| u8::try_from(token.0).context("the vocabulary is not bytes");
+    let prompt = prompt.iter().copied();
+    match bytes.model()? {
+        Any::F32(model) => {
+            let mut memory = Aligned::zeros(model.memory_needed());
+            let mut session = model.session(memory.as_mut_slice()).map_err(refused)?;
+            let mut sampler = sample::Sampler::new(draw.seed)
+                .with_temperature(draw.thousandths as f32 / 1000.0)
+                .with_top_k(draw.top_k);
+            let mut token = sampler.sample(session.prefill(prompt).map_err(refused)?);
+            for _ in 0..tokens {
+                text.push(byte(token)?);
+                token = sampler.sample(session.step(token).map_err(refused)?);
+            }
         }
-        Ok(text)
-    })
+        Any::Fixed(model) => {
+            let mut memory = Aligned::zeros(model.memory_needed());
+            let mut session = model.session(memory.as_mut_slice()).map_err(refused)?;
+            let mut sampler = fixed::sample::Sampler::new(draw.seed)
+                .with_temperature(draw.thousandths)
+                .with_top_k(draw.top_k);
+            let mut token = sampler.sample(session.prefill(prompt).map_err(refused)?);
+            for _ in 0..tokens {
+                text.push(byte(token)?);
+                token = sampler.sample(session.step(token).map_err(refused)?);
+            }
+        }
+    }
+    Ok(text)
 }
 
-fn with_session<R>(blob: &Path, work: impl FnOnce(&mut Session) -> Result<R>) -> Result<R> {
-    let bytes = fs::read(blob).with_context(|| format!("reading {}", blob.display()))?;
-    // u128 has the alignment that blobs and session memory need.
-    let mut aligned = vec![0u128; bytes.len().div_ceil(16)];
-    let blob = &mut bytemuck::cast_slice_mut::<u128, u8>(&mut aligned)[..bytes.len()];
-    blob.copy_from_slice(&bytes);
-    let model = Model::from_bytes(blob).map_err(|error| anyhow!("{error}"))?;
-    let mut memory = vec![0u128; model.memory_needed().div_ceil(16)];
-    let memory = bytemuck::cast_slice_mut(&mut memory);
-    let mut session = model.session(memory).map_err(|error| anyhow!("{error}"))?;
-    work(&mut session)
+fn refused(error: impl std::fmt::Display) -> anyhow::Error {
+    anyhow!("{error}")
+}
+
+/// A model of either contract.
+enum Any<'a> {
+    F32(Model<'a>),
+    Fixed(fixed::Model<'a>),
+}
+
+/// Bytes at an address that blobs and session memory may have: u128 has their alignment.
+struct Aligned {
+    words: Vec<u128>,
+    len: usize,
+}
+
+impl Aligned {
+    fn zeros(len: usize) -> Self {
+        let words = vec![0; len.div_ceil(16)];
+        Self { words, len }
+    }
+
+    fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let mut aligned = Self::zeros(bytes.len());
+        aligned.as_mut_slice().copy_from_slice(&bytes);
+        Ok(aligned)
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.words)[..self.len]
+    }
+
+    /// The bytes as a model of the contract that they name.
+    fn model(&self) -> Result<Any<'_>> {
+        let bytes = &bytemuck::cast_slice(&self.words)[..self.len];
+        let contract = bytes.get(offset::CONTRACT..offset::CONTRACT + 2);
+        if contract == Some(&CONTRACT_FIXED.to_le_bytes()) {
+            fixed::Model::from_bytes(bytes)
+                .map(Any::Fixed)
+                .map_err(refused)
+        } else {
+            Model::from_bytes(bytes).map(Any::F32).map_err(refused)
+        }
+    }
 }

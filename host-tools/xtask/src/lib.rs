@@ -3,6 +3,7 @@
 
 pub mod boards;
 pub mod command;
+pub mod counts;
 pub mod elf;
 pub mod firmware;
 pub mod host;

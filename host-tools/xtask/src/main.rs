@@ -1,5 +1,6 @@
 //! `cargo xtask`: the one door for chores.
 
+mod bench;
 mod demo;
 mod msrv;
 mod size;
@@ -20,6 +21,8 @@ enum Chore {
     Test,
     /// Shows what the firmware takes of flash and RAM on every board.
     Size,
+    /// Counts the instructions of kernels and of whole tokens on every core.
+    Bench(bench::Bench),
 }
 
 fn main() -> Result<()> {
@@ -28,5 +31,6 @@ fn main() -> Result<()> {
         Chore::Demo(demo) => demo.run(),
         Chore::Test => test::run(),
         Chore::Size => size::run(),
+        Chore::Bench(bench) => bench.run(),
     }
 }

@@ -1,5 +1,6 @@
 //! Converting checkpoints by the `toeplite` command.
 
+use crate::boards::F32;
 use crate::command::{capture, cargo, complete};
 use crate::paths;
 use anyhow::{Context, Result};
@@ -83,18 +84,31 @@ pub fn toeplite() -> Result<PathBuf> {
     Ok(target.join("release/toeplite"))
 }
 
-/// Converts `checkpoint` with int8 weights by the `toeplite` command into the folder `into`.
+/// Converts `checkpoint` for a board, to its numeric contract and with int8 weights packed for its
+/// core, by the `toeplite` command into the folder `into`. The model of another contract than `f32` has
+/// its name at the end of its own.
 ///
 /// # Errors
 /// The conversion fails, or what it prints is not JSON.
-pub fn convert(toeplite: &Path, checkpoint: &Path, into: &Path) -> Result<Model> {
+pub fn convert(
+    toeplite: &Path,
+    checkpoint: &Path,
+    (contract, core): (&str, &str),
+    into: &Path,
+) -> Result<Model> {
     fs::create_dir_all(into).with_context(|| format!("making {}", into.display()))?;
     let files = Files::in_folder(into);
     let mut command = Command::new(toeplite);
-    command
-        .arg("convert")
-        .arg(checkpoint)
-        .args(["--weights", "int8", "--json", "-o"]);
+    command.arg("convert").arg(checkpoint).args([
+        "--contract",
+        contract,
+        "--weights",
+        "int8",
+        "--target",
+        core,
+        "--json",
+        "-o",
+    ]);
     command.arg(&files.blob).arg("--meta").arg(&files.meta);
     let printed = capture(&mut command)?;
     let json = serde_json::from_slice(&printed).context("`toeplite convert --json` is not JSON")?;
@@ -102,8 +116,16 @@ pub fn convert(toeplite: &Path, checkpoint: &Path, into: &Path) -> Result<Model>
         .file_name()
         .context("a checkpoint is a folder or a file")?;
     Ok(Model {
-        name: name.to_string_lossy().into_owned(),
+        name: named(&name.to_string_lossy(), contract),
         files,
         json,
     })
+}
+
+/// The name of a checkpoint's model of a numeric contract.
+pub fn named(checkpoint: &str, contract: &str) -> String {
+    match contract {
+        F32 => checkpoint.into(),
+        contract => format!("{checkpoint}-{contract}"),
+    }
 }

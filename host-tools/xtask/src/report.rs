@@ -45,6 +45,15 @@ impl Report {
         Ok(value.with_context(|| format!("the firmware printed no line `{key}: ...`"))?)
     }
 
+    /// Keys and values of the lines whose key starts with `prefix`, without it.
+    pub fn starting_with<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let lines = self.lines.iter();
+        lines.filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())))
+    }
+
     /// The value of a line, a decimal number.
     ///
     /// # Errors
@@ -63,10 +72,12 @@ mod tests {
 
     #[test]
     fn text_that_looks_like_figures_is_text() {
-        let report = Report::parse(b"hash: 1\n---\nROMEO: O!\n---\nhash: 2\nn: 7\n");
+        let report = Report::parse(b"hash: 1\n---\nROMEO: O!\n---\nhash: 2\nn: 7\nn of x: 3\n");
         assert_eq!(report.text, b"hash: 1\n---\nROMEO: O!");
         assert_eq!(report.get("hash").unwrap(), "2");
         assert_eq!(report.number("n").unwrap(), 7);
         assert!(report.number("ROMEO").is_err());
+        let found: Vec<_> = report.starting_with("n of ").collect();
+        assert_eq!(found, [("x", "3")]);
     }
 }

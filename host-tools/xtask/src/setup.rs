@@ -21,6 +21,18 @@ pub fn everything() -> Result<()> {
     complete(&mut Command::new(script)).context("setting up the toolchain for bare-metal targets")
 }
 
+/// [`everything`], with all that is said on standard error: standard output is for results.
+///
+/// # Errors
+/// As [`everything`].
+pub fn quietly() -> Result<()> {
+    complete(
+        Command::new(std::env::current_exe()?)
+            .arg("setup")
+            .stdout(std::io::stderr()),
+    )
+}
+
 fn qemu() -> Result<()> {
     let missing: Vec<_> = QEMU
         .into_iter()

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use std::fs;
 use xtask::boards::{Board, NAMES};
-use xtask::model::{convert, toeplite};
+use xtask::model::{convert, named, toeplite};
 use xtask::{elf, firmware, paths, setup};
 
 /// Prints a line for every board and model that fits it; fails if anything linked can panic.
@@ -12,7 +12,7 @@ pub fn run() -> Result<()> {
     let row = |cells: [&str; 9]| {
         let [board, model, rest @ ..] = cells;
         let rest: String = rest.iter().map(|cell| format!("{cell:>10}")).collect();
-        println!("{board:<13}{model:<19}{rest}");
+        println!("{board:<13}{model:<23}{rest}");
     };
     println!("\nBytes. RAM is all variables, the session memory among them; the stack is extra.");
     row([
@@ -31,11 +31,15 @@ pub fn run() -> Result<()> {
         ("shakespeare-32x2", &NAMES[..]),
         ("shakespeare-64x9", &NAMES[..3]),
     ] {
-        let into = paths::output().join(checkpoint);
-        let model = convert(&toeplite()?, &paths::checkpoint(checkpoint), &into)?;
-        let blob = fs::metadata(&model.files.blob)?.len();
         for board in boards {
-            let built = firmware::text(&Board::named(board)?, &model, &[])?;
+            let built_for = Board::named(board)?;
+            let storage = (built_for.contract(), built_for.core);
+            let into = paths::output()
+                .join(built_for.core)
+                .join(named(checkpoint, storage.0));
+            let model = convert(&toeplite()?, &paths::checkpoint(checkpoint), storage, &into)?;
+            let blob = fs::metadata(&model.files.blob)?.len();
+            let built = firmware::text(&built_for, &model, &[])?;
             let sizes = elf::sizes(&built.elf)?;
             let panics = elf::panicking_functions(&built.elf)?;
             let numbers = [
@@ -49,7 +53,7 @@ pub fn run() -> Result<()> {
             ];
             let cells = numbers.map(|number| number.to_string());
             let [a, b, c, d, e, f, g] = cells.each_ref().map(String::as_str);
-            row([board, checkpoint, a, b, c, d, e, f, g]);
+            row([board, &model.name, a, b, c, d, e, f, g]);
             panicking.extend(panics.iter().map(|name| format!("{board}: {name}")));
         }
     }

@@ -7,7 +7,8 @@ use std::process::Stdio;
 use std::time::Instant;
 use xtask::boards::{Board, NAMES};
 use xtask::command::{cargo, cargo_embedded, complete, shown};
-use xtask::model::Files;
+use xtask::counts::{TARGETS, measure, record};
+use xtask::model::{Files, named};
 use xtask::{firmware, nvrtc, paths, setup};
 
 /// Runs the steps in order; stops at the first that fails.
@@ -42,13 +43,19 @@ pub fn run() -> Result<()> {
             "warnings",
         ]))
     })?;
-    step("clippy, runtime on Cortex-M0", || {
-        let mut clippy = cargo_embedded();
-        clippy
-            .current_dir(paths::root())
-            .args(["clippy", "--package", "toeplite"]);
-        complete(clippy.args(["--target", "thumbv6m-none-eabi", "--", "-D", "warnings"]))
-    })?;
+    for features in ["", "bench,profile"] {
+        step(&format!("clippy, runtime on Cortex-M0 {features}"), || {
+            let mut clippy = cargo_embedded();
+            clippy.current_dir(paths::root()).args([
+                "clippy",
+                "--package",
+                "toeplite",
+                "--features",
+                features,
+            ]);
+            complete(clippy.args(["--target", "thumbv6m-none-eabi", "--", "-D", "warnings"]))
+        })?;
+    }
     step("documentation", || {
         let mut doc = cargo();
         // The libraries that firmware and training link. Of toeplite-tools alone rustdoc takes
@@ -61,10 +68,13 @@ pub fn run() -> Result<()> {
             "toeplite",
             "-p",
             "toeplite-train",
+            "--features",
+            "toeplite/bench,toeplite/profile",
         ]);
         complete(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     let passed = step("tests, host and emulated boards", tests)?;
+    step("instruction counts", counts)?;
     for board in [NAMES[0], NAMES[5]] {
         step(&format!("clippy, firmware for {board}"), || {
             clippy_firmware(board, &[])
@@ -96,9 +106,25 @@ fn format() -> Result<()> {
     )
 }
 
+/// Holds counts against the committed ones. The models are those of the tests.
+fn counts() -> Result<()> {
+    let blob = |target: &str, name: &str, contract: &str| {
+        // for other cores the tests take the portable order, which is theirs
+        let target = if target == "m4" { target } else { "portable" };
+        let folder = paths::output().join("tests").join(target);
+        Ok(Files::in_folder(&folder.join(named(name, contract))).blob)
+    };
+    let found = measure::bundled(&TARGETS.map(|(name, _)| name), blob)?;
+    match record::compare(&record::read()?, &found)? {
+        record::Verdict::Holds(rows) => println!("{rows} counts: none rose by more than 2%"),
+        record::Verdict::OtherCompiler(message) => println!("{message}"),
+    }
+    Ok(())
+}
+
 /// Needs a model to compile with: that of the tests.
 fn clippy_firmware(board: &str, features: &[&str]) -> Result<()> {
-    let files = Files::in_folder(&paths::output().join("tests/shakespeare-32x2"));
+    let files = Files::in_folder(&paths::output().join("tests/portable/shakespeare-32x2"));
     let board = Board::named(board)?;
     let mut clippy = cargo_embedded();
     clippy
@@ -110,7 +136,8 @@ fn clippy_firmware(board: &str, features: &[&str]) -> Result<()> {
         .iter()
         .map(|feature| format!("text/{feature}"))
         .collect();
-    clippy.args(["--no-default-features", "--features", &chosen.join(",")]);
+    let chosen = [chosen, vec!["bench/token".into()]].concat().join(",");
+    clippy.args(["--no-default-features", "--features", &chosen]);
     firmware::with_model(&mut clippy, &files).args(["--", "-D", "warnings"]);
     complete(&mut clippy)
 }

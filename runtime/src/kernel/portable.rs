@@ -1,9 +1,6 @@
 //! Plain Rust for every target. Loops are written so that LLVM vectorizes them where the target
 //! has vectors, without changing a bit: float sums keep eight fixed partial sums.
 
-use crate::format::SMALLEST;
-use crate::math::ROUND;
-
 /// Partial sums of a float reduction. Element `i` goes to sum `i % 8`.
 const LANES: usize = 8;
 
@@ -47,110 +44,12 @@ pub fn dot_f32(x: &[f32], y: &[f32]) -> f32 {
     reduce(x, y, |x, y| x * y)
 }
 
-/// `sum x y` in i32, which at most [`MAX_COLUMNS`](crate::format::MAX_COLUMNS) columns cannot overflow.
-#[inline]
-pub fn dot_i8(x: &[i8], y: &[i8]) -> i32 {
-    x.iter().zip(y).fold(0i32, |sum, (x, y)| {
-        sum.wrapping_add(i32::from(*x) * i32::from(*y))
-    })
-}
-
-/// Quantizes `x` to `q` with one scale, which is returned: `x` is about `scale * q`, `q` in
-/// -127..=127, rounded to nearest, ties to even. Vectors below 2^-50 become zero.
-pub fn quantize(x: &[f32], q: &mut [i8]) -> f32 {
-    // of floats without their sign, the bits are in the order of the numbers
-    let magnitude = |x: &f32| x.to_bits() & 0x7FFF_FFFF;
-    let largest = f32::from_bits(x.iter().map(magnitude).fold(0, u32::max));
-    let (scale, inverse) = if largest < SMALLEST {
-        (0.0, 0.0)
-    } else {
-        (largest / 127.0, 127.0 / largest)
-    };
-    for (q, x) in q.iter_mut().zip(x) {
-        *q = (x * inverse + ROUND).to_bits() as i8;
-    }
-    scale
-}
-
-/// Zero if `|x| < 2^-50`, so that states die out instead of creeping through subnormal numbers.
-#[inline(always)]
-fn flush(x: f32) -> f32 {
-    if x.to_bits() & 0x7FFF_FFFF < SMALLEST.to_bits() {
-        0.0
-    } else {
-        x
-    }
-}
-
-/// `y += taps * x`, channel by channel.
-pub fn fir(taps: &[f32], x: &[f32], y: &mut [f32]) {
-    for ((y, x), tap) in y.iter_mut().zip(x).zip(taps) {
-        *y += tap * x;
-    }
-}
-
-/// A real mode of every channel: `state <- decay * pole * state + x`, then `y += residue * state`.
-/// `decay` is empty when the pole is shared by all channels.
-pub fn modes_real(
-    pole: f32,
-    decay: &[f32],
-    residues: &[f32],
-    x: &[f32],
-    state: &mut [f32],
-    y: &mut [f32],
-) {
-    let channels = state.iter_mut().zip(x).zip(residues).zip(y);
-    if decay.is_empty() {
-        for (((s, x), r), y) in channels {
-            *s = flush(pole * *s + x);
-            *y += r * *s;
-        }
-    } else {
-        for ((((s, x), r), y), g) in channels.zip(decay) {
-            *s = flush(g * pole * *s + x);
-            *y += r * *s;
-        }
-    }
-}
-
-/// A complex mode of every channel: `state <- decay * pole * state + x`, then
-/// `y += Re(residue * state)`. `state` and `residues` hold a row of real parts, then one of
-/// imaginary parts.
-pub fn modes_complex(
-    pole: [f32; 2],
-    decay: &[f32],
-    residues: [&[f32]; 2],
-    x: &[f32],
-    state: [&mut [f32]; 2],
-    y: &mut [f32],
-) {
-    let [a, b] = pole;
-    let [re, im] = state;
-    let [r_re, r_im] = residues;
-    let channels = re.iter_mut().zip(im).zip(x).zip(r_re).zip(r_im).zip(y);
-    if decay.is_empty() {
-        for (((((re, im), x), r_re), r_im), y) in channels {
-            let (p, q) = (*re, *im);
-            *re = flush((a * p - b * q) + x);
-            *im = flush(a * q + b * p);
-            *y += r_re * *re - r_im * *im;
-        }
-    } else {
-        for ((((((re, im), x), r_re), r_im), y), g) in channels.zip(decay) {
-            let (p, q) = (*re, *im);
-            *re = flush(g * (a * p - b * q) + x);
-            *im = flush(g * (a * q + b * p));
-            *y += r_re * *re - r_im * *im;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     extern crate std;
     use super::*;
+    use crate::kernel::dot_i8;
     use proptest::prelude::*;
-    use std::vec;
     use std::vec::Vec;
 
     proptest! {
@@ -163,18 +62,6 @@ mod tests {
             let f = |x: &[i8]| x.iter().map(|&x| f32::from(x)).collect::<Vec<_>>();
             prop_assert_eq!(f64::from(dot_f32(&f(&a), &f(&b))), exact as f64);
         }
-
-        #[test]
-        fn quantization_is_off_by_at_most_half_a_step(x in prop::collection::vec(-1e3f32..1e3, 1..100), e in -40i32..40) {
-            let x: Vec<f32> = x.iter().map(|x| libm::ldexpf(*x, e)).collect();
-            let mut q = vec![0; x.len()];
-            let scale = quantize(&x, &mut q);
-            for (x, q) in x.iter().zip(&q) {
-                prop_assert!(*q >= -127);
-                prop_assert!((x - scale * f32::from(*q)).abs() <= scale * 0.500_01 + SMALLEST);
-            }
-            prop_assert!(scale == 0.0 || q.iter().any(|q| q.unsigned_abs() == 127));
-        }
     }
 
     #[test]
@@ -183,24 +70,5 @@ mod tests {
             let x: Vec<f32> = (1..=n).map(|i| i as f32).collect();
             assert_eq!(sum(&x), (n * (n + 1) / 2) as f32);
         }
-    }
-
-    #[test]
-    fn silence_decays_to_exactly_zero() {
-        let (mut re, mut im, mut y) = (vec![1.0], vec![-1.0], vec![0.0]);
-        let mut real = vec![1e3];
-        for _ in 0..200_000 {
-            y[0] = 0.0;
-            modes_complex(
-                [0.999, 0.03],
-                &[],
-                [&[1.0], &[1.0]],
-                &[0.0],
-                [&mut re, &mut im],
-                &mut y,
-            );
-            modes_real(0.9997, &[], &[1.0], &[0.0], &mut real, &mut y);
-        }
-        assert_eq!((re[0], im[0], real[0], y[0]), (0.0, 0.0, 0.0, 0.0));
     }
 }

@@ -3,13 +3,15 @@
 use super::{Activation, Model, Norm, NormPosition, Shape, read_u16, read_u32};
 use crate::error::ModelError;
 use crate::format::{
-    self, ALIGNMENT, ElementType, GLOBALS, Global, HEADER_BYTES, MAX_COLUMNS, MAX_DIMENSION,
-    MAX_LAYERS, NO_LAYER, PER_LAYER, PerLayer, SMALLEST, offset,
+    self, ALIGNMENT, ElementType, GLOBALS, Global, HEADER_BYTES, LANES, MAX_COLUMNS,
+    MAX_COLUMNS_I4, MAX_DIMENSION, MAX_LAYERS, NO_LAYER, PER_LAYER, Packing, PerLayer, SMALLEST,
+    WeightOrder, offset,
 };
+use crate::kernel::dense;
 use crate::layer::Layer;
 
 /// Magic, version, contract, length, alignment and checksum.
-pub(super) fn envelope(bytes: &[u8]) -> Result<(), ModelError> {
+pub(crate) fn envelope(bytes: &[u8], contract: u16) -> Result<(), ModelError> {
     let found = bytes.len();
     let Some(magic) = bytes.first_chunk::<4>() else {
         return Err(ModelError::WrongLength {
@@ -31,8 +33,13 @@ pub(super) fn envelope(bytes: &[u8]) -> Result<(), ModelError> {
         found => return Err(ModelError::UnsupportedVersion { found }),
     }
     match read_u16(bytes, offset::CONTRACT) {
-        format::CONTRACT_F32 => {}
-        found => return Err(ModelError::UnsupportedContract { found }),
+        found if found == contract => {}
+        found => {
+            return Err(ModelError::UnsupportedContract {
+                found,
+                expected: contract,
+            });
+        }
     }
     let expected = read_u32(bytes, offset::LENGTH) as usize;
     if expected != found {
@@ -50,16 +57,24 @@ pub(super) fn envelope(bytes: &[u8]) -> Result<(), ModelError> {
     Ok(())
 }
 
-/// The header's fields.
+/// The header's fields, as the contract `f32` has them.
 pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
+    let shape = header(bytes)?;
+    if !in_range(shape.embed_scale) {
+        return Err(ModelError::BadField {
+            offset: offset::EMBED_SCALE,
+        });
+    }
+    Ok(shape)
+}
+
+/// The header's fields. The factor on the embedding is not looked at: not all contracts have one.
+pub(crate) fn header(bytes: &[u8]) -> Result<Shape, ModelError> {
     match read_u16(bytes, offset::TASK) {
         format::TASK_CAUSAL_LM => {}
         found => return Err(ModelError::UnsupportedTask { found }),
     }
-    match read_u16(bytes, offset::ORDER) {
-        format::ORDER_PORTABLE => {}
-        found => return Err(ModelError::UnsupportedOrder { found }),
-    }
+    let order = weight_order(read_u16(bytes, offset::ORDER))?;
     let number = |offset, limit: usize| match read_u32(bytes, offset) as usize {
         0 => Err(ModelError::BadField { offset }),
         n if n > limit => Err(ModelError::BadField { offset }),
@@ -96,10 +111,8 @@ pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
         },
         embed_scale: f32::from_bits(read_u32(bytes, offset::EMBED_SCALE)),
         train_len: read_u32(bytes, offset::TRAIN_LEN) as usize,
+        weight_order: order,
     };
-    if !in_range(shape.embed_scale) {
-        return Err(bad(offset::EMBED_SCALE));
-    }
     if read_u32(bytes, offset::SECTIONS) as usize != GLOBALS + PER_LAYER * shape.layers {
         return Err(bad(offset::SECTIONS));
     }
@@ -109,9 +122,21 @@ pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
     Ok(shape)
 }
 
+/// The order of this number, if this build has kernels for it.
+fn weight_order(found: u16) -> Result<WeightOrder, ModelError> {
+    match WeightOrder::from_number(found) {
+        None => Err(ModelError::UnsupportedOrder { found }),
+        Some(order) if dense::can_read(order) => Ok(order),
+        Some(order) => Err(ModelError::OtherTarget {
+            packed_for: order.name(),
+            target: dense::TARGET,
+        }),
+    }
+}
+
 /// Places, kinds, types, sizes and contents of all sections.
 pub(super) fn sections(model: &Model<'_>) -> Result<(), ModelError> {
-    places(model)?;
+    places(model.bytes, model.sections())?;
     for index in 0..GLOBALS {
         global(model, index)?;
     }
@@ -125,11 +150,11 @@ pub(super) fn sections(model: &Model<'_>) -> Result<(), ModelError> {
 }
 
 /// Sections lie one after the other in the table's order, with zeros between, up to the end.
-fn places(model: &Model<'_>) -> Result<(), ModelError> {
-    let mut end = HEADER_BYTES + format::ENTRY_BYTES * model.sections();
-    for index in 0..model.sections() {
+pub(crate) fn places(bytes: &[u8], sections: usize) -> Result<(), ModelError> {
+    let mut end = HEADER_BYTES + format::ENTRY_BYTES * sections;
+    for index in 0..sections {
         let bad = ModelError::BadSection { index };
-        let entry = model.entry(index);
+        let entry = super::Entry::read(bytes, index);
         let (kind, layer) = match index.checked_sub(GLOBALS) {
             None => (index, usize::from(NO_LAYER)),
             Some(i) => (i % PER_LAYER, i / PER_LAYER),
@@ -142,25 +167,25 @@ fn places(model: &Model<'_>) -> Result<(), ModelError> {
             zero: [0; 3],
             ..entry
         };
-        let gap = model.bytes.get(end..start).ok_or(bad)?;
+        let gap = bytes.get(end..start).ok_or(bad)?;
         if entry != expected || gap.iter().any(|b| *b != 0) {
             return Err(bad);
         }
         end = start
             .checked_add(entry.length)
-            .filter(|end| *end <= model.bytes.len())
+            .filter(|end| *end <= bytes.len())
             .ok_or(bad)?;
         let element = ElementType::from_byte(entry.element).ok_or(bad)?;
         if !entry.length.is_multiple_of(element.bytes()) {
             return Err(bad);
         }
     }
-    if end == model.bytes.len() {
+    if end == bytes.len() {
         Ok(())
     } else {
         Err(ModelError::WrongLength {
             expected: end,
-            found: model.bytes.len(),
+            found: bytes.len(),
         })
     }
 }
@@ -211,7 +236,8 @@ fn layer_section(model: &Model<'_>, layer: usize, kind: usize) -> Result<(), Mod
     let r = Layer::counts(model, layer);
     // numbers are below 2^24 (counts, by `recurrence`) and 2^17 (channels): no product overflows a u64
     let bad = ModelError::BadSection { index };
-    let size = |rows: usize| usize::try_from(rows as u64 * channels as u64).map_err(|_| bad);
+    let padded = (LANES * shape.blocks()) as u64;
+    let size = |rows: usize| usize::try_from(rows as u64 * padded).map_err(|_| bad);
     if is(PerLayer::GtuIn) {
         matrix(model, index, 2 * channels, dim)
     } else if is(PerLayer::GtuOut) {
@@ -227,11 +253,11 @@ fn layer_section(model: &Model<'_>, layer: usize, kind: usize) -> Result<(), Mod
     } else if is(PerLayer::GtuOutScale) || is(PerLayer::GluOutScale) {
         scales(model, index, dim)
     } else if is(PerLayer::GtuInBias) {
-        floats(model, index, 2 * channels)
+        normal_floats(model, index, 2 * channels)
     } else if is(PerLayer::GluInBias) {
-        floats(model, index, 2 * glu)
+        normal_floats(model, index, 2 * glu)
     } else if is(PerLayer::GtuOutBias) || is(PerLayer::GluOutBias) {
-        floats(model, index, dim)
+        normal_floats(model, index, dim)
     } else if is(PerLayer::Taps) {
         normal_floats(model, index, size(r.taps)?)
     } else if is(PerLayer::Poles) {
@@ -239,7 +265,7 @@ fn layer_section(model: &Model<'_>, layer: usize, kind: usize) -> Result<(), Mod
     } else if is(PerLayer::Residues) {
         normal_floats(model, index, size(r.order())?)
     } else if is(PerLayer::ChannelDecay) {
-        normal_floats(model, index, if r.has_channel_decay { channels } else { 0 })
+        normal_floats(model, index, size(usize::from(r.has_channel_decay))?)
     } else if is(PerLayer::GtuNorm) {
         floats(model, index, shape.gtu_norm.parameters(channels))
     } else {
@@ -267,24 +293,21 @@ fn recurrence(model: &Model<'_>, index: usize) -> Result<(), ModelError> {
     }
 }
 
-/// Every pole of every channel is inside the unit circle or on it, judged in f64, where the
-/// squares of two f32 are exact.
+/// Every pole of every channel is inside the unit circle or on it.
 fn poles(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
     let first = GLOBALS + PER_LAYER * layer;
     let r = model.layer(layer).recurrence;
-    // numbers are finite by now
-    let outside = |square: f64| square > 1.0;
-    let real = r
-        .real_poles
-        .iter()
-        .position(|p| outside(f64::from(*p) * f64::from(*p)));
-    let complex = r.complex_poles.as_chunks::<2>().0.iter();
-    let complex =
-        complex.map(|[a, b]| f64::from(*a) * f64::from(*a) + f64::from(*b) * f64::from(*b));
+    let (real, complex) = r
+        .modes
+        .poles
+        .split_at_checked(r.counts.real)
+        .unwrap_or_default();
+    let inside = format::within_unit_disc;
+    let real = real.iter().position(|p| !inside(*p, 0.0));
+    let mut complex = complex.as_chunks::<2>().0.iter();
     let complex = complex
-        .enumerate()
-        .find(|(_, square)| outside(*square))
-        .map(|(i, _)| r.real_poles.len() + 2 * i);
+        .position(|[a, square]| !inside(*a, *square))
+        .map(|i| r.counts.real + 2 * i);
     if let Some(element) = real.or(complex) {
         return Err(ModelError::BadNumber {
             section: first + PerLayer::Poles as usize,
@@ -292,7 +315,9 @@ fn poles(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
         });
     }
     match r
-        .channel_decay
+        .modes
+        .decay
+        .as_flattened()
         .iter()
         .position(|g| !(0.0..=1.0).contains(g))
     {
@@ -304,20 +329,31 @@ fn poles(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
     }
 }
 
-/// A `[rows, columns]` matrix of f32 or i8.
+/// A `[rows, columns]` matrix of floats or integers.
+#[inline(never)]
 fn matrix(model: &Model<'_>, index: usize, rows: usize, columns: usize) -> Result<(), ModelError> {
     let bad = ModelError::BadSection { index };
     let entry = model.entry(index);
-    let size = usize::try_from(rows as u64 * columns as u64).map_err(|_| bad)?;
-    if entry.element == ElementType::I8 as u8 {
-        if entry.length != size {
+    if entry.element == ElementType::I4 as u8 && !cfg!(feature = "int4") {
+        return Err(ModelError::FeatureNeeded { feature: "int4" });
+    }
+    if let Some(packing) = model.packing(index) {
+        let too_long = entry.element == ElementType::I4 as u8 && columns > MAX_COLUMNS_I4;
+        if too_long || entry.length != packing.bytes(rows, columns) {
             return Err(bad);
         }
-        return match model
-            .section::<i8>(index)
-            .iter()
-            .position(|w| *w == i8::MIN)
-        {
+        let fault = match packing {
+            _ if !dense::is_read(packing) => Some(0),
+            Packing::Rows => {
+                let mut integers = model.section::<i8>(index).iter();
+                integers.position(|w| *w == i8::MIN)
+            }
+            Packing::Dual => dense::dual::fault(model.section(index), rows, columns),
+            Packing::Groups | Packing::Quad => {
+                dense::int4::fault(packing, model.section(index), rows, columns)
+            }
+        };
+        return match fault {
             Some(element) => Err(ModelError::BadNumber {
                 section: index,
                 element,
@@ -325,21 +361,28 @@ fn matrix(model: &Model<'_>, index: usize, rows: usize, columns: usize) -> Resul
             None => Ok(()),
         };
     }
+    let size = usize::try_from(rows as u64 * columns as u64).map_err(|_| bad)?;
     floats(model, index, size)
 }
 
-/// Scales of the matrix in the section before: one a row for i8, none for f32.
+/// Scales of the matrix in the section before: one a row for integers, none for f32.
+#[inline(never)]
 fn scales(model: &Model<'_>, index: usize, rows: usize) -> Result<(), ModelError> {
-    let is_i8 = model.entry(index.wrapping_sub(1)).element == ElementType::I8 as u8;
-    normal_floats(model, index, if is_i8 { rows } else { 0 })
+    let rows = match model.packing(index.wrapping_sub(1)) {
+        Some(_) => rows,
+        None => 0,
+    };
+    normal_floats(model, index, rows)
 }
 
 /// `count` floats of ordinary size.
+#[inline(never)]
 fn floats(model: &Model<'_>, index: usize, count: usize) -> Result<(), ModelError> {
     all(model, index, count, in_range)
 }
 
 /// `count` floats of ordinary size that are zero or not too small.
+#[inline(never)]
 fn normal_floats(model: &Model<'_>, index: usize, count: usize) -> Result<(), ModelError> {
     all(model, index, count, |x| {
         in_range(x) && (x == 0.0 || x.abs() >= SMALLEST)

@@ -11,7 +11,7 @@ pub fn start() {
     unsafe { asm!("csrci mcountinhibit, 4", options(nomem, nostack)) };
 }
 
-/// Always the same number of instructions, wherever it is called from.
+/// Reads the count. Always the same number of instructions, wherever it is called from.
 #[inline(never)]
 pub fn now() -> Instant {
     let (high, low, later): (u32, u32, u32);

@@ -7,7 +7,14 @@
 #[cfg_attr(target_arch = "riscv32", path = "minstret.rs")]
 mod clock;
 
+pub use clock::{Instant, now};
 use core::hint::black_box;
+
+/// Instructions between two readings of [`now`], what the reading itself takes included. Only once
+/// [`Counter::start`] has found that they are counted.
+pub fn between(start: Instant, end: Instant) -> u64 {
+    clock::instructions(start, end)
+}
 
 /// Counts instructions.
 pub struct Counter {

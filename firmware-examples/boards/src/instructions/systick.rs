@@ -60,7 +60,7 @@ pub fn start() {
     BOARDS_SYSTICK_WRAPS.store(0, Ordering::Relaxed);
 }
 
-/// Always the same number of instructions, wherever it is called from.
+/// Reads the count. Always the same number of instructions, wherever it is called from.
 #[inline(never)]
 pub fn now() -> Instant {
     // SAFETY: reading this register has no effect.

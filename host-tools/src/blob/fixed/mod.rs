@@ -1,0 +1,246 @@
+//! A checkpoint and its recurrences as a blob of the contract `fixed`, whose numbers are documented in
+//! [`toeplite::fixed`].
+
+mod matrix;
+mod recurrence;
+
+use super::file::Blob;
+use super::quantize::WeightType;
+use super::writer::{self, Contract, Section, Source, WriteError};
+use crate::blob::SessionMemory;
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::config::{self, Config};
+use crate::convert::modal::Modal;
+use matrix::{Linear, Places, embedding};
+use ndarray::{Array1, Array2, Axis, concatenate};
+use toeplite::fixed::{ACTIVATION_BITS, LOGIT_BITS, activation};
+use toeplite::format::{self, ElementType, WeightOrder};
+use toeplite::model::{Activation, Norm, NormPosition};
+
+/// Writes `checkpoint`, its Toeplitz operators replaced by `layers`, as a blob of the contract
+/// `fixed`: int8 weights, i16 taps, poles and residues.
+///
+/// Nothing needs calibrating: vectors get their scales at every step. The blob's known-answer test is
+/// computed by running the blob.
+///
+/// # Errors
+/// [`WriteError`]; [`WriteError::NotInFixed`] names what the contract does not have.
+pub fn write_fixed(checkpoint: &Checkpoint, layers: &[Modal]) -> Result<Blob, WriteError> {
+    let config = &checkpoint.config;
+    writer::check(config, layers)?;
+    supported(config, layers)?;
+    let source = Source {
+        checkpoint,
+        storage: WeightType::Int8.into(),
+    };
+    let (mut sections, fraction) = globals(&source)?;
+    for (index, modal) in layers.iter().enumerate() {
+        sections.extend(layer(&source, index, modal, fraction)?);
+    }
+    let tokens = writer::self_test_tokens(config);
+    let contract = Contract {
+        number: format::CONTRACT_FIXED,
+        order: WeightOrder::Portable,
+        embed_scale: (fraction as u32).to_le_bytes(),
+        tied: false,
+    };
+    let assemble = |hash| {
+        let bytes = writer::assemble(config, &contract, &sections, &tokens, hash)?;
+        Ok::<_, WriteError>(Blob::from_bytes(&bytes))
+    };
+    let hash = known_answer(&assemble(0)?, &tokens)?;
+    let blob = assemble(hash)?;
+    toeplite::fixed::Model::from_bytes(blob.bytes())?;
+    Ok(blob)
+}
+
+fn known_answer(blob: &Blob, tokens: &[u32]) -> Result<u64, WriteError> {
+    let model = toeplite::fixed::Model::from_bytes(blob.bytes())?;
+    let mut memory = SessionMemory::of_bytes(model.memory_needed());
+    let mut session = model
+        .session(memory.as_mut_slice())
+        .expect("the memory is the size that the model asks for");
+    Ok(session.hash_steps(tokens.iter().copied()))
+}
+
+/// Whether the contract has all that a network uses.
+fn supported(config: &Config, layers: &[Modal]) -> Result<(), WriteError> {
+    let refuse = |what: String| Err(WriteError::NotInFixed { what });
+    for (role, act) in [("GTU", config.gtu_act), ("GLU", config.glu_act)] {
+        if !activation::is_supported(writer::activation(act)) {
+            return refuse(format!("activation {act:?} ({role})"));
+        }
+    }
+    if writer::activation(config.glu_final_act) != Activation::None {
+        let act = config.glu_final_act;
+        return refuse(format!("activation of the GLU's output ({act:?})"));
+    }
+    for norm in [config.norm, config.final_norm] {
+        if writer::norm(norm) == Norm::GatedRms {
+            return refuse("GatedRMSNorm".into());
+        }
+    }
+    if writer::norm_position(config.norm_position()) != NormPosition::Pre {
+        let position = config.norm_position();
+        return refuse(format!("norm at position {position:?}"));
+    }
+    let decay = layers
+        .iter()
+        .position(|modal| modal.channel_decay.is_some());
+    if let Some(layer) = decay {
+        return refuse(format!(
+            "decay of a channel's own, as the recurrence of layer {layer} has"
+        ));
+    }
+    Ok(())
+}
+
+/// The global sections but the last, and the places of the residual stream.
+fn globals(source: &Source<'_>) -> Result<(Vec<Section>, i32), WriteError> {
+    let c = &source.checkpoint.config;
+    let mut weights = source.matrix("embed.weight", c.vocab_size, c.dim)?;
+    let head = if c.tie_embeddings {
+        weights.clone()
+    } else {
+        source.matrix("head.weight", c.vocab_size, c.dim)?
+    };
+    weights.mapv_inplace(|w| (f64::from(w) * c.embed_scale) as f32);
+    let (sections, fraction) = embedding(&weights)?;
+    let mut head = Linear {
+        name: "head".into(),
+        bias: Array1::zeros(head.nrows()),
+        weights: head.mapv(f64::from),
+    };
+    let root = fold(source, c.final_norm, "final_norm", &mut head)?;
+    let places = Places {
+        input: if root.is_some() { 0 } else { fraction },
+        output: LOGIT_BITS,
+    };
+    let [head, scale, bias] = head.sections(root, places)?;
+    let [embedding, embedding_scale] = sections;
+    let all = vec![embedding, embedding_scale, bias, head, scale];
+    Ok((all, fraction))
+}
+
+/// The sections of layer `index`, in the format's order.
+fn layer(
+    source: &Source<'_>,
+    index: usize,
+    modal: &Modal,
+    fraction: i32,
+) -> Result<Vec<Section>, WriteError> {
+    let c = &source.checkpoint.config;
+    let (dim, channels, glu) = (c.dim, c.channels(), c.glu_dim);
+    let name = |s: &str| format!("layers.{index}.{s}");
+    let both = |first: &str, second: &str, rows, norm: &str| {
+        let mut linear = stacked(source, &[&name(first), &name(second)], rows, dim)?;
+        let root = fold(source, c.norm, &name(norm), &mut linear)?;
+        let places = Places {
+            input: if root.is_some() { 0 } else { fraction },
+            output: ACTIVATION_BITS,
+        };
+        linear.sections(root, places)
+    };
+    let recurrence = recurrence::Fixed::of(modal, index)?;
+    let mut out = vec![recurrence.counts()];
+    out.extend(both(
+        "token_mixer.u_proj",
+        "token_mixer.v_proj",
+        channels,
+        "token_norm",
+    )?);
+    let gated = 2 * ACTIVATION_BITS + recurrence.fraction;
+    out.extend(recurrence.sections());
+    out.push(Section::empty()); // no decay of a channel's own
+
+    let mut gtu_out = stacked(source, &[&name("token_mixer.o")], dim, channels)?;
+    let inside = if c.gtu_norm {
+        c.norm
+    } else {
+        config::Norm::None
+    };
+    let root = fold(source, inside, &name("token_mixer.norm"), &mut gtu_out)?;
+    let input = if root.is_some() { 0 } else { gated };
+    let output = fraction;
+    out.extend(gtu_out.sections(root, Places { input, output })?);
+    out.extend(both(
+        "feature_mixer.l1",
+        "feature_mixer.l2",
+        glu,
+        "feature_norm",
+    )?);
+    let glu_out = stacked(source, &[&name("feature_mixer.l3")], dim, glu)?;
+    let input = 2 * ACTIVATION_BITS;
+    out.extend(glu_out.sections(None, Places { input, output })?);
+    out.extend([Section::empty(), Section::empty(), Section::empty()]);
+    Ok(out)
+}
+
+/// The linear maps `names`, one below the other, each `[rows, columns]`.
+fn stacked(
+    source: &Source<'_>,
+    names: &[&str],
+    rows: usize,
+    columns: usize,
+) -> Result<Linear, WriteError> {
+    let mut weights: Vec<Array2<f64>> = Vec::new();
+    let mut bias = Vec::new();
+    for name in names {
+        let matrix = source.matrix(&format!("{name}.weight"), rows, columns)?;
+        weights.push(matrix.mapv(f64::from));
+        if source.checkpoint.config.bias {
+            let vector = source.vector(&format!("{name}.bias"), rows)?;
+            bias.extend(vector.into_iter().map(f64::from));
+        } else {
+            bias.extend(vec![0.0; rows]);
+        }
+    }
+    let views: Vec<_> = weights.iter().map(|w| w.view()).collect();
+    Ok(Linear {
+        name: names.join(" and "),
+        weights: concatenate(Axis(0), &views).expect("all have the same columns"),
+        bias: bias.into(),
+    })
+}
+
+/// Takes the parameters of the norm before a linear map into it. Returns the factor that is left, the root
+/// of the width; nothing without a norm.
+fn fold(
+    source: &Source<'_>,
+    norm: config::Norm,
+    name: &str,
+    linear: &mut Linear,
+) -> Result<Option<f64>, WriteError> {
+    let width = linear.weights.ncols();
+    let vector = |part: &str, len: usize| -> Result<Array1<f64>, WriteError> {
+        let numbers = source.vector(&format!("{name}.{part}"), len)?;
+        Ok(numbers.into_iter().map(f64::from).collect())
+    };
+    match norm {
+        config::Norm::None => return Ok(None),
+        config::Norm::SimpleRmsNorm | config::Norm::GatedRmsNorm => {}
+        config::Norm::RmsNorm => linear.weights *= &vector("scale", width)?,
+        config::Norm::ScaleNorm => linear.weights *= vector("scala", 1)?[0],
+        config::Norm::LayerNorm => {
+            linear.bias += &linear.weights.dot(&vector("bias", width)?);
+            linear.weights *= &vector("weight", width)?;
+        }
+    }
+    Ok(Some((width as f64).sqrt()))
+}
+
+/// A section of 32-bit numbers.
+fn section_i32(numbers: impl IntoIterator<Item = i32>) -> Section {
+    Section {
+        element: ElementType::I32,
+        bytes: numbers.into_iter().flat_map(i32::to_le_bytes).collect(),
+    }
+}
+
+/// A section of 16-bit numbers.
+fn section_i16(numbers: impl IntoIterator<Item = i16>) -> Section {
+    Section {
+        element: ElementType::I16,
+        bytes: numbers.into_iter().flat_map(i16::to_le_bytes).collect(),
+    }
+}

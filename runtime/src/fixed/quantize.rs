@@ -1,0 +1,169 @@
+//! Inputs of matrices: signed bytes and a factor.
+
+use super::number::{Factor, bits, ratio, scale64};
+use crate::model::Norm;
+
+/// `1e-5 * 2^47`.
+const EPSILON: u64 = 1_407_374_884;
+
+/// Division of a sum over `width` numbers by their count.
+#[derive(Clone, Copy, Debug)]
+pub struct Mean {
+    bits: u32,
+    reciprocal: i64,
+}
+
+impl Mean {
+    /// The mean of `width` numbers, at most 2^17.
+    pub fn over(width: usize) -> Self {
+        let bits = bits(width as u32) as u32;
+        let reciprocal = (1u64 << (31 + bits)).checked_div(width as u64).unwrap_or(0);
+        Self {
+            bits,
+            reciprocal: reciprocal as i64,
+        }
+    }
+
+    /// Subtracts the mean of `x` from it.
+    fn center(&self, x: &mut [i32]) {
+        let sum = x.iter().fold(0i64, |sum, x| sum + i64::from(*x));
+        let mean = (((sum >> self.bits) * self.reciprocal) >> 31) as i32;
+        x.iter_mut().for_each(|x| *x = x.saturating_sub(mean));
+    }
+}
+
+/// Quantizes `x`, which has `fraction` places after the point, to `q` after `norm`. Only
+/// LayerNorm changes `x`.
+pub(super) fn quantize(
+    norm: Norm,
+    mean: &Mean,
+    fraction: i32,
+    x: &mut [i32],
+    q: &mut [i8],
+) -> Factor {
+    if norm == Norm::Layer {
+        mean.center(x);
+    }
+    let largest = x.iter().fold(1, |most, x| most.max((x ^ (x >> 31)) as u32));
+    let places = bits(largest) - 15;
+    let (up, down) = (places.min(0).unsigned_abs(), places.max(0) as u32);
+    // small numbers are made large in place and back again, to have one shift less in the loops
+    if up > 0 {
+        x.iter_mut().for_each(|x| *x <<= up);
+    }
+    let factor = quantize_large(norm, fraction, (largest << up) >> down, places, x, q);
+    if up > 0 {
+        x.iter_mut().for_each(|x| *x >>= up);
+    }
+    factor
+}
+
+/// The same for numbers of at least 15 bits. Before they were made so, the largest had 15 + `places`; it
+/// is now `largest`, without its low places.
+fn quantize_large(
+    norm: Norm,
+    fraction: i32,
+    largest: u32,
+    places: i32,
+    x: &[i32],
+    q: &mut [i8],
+) -> Factor {
+    let down = places.max(0) as u32;
+    let factor = match norm {
+        Norm::None | Norm::GatedRms => Factor {
+            mantissa: largest,
+            exponent: places,
+        },
+        Norm::SimpleRms | Norm::Rms => Factor::of_root(largest, squares(x, down)),
+        Norm::Scale | Norm::Layer => {
+            let units = 2 * (fraction - places) - 47;
+            let epsilon = scale64(EPSILON * x.len() as u64, units);
+            Factor::of_root(largest, squares(x, down).saturating_add(epsilon))
+        }
+    };
+    let inverse = ratio(127 << 23, largest) as i32;
+    for (q, x) in q.iter_mut().zip(x) {
+        *q = (((x >> down) * inverse + (1 << 22)) >> 23) as i8;
+    }
+    factor
+}
+
+fn squares(x: &[i32], down: u32) -> u64 {
+    x.iter().fold(0, |sum, x| {
+        let x = x >> down;
+        sum + u64::from((x * x) as u32)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec;
+    use std::vec::Vec;
+
+    const NORMS: [Norm; 5] = [
+        Norm::None,
+        Norm::SimpleRms,
+        Norm::Rms,
+        Norm::Scale,
+        Norm::Layer,
+    ];
+
+    fn run(norm: Norm, fraction: i32, x: &[i32]) -> Vec<f64> {
+        let mut x = x.to_vec();
+        let mut q = vec![0; x.len()];
+        let factor = quantize(norm, &Mean::over(x.len()), fraction, &mut x, &mut q);
+        let scale = libm::ldexp(f64::from(factor.mantissa), factor.exponent) / 127.0;
+        assert!(factor.mantissa < 1 << 15);
+        assert!(q.iter().all(|q| *q > -128));
+        q.iter().map(|q| f64::from(*q) * scale).collect()
+    }
+
+    fn exact(norm: Norm, fraction: i32, x: &[i32]) -> Vec<f64> {
+        let unit = libm::ldexp(1.0, -fraction);
+        let n = x.len() as f64;
+        let x: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
+        let mean = if norm == Norm::Layer {
+            x.iter().sum::<f64>() / n
+        } else {
+            0.0
+        };
+        let squares: f64 = x.iter().map(|x| (x - mean) * (x - mean)).sum();
+        let factor = match norm {
+            Norm::None => 1.0,
+            Norm::SimpleRms | Norm::Rms => 1.0 / libm::sqrt(squares),
+            _ => 1.0 / libm::sqrt(squares + 1e-5 * n / (unit * unit)),
+        };
+        x.iter().map(|x| (x - mean) * factor).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn close_to_the_norm_in_floats(x in prop::collection::vec(-1_000_000i32..1_000_000, 2..200), up in 0..10u32, fraction in 0i32..30) {
+            let x: Vec<i32> = x.iter().map(|x| x << up).collect();
+            for norm in NORMS {
+                let (found, exact) = (run(norm, fraction, &x), exact(norm, fraction, &x));
+                let largest = exact.iter().fold(0f64, |m, x| m.max(x.abs()));
+                for (a, b) in found.iter().zip(&exact) {
+                    prop_assert!((a - b).abs() <= largest * 0.0045 + 1e-6, "{:?}: {} {}", norm, a, b);
+                }
+            }
+        }
+
+        #[test]
+        fn nothing_overflows(x in prop::collection::vec(prop_oneof![Just(i32::MIN), Just(i32::MAX), Just(0), Just(-1), any::<i32>()], 1..40), fraction in 0i32..31) {
+            for norm in NORMS {
+                run(norm, fraction, &x);
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_stay_zeros() {
+        for norm in NORMS {
+            assert_eq!(run(norm, 11, &[0; 5]), [0.0; 5]);
+        }
+    }
+}
