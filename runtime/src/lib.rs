@@ -39,7 +39,7 @@
 //! * int4 weights do the same with groups of 32 columns: a group's sum is multiplied by its scale, an
 //!   integer, and those are summed in i32 before they become f32;
 //! * `exp` and `sigmoid` are those of [`math`];
-//! * sums of a layer's Toeplitz operator and its state are updated as [`kernel::modes`] says, in the
+//! * sums of a layer's Toeplitz operator and its state are updated as [`kernel::modes`](mod@kernel::modes) says, in the
 //!   order of the blob;
 //! * at every step the states of four channels of each layer are visited, the next four at the next
 //!   step, and those below 2^-50 become zero, so silence decays to exactly zero.

@@ -43,8 +43,12 @@ pub fn run() -> Result<()> {
             "warnings",
         ]))
     })?;
-    for features in ["", "bench,profile"] {
-        step(&format!("clippy, runtime on Cortex-M0 {features}"), || {
+    for (core, target, features) in [
+        ("Cortex-M0", "thumbv6m-none-eabi", ""),
+        ("Cortex-M0", "thumbv6m-none-eabi", "bench,int4,profile"),
+        ("Cortex-M4", "thumbv7em-none-eabihf", "bench,int4,profile"),
+    ] {
+        step(&format!("clippy, runtime on {core} {features}"), || {
             let mut clippy = cargo_embedded();
             clippy.current_dir(paths::root()).args([
                 "clippy",
@@ -53,7 +57,7 @@ pub fn run() -> Result<()> {
                 "--features",
                 features,
             ]);
-            complete(clippy.args(["--target", "thumbv6m-none-eabi", "--", "-D", "warnings"]))
+            complete(clippy.args(["--target", target, "--", "-D", "warnings"]))
         })?;
     }
     step("documentation", || {
