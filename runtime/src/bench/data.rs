@@ -5,7 +5,7 @@ use crate::format::LANES;
 use crate::kernel::dense::{dual, int4};
 use crate::kernel::modes::Lanes;
 
-/// Largest matrix.
+/// Of the largest matrix.
 const WEIGHTS: usize = 256 * 256;
 /// Numbers of 16 and of 20 bits that are enough for all cases.
 const SHORTS: usize = 5 * CHANNELS;
@@ -104,17 +104,19 @@ const fn mode(re: i16, im: i16) -> [i16; 8] {
 /// The first integers as a matrix in the order that is the fastest here; after `int4` those by 17, in
 /// groups with scales.
 macro_rules! weights {
-    ($rows:literal, $columns:literal) => {
-        match $crate::bench::INT8 {
-            $crate::format::Packing::Dual => {
-                const LANES: usize = $crate::format::Packing::Dual.bytes($rows, $columns) / 2;
-                static MATRIX: $crate::Aligned<[i16; LANES]> =
-                    $crate::Aligned($crate::bench::data::dual_lanes($rows, $columns));
-                bytemuck::try_cast_slice(&MATRIX.0).unwrap_or_default()
-            }
-            _ => $crate::bench::data::integers($rows * $columns, 0),
+    ($rows:literal, $columns:literal) => {{
+        // none where the order is another: the compiler would make it all the same, and takes its time
+        const LANES: usize = match $crate::bench::INT8 {
+            $crate::format::Packing::Dual => $crate::bench::INT8.bytes($rows, $columns) / 2,
+            _ => 0,
+        };
+        static MATRIX: $crate::Aligned<[i16; LANES]> =
+            $crate::Aligned($crate::bench::data::dual_lanes($rows, $columns));
+        match LANES {
+            0 => $crate::bench::data::integers($rows * $columns, 0),
+            _ => bytemuck::try_cast_slice(&MATRIX.0).unwrap_or_default(),
         }
-    };
+    }};
     (int4 $rows:literal, $columns:literal) => {{
         const WORDS: usize = $crate::bench::INT4.bytes($rows, $columns) / 4;
         static MATRIX: [u32; WORDS] = $crate::bench::data::int4_words($rows, $columns);
@@ -123,13 +125,21 @@ macro_rules! weights {
 }
 pub(crate) use weights;
 
+/// The first integers, as many as fit into `LANES`.
 pub const fn dual_lanes<const LANES: usize>(rows: usize, columns: usize) -> [i16; LANES] {
     let mut lanes = [0; LANES];
-    let mut i = 0;
-    while i < rows * columns {
-        let (lane, is_a) = dual::place(i / columns, i % columns, columns);
-        lanes[lane] += if is_a { 256 } else { 1 } * INTEGERS[i] as i16;
-        i += 1;
+    let mut row = 0;
+    while row < rows && LANES > 0 {
+        // two columns lie side by side, the next two after those of the block's other rows
+        let (first, is_a) = dual::place(row, 0, columns);
+        let factor = if is_a { 256 } else { 1 };
+        let mut column = 0;
+        while column < columns {
+            let lane = first + column / 2 * dual::ROWS + column % 2;
+            lanes[lane] += factor * INTEGERS[row * columns + column] as i16;
+            column += 1;
+        }
+        row += 1;
     }
     lanes
 }
@@ -139,25 +149,61 @@ pub const fn int4_words<const WORDS: usize>(rows: usize, columns: usize) -> [u32
     let mut words = [0; WORDS];
     let groups = columns.div_ceil(int4::COLUMNS);
     let mut i = 0;
-    while i < rows.next_multiple_of(int4::ROWS) * groups * int4::COLUMNS {
-        let (row, column) = (i / (groups * int4::COLUMNS), i % (groups * int4::COLUMNS));
-        let chunk = (row / int4::ROWS * groups + column / int4::COLUMNS) * int4::WORDS;
-        let (word, shift) = int4::place(INT4, row, column);
-        let inside = row < rows && column < columns;
-        let (weight, scale) = match inside {
-            true => (
-                INTEGERS[row * columns + column] / 17,
-                INTEGERS[row + column],
-            ),
-            false => (0, 0),
-        };
-        words[chunk + word] |= int4::nibble(INT4, row, weight) << shift;
-        if inside && column % int4::COLUMNS == 0 {
-            words[chunk] |= (scale.unsigned_abs() as u32 | 128) << (8 * (row % int4::ROWS));
+    while i < WORDS / int4::WORDS * int4::ROWS {
+        let (chunk, row) = (
+            i / int4::ROWS,
+            i / int4::ROWS / groups * int4::ROWS + i % int4::ROWS,
+        );
+        let first = chunk % groups * int4::COLUMNS;
+        let inside = if row < rows { columns - first } else { 0 };
+        let (start, chunk) = (row * columns + first, chunk * int4::WORDS);
+        let mut column = 0;
+        while column < int4::COLUMNS {
+            let weight = if column < inside {
+                INTEGERS[start + column] / 17
+            } else {
+                0
+            };
+            let (word, shift, zero) = NIBBLES[i % int4::ROWS][column];
+            words[chunk + word] |= ((weight as u32).wrapping_add(zero) & 15) << shift;
+            column += 1;
+        }
+        if inside > 0 {
+            let scale = INTEGERS[row + first].unsigned_abs() as u32 | 128;
+            words[chunk] |= scale << (8 * (i % int4::ROWS));
         }
         i += 1;
     }
     words
+}
+
+/// Of the weights of a chunk, the word, the shift, and the nibble of zero, to which a weight is added: looked up,
+/// for the compiler takes its time over every call.
+const NIBBLES: [[(usize, u32, u32); int4::COLUMNS]; int4::ROWS] = {
+    let mut nibbles = [[(0, 0, 0); int4::COLUMNS]; int4::ROWS];
+    let mut i = 0;
+    while i < int4::ROWS * int4::COLUMNS {
+        let (row, column) = (i / int4::COLUMNS, i % int4::COLUMNS);
+        let (word, shift) = int4::place(INT4, row, column);
+        nibbles[row][column] = (word, shift, int4::nibble(INT4, row, 0));
+        i += 1;
+    }
+    nibbles
+};
+
+/// The matrices that several cases share.
+pub fn int8_256x256() -> &'static [i8] {
+    weights!(256, 256)
+}
+
+/// See [`int8_256x256`].
+pub fn int8_64x64() -> &'static [i8] {
+    weights!(64, 64)
+}
+
+/// See [`int8_256x256`].
+pub fn int4_256x256() -> &'static [i8] {
+    weights!(int4 256, 256)
 }
 
 /// Two real poles, then of complex ones the real part and the square of the imaginary part.

@@ -1,6 +1,6 @@
 //! Cases of the contract `f32`.
 
-use super::data::{POLES, floats, lanes, weights};
+use super::data::{POLES, floats, int4_256x256, int8_64x64, int8_256x256, lanes, weights};
 use super::{
     Bench, CHANNELS, Case, Contract, INT4, INT8, INT8_SHAPES, Meter, Operator, WARM_UP, filled,
 };
@@ -35,7 +35,7 @@ impl<M: Meter> Bench<'_, M> {
     /// What only this contract has.
     pub(super) fn only_f32(&mut self) {
         for (name, weights, size) in [
-            ("int4 256x256", weights!(int4 256, 256), 256),
+            ("int4 256x256", int4_256x256(), 256),
             ("int4 64x64", weights!(int4 64, 64), 64),
         ] {
             let (scales, bias) = (floats(size, 7), floats(size, 900));
@@ -74,10 +74,10 @@ impl<M: Meter> Bench<'_, M> {
     /// Whole products: quantization of the activations, integers, scales, bias.
     fn dense(&mut self) {
         let weights = [
-            weights!(256, 256),
+            int8_256x256(),
             weights!(64, 256),
             weights!(128, 512),
-            weights!(64, 64),
+            int8_64x64(),
         ];
         for ((name, [rows, columns]), weights) in INT8_SHAPES.into_iter().zip(weights) {
             let (scales, bias) = (floats(rows, 7), floats(rows, 900));

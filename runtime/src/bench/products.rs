@@ -1,6 +1,6 @@
 //! Cases that both contracts have: exact sums of integers.
 
-use super::data::{floats, integers, weights};
+use super::data::{floats, int4_256x256, int8_64x64, int8_256x256, integers, weights};
 use super::{Bench, Case, Contract, INT4, INT8, Meter, bits};
 use crate::format::Packing;
 use crate::kernel::dense;
@@ -11,18 +11,12 @@ impl<M: Meter> Bench<'_, M> {
     pub(super) fn products(&mut self) {
         self.dot();
         for (name, packing, weights, rows, columns) in [
-            ("product int8 256x256", INT8, weights!(256, 256), 256, 256),
-            ("product int8 64x64", INT8, weights!(64, 64), 64, 64),
+            ("product int8 256x256", INT8, int8_256x256(), 256, 256),
+            ("product int8 64x64", INT8, int8_64x64(), 64, 64),
             ("product int8 7x13", INT8, weights!(7, 13), 7, 13),
             ("product int8 5x520", INT8, weights!(5, 520), 5, 520),
             ("product int8 3x1100", INT8, weights!(3, 1100), 3, 1100),
-            (
-                "product int4 256x256",
-                INT4,
-                weights!(int4 256, 256),
-                256,
-                256,
-            ),
+            ("product int4 256x256", INT4, int4_256x256(), 256, 256),
             ("product int4 7x13", INT4, weights!(int4 7, 13), 7, 13),
             ("product int4 5x520", INT4, weights!(int4 5, 520), 5, 520),
         ] {

@@ -1,5 +1,6 @@
 extern crate std;
 use super::*;
+use crate::kernel::dense::{dual, int4};
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
@@ -72,5 +73,33 @@ fn small_memories_take_the_small_recurrence_and_all_else_unchanged() {
         assert!(all.hashes.remove("recurrence 384x4+8").is_some());
         assert!(few.hashes.remove("recurrence 96x4+8").is_some());
         assert_eq!(all.hashes, few.hashes);
+    }
+}
+
+/// Weights come back as they were laid, at the ends of odd shapes, too.
+#[test]
+fn packed_matrices_hold_the_integers() {
+    const ROWS: usize = 7;
+    const COLUMNS: usize = 37;
+    const LANES: usize = Packing::Dual.bytes(ROWS, COLUMNS) / 2;
+    const WORDS: usize = INT4.bytes(ROWS, COLUMNS) / 4;
+    let lanes = data::dual_lanes::<LANES>(ROWS, COLUMNS);
+    let words = data::int4_words::<WORDS>(ROWS, COLUMNS);
+    assert_eq!(int4::fault(INT4, &words, ROWS, COLUMNS), None);
+    for (row, integers) in data::integers(ROWS * COLUMNS, 0)
+        .chunks(COLUMNS)
+        .enumerate()
+    {
+        let expected: Vec<i32> = integers.iter().map(|w| (*w).into()).collect();
+        let found = dual::row(bytemuck::cast_slice(&lanes), row, COLUMNS);
+        assert_eq!(found.take(COLUMNS).collect::<Vec<_>>(), expected);
+        let found = int4::row(INT4, bytemuck::cast_slice(&words), row, COLUMNS);
+        for (column, (found, w)) in found.zip(expected).enumerate() {
+            let chunk =
+                (row / int4::ROWS * COLUMNS.div_ceil(int4::COLUMNS)) + column / int4::COLUMNS;
+            let scale = int4::scale(&words.as_chunks().0[chunk], row);
+            assert!(scale >= 128);
+            assert_eq!(found, scale * (w / 17), "{row} {column}");
+        }
     }
 }
