@@ -269,11 +269,6 @@ impl<'a> Model<'a> {
         words(ElementType::I8).max(words(ElementType::I4))
     }
 
-    /// Whether any matrix has integer weights, so that activations are quantized.
-    pub fn is_quantized(&self) -> bool {
-        self.has(ElementType::I8) || self.has(ElementType::I4)
-    }
-
     /// Whether any section is of this type.
     pub fn has(&self, element: ElementType) -> bool {
         (0..self.sections()).any(|i| self.entry(i).element == element as u8)
@@ -301,10 +296,7 @@ impl<'a> Model<'a> {
 
     /// Hash and tokens of the known-answer test.
     pub fn known_answer(&self) -> (u64, &'a [u32]) {
-        match self.section::<u32>(Global::SelfTest as usize) {
-            [low, high, tokens @ ..] => (u64::from(*low) | u64::from(*high) << 32, tokens),
-            _ => (0, &[]),
-        }
+        known_answer(self.bytes)
     }
 
     /// Layer `index`, counted from 0. A layer past the last has empty matrices.
@@ -338,6 +330,7 @@ impl<'a> Model<'a> {
     }
 
     /// The matrix in section `index`, its scales in the next and its biases in `bias`.
+    #[inline(never)]
     pub(crate) fn matrix(&self, index: usize, bias: Option<usize>, columns: usize) -> Matrix<'a> {
         let bias = bias.map_or(&[][..], |bias| self.section(bias));
         match self.packing(index) {
@@ -352,10 +345,22 @@ impl<'a> Model<'a> {
 
 /// Section `index` of a blob, as numbers. Empty if absent or not of whole numbers.
 pub(crate) fn section<T: AnyBitPattern>(bytes: &[u8], index: usize) -> &[T] {
+    bytemuck::try_cast_slice(section_bytes(bytes, index)).unwrap_or(&[])
+}
+
+#[inline(never)] // a layer has many sections: once in flash is enough
+fn section_bytes(bytes: &[u8], index: usize) -> &[u8] {
     let entry = Entry::read(bytes, index);
     let end = entry.offset.saturating_add(entry.length);
-    let bytes = bytes.get(entry.offset..end).unwrap_or(&[]);
-    bytemuck::try_cast_slice(bytes).unwrap_or(&[])
+    bytes.get(entry.offset..end).unwrap_or(&[])
+}
+
+/// Hash and tokens of the known-answer test in a blob; no tokens if it has none.
+pub(crate) fn known_answer(bytes: &[u8]) -> (u64, &[u32]) {
+    match section::<u32>(bytes, Global::SelfTest as usize) {
+        [low, high, tokens @ ..] => (u64::from(*low) | u64::from(*high) << 32, tokens),
+        _ => (0, &[]),
+    }
 }
 
 /// One entry of the section table.

@@ -8,7 +8,7 @@ use crate::error::ModelError;
 use crate::format::{
     self, ElementType, GLOBALS, Global, MAX_DIMENSION, PER_LAYER, PerLayer, offset,
 };
-use crate::model::check::{envelope, header, places};
+use crate::model::check::{envelope, header, places, self_test};
 use crate::model::{Activation, Norm, NormPosition, Shape, read_u32};
 
 /// Largest magnitude of an input of a recurrence.
@@ -66,7 +66,7 @@ pub(super) fn sections(model: &Model<'_>) -> Result<(), ModelError> {
     let [head, scale, bias] = [Global::Head, Global::HeadScale, Global::FinalNorm];
     let head = [head as usize, scale as usize, bias as usize];
     matrix(model, head, vocabulary, dim)?;
-    self_test(model, Global::SelfTest as usize)?;
+    self_test(model.bytes, vocabulary)?;
     (0..shape.layers).try_for_each(|index| layer(model, index))
 }
 
@@ -169,25 +169,6 @@ fn matrix(
         Some(row) => Err(ModelError::BadNumber {
             section: weights,
             element: row * columns,
-        }),
-        None => Ok(()),
-    }
-}
-
-fn self_test(model: &Model<'_>, index: usize) -> Result<(), ModelError> {
-    let bad = ModelError::BadSection { index };
-    if model.entry(index).element != ElementType::U32 as u8 || model.section::<u32>(index).len() < 3
-    {
-        return Err(bad);
-    }
-    let (_, tokens) = model.known_answer();
-    match tokens
-        .iter()
-        .position(|t| *t as usize >= model.shape.vocabulary)
-    {
-        Some(i) => Err(ModelError::BadNumber {
-            section: index,
-            element: i + 2,
         }),
         None => Ok(()),
     }

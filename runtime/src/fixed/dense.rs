@@ -8,8 +8,9 @@ pub(super) use crate::kernel::dense::portable as sums;
 /// Where a number left of the point saturates: a bias fits beside it.
 const LIMIT: i32 = 1 << 30;
 
-/// Turns the sums of rows `first..` into numbers, and those into what `finish` makes of them.
-#[inline(always)]
+/// Turns the sums of rows `first..` into numbers, and those into what `finish` makes of them. Not inlined: those
+/// that make the same are one function in flash.
+#[inline(never)]
 pub(super) fn finish(
     matrix: &Matrix<'_>,
     first: usize,

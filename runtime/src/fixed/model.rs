@@ -24,7 +24,7 @@ use super::session::Session;
 use crate::error::{MemoryError, ModelError};
 use crate::format::{GLOBALS, Global, PER_LAYER, PerLayer, offset};
 use crate::layer::Counts;
-use crate::model::{Entry, Shape, read_u32, section};
+use crate::model::{Entry, Shape, known_answer, read_u32, section};
 use bytemuck::AnyBitPattern;
 
 /// A model in flash (or any memory), checked once, read in place.
@@ -164,10 +164,7 @@ impl<'a> Model<'a> {
 
     /// Hash and tokens of the known-answer test.
     pub fn known_answer(&self) -> (u64, &'a [u32]) {
-        match self.section::<u32>(Global::SelfTest as usize) {
-            [low, high, tokens @ ..] => (u64::from(*low) | u64::from(*high) << 32, tokens),
-            _ => (0, &[]),
-        }
+        known_answer(self.bytes)
     }
 
     /// Layer `index`, counted from 0. A layer past the last has empty matrices.
@@ -230,6 +227,7 @@ impl<'a> Model<'a> {
     }
 
     /// The matrix of the sections of weights, multipliers and biases.
+    #[inline(never)]
     fn matrix(&self, [weights, multipliers, bias]: [usize; 3]) -> Matrix<'a> {
         let (low, places, bias) = match self.section::<i32>(bias) {
             [low, places, bias @ ..] => (*low as u32, *places, bias),

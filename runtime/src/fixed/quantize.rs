@@ -74,10 +74,12 @@ fn quantize_large(
             mantissa: largest,
             exponent: places,
         },
-        Norm::SimpleRms | Norm::Rms => Factor::of_root(largest, squares(x, down)),
-        Norm::Scale | Norm::Layer => {
-            let units = 2 * (fraction - places) - 47;
-            let epsilon = scale64(EPSILON * x.len() as u64, units);
+        Norm::SimpleRms | Norm::Rms | Norm::Scale | Norm::Layer => {
+            let epsilon = match norm {
+                Norm::Scale | Norm::Layer => EPSILON * x.len() as u64,
+                _ => 0,
+            };
+            let epsilon = scale64(epsilon, 2 * (fraction - places) - 47);
             Factor::of_root(largest, squares(x, down).saturating_add(epsilon))
         }
     };

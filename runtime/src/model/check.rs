@@ -1,6 +1,6 @@
 //! Everything that must hold of a blob before it is used.
 
-use super::{Activation, Model, Norm, NormPosition, Shape, read_u16, read_u32};
+use super::{Activation, Model, Norm, NormPosition, Shape, known_answer, read_u16, read_u32};
 use crate::error::ModelError;
 use crate::format::{
     self, ALIGNMENT, ElementType, GLOBALS, Global, HEADER_BYTES, LANES, MAX_COLUMNS,
@@ -200,26 +200,24 @@ fn global(model: &Model<'_>, index: usize) -> Result<(), ModelError> {
     } else if is(Global::FinalNorm) {
         floats(model, index, shape.final_norm.parameters(shape.dim))
     } else if is(Global::SelfTest) {
-        self_test(model, index)
+        self_test(model.bytes, shape.vocabulary)
     } else {
         floats(model, index, 0)
     }
 }
 
-fn self_test(model: &Model<'_>, index: usize) -> Result<(), ModelError> {
-    let bad = ModelError::BadSection { index };
-    if model.entry(index).element != ElementType::U32 as u8 || model.section::<u32>(index).len() < 3
-    {
-        return Err(bad);
+/// The known-answer test: a hash and at least one token, all of them in the vocabulary.
+pub(crate) fn self_test(bytes: &[u8], vocabulary: usize) -> Result<(), ModelError> {
+    let index = Global::SelfTest as usize;
+    let element = super::Entry::read(bytes, index).element;
+    let (_, tokens) = known_answer(bytes);
+    if element != ElementType::U32 as u8 || tokens.is_empty() {
+        return Err(ModelError::BadSection { index });
     }
-    let (_, tokens) = model.known_answer();
-    match tokens
-        .iter()
-        .position(|t| *t as usize >= model.shape.vocabulary)
-    {
-        Some(i) => Err(ModelError::BadNumber {
+    match tokens.iter().position(|t| *t as usize >= vocabulary) {
+        Some(token) => Err(ModelError::BadNumber {
             section: index,
-            element: i + 2,
+            element: token + 2,
         }),
         None => Ok(()),
     }
