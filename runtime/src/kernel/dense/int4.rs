@@ -137,6 +137,45 @@ pub(super) fn product(
     }
 }
 
+/// What does not fit into registers beside the pointers. The assembly of kernels reads it by offset.
+#[cfg(any(toeplite_dsp, toeplite_mve))]
+#[repr(C)]
+pub(super) struct Size {
+    groups: usize,
+    blocks: usize,
+}
+
+/// The sums of all rows by `kernel`, which computes those of every block of its third argument. It is given at
+/// least one block, a group, WORDS words of activations for each group and as many of weights for each group
+/// of each block.
+#[cfg(any(toeplite_dsp, toeplite_mve))]
+pub(super) fn by_block(
+    matrix: &[u32],
+    q: &[u32],
+    sums: &mut [i32],
+    kernel: impl Fn(&[u32], &[u32], &mut [[i32; ROWS]], &Size),
+) {
+    let blocks = |matrix: &[u32], sums: &mut [[i32; ROWS]]| {
+        let size = Size {
+            groups: q.len() / WORDS,
+            blocks: sums.len(),
+        };
+        if size.groups > 0 && size.blocks > 0 && matrix.len() / q.len() >= size.blocks {
+            kernel(matrix, q, sums, &size);
+        }
+    };
+    let (whole, rest) = sums.as_chunks_mut::<ROWS>();
+    let done = whole.len() * q.len();
+    blocks(matrix, whole);
+    if !rest.is_empty() {
+        let mut last = [[0; ROWS]];
+        blocks(matrix.get(done..).unwrap_or(&[]), &mut last);
+        for (to, sum) in rest.iter_mut().zip(last.as_flattened()) {
+            *to = *sum;
+        }
+    }
+}
+
 /// Scales `dots`, the sums of products with nibbles `q + 8`, and adds them.
 #[inline(always)]
 fn add_scaled(chunk: &Chunk, eight_x: u32, dots: [i32; ROWS], sums: &mut [i32; ROWS]) {

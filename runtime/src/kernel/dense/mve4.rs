@@ -9,42 +9,16 @@
 
 #![allow(unsafe_code)]
 
-use super::int4::{ROWS, WORDS};
+use super::int4::{ROWS, Size, by_block};
 use core::arch::naked_asm;
-
-/// What does not fit into registers beside the pointers. The assembly reads it by offset.
-#[repr(C)]
-struct Size {
-    groups: usize,
-    blocks: usize,
-}
 
 /// The sums of all rows.
 pub(super) fn product(weights: &[u32], q: &[u32], sums: &mut [i32]) {
-    let (whole, rest) = sums.as_chunks_mut::<ROWS>();
-    let done = whole.len() * q.len();
-    blocks(weights, q, whole);
-    if !rest.is_empty() {
-        let mut last = [[0; ROWS]];
-        blocks(weights.get(done..).unwrap_or(&[]), q, &mut last);
-        for (to, sum) in rest.iter_mut().zip(last.as_flattened()) {
-            *to = *sum;
-        }
-    }
-}
-
-fn blocks(weights: &[u32], q: &[u32], sums: &mut [[i32; ROWS]]) {
-    let size = Size {
-        groups: q.len() / WORDS,
-        blocks: sums.len(),
-    };
-    if size.groups == 0 || size.blocks == 0 || weights.len() / q.len() < size.blocks {
-        return;
-    }
-    // SAFETY: there are groups and blocks. The assembly reads WORDS words of `q` for each group, and
-    // as many of `weights` for each group of each block, q.len() words or less a block; it writes ROWS
-    // sums a block.
-    unsafe { groups(q.as_ptr(), weights.as_ptr(), sums.as_mut_ptr(), &size) };
+    by_block(weights, q, sums, |weights, q, sums, size| {
+        // SAFETY: `by_block` promises groups and blocks. The assembly reads WORDS words of `q` for each group,
+        // and as many of `weights` for each group of each block; it writes ROWS sums a block.
+        unsafe { groups(q.as_ptr(), weights.as_ptr(), sums.as_mut_ptr(), size) };
+    });
 }
 
 /// A row of a group: its place in the chunk, that of its scale, its sum.
