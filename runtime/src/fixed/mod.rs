@@ -72,6 +72,8 @@ pub mod table;
 
 mod check;
 mod dense;
+mod pass;
+mod prefill;
 mod quantize;
 mod recurrence;
 mod session;

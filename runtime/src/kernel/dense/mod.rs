@@ -175,3 +175,41 @@ pub(crate) fn product(
         }
     }
 }
+
+/// [`product`] of two tokens' activations, by a kernel that reads the weights once where there is
+/// one. `joined` is for both activations as it reads them, `joined_words` of the packing.
+pub(crate) fn product_of_two(
+    packing: Packing,
+    weights: &[i8],
+    columns: usize,
+    q: [&[u32]; 2],
+    joined: &mut [u32],
+    sums: [&mut [i32]; 2],
+) {
+    match packing {
+        Packing::Rows => {
+            let q = q.map(|q| {
+                let q: &[i8] = bytemuck::try_cast_slice(q).unwrap_or(&[]);
+                q.get(..columns).unwrap_or(&[])
+            });
+            portable_of_two(weights, q, joined, sums);
+        }
+        _ => {
+            for (q, sums) in q.into_iter().zip(sums) {
+                product(packing, weights, columns, q, sums);
+            }
+        }
+    }
+}
+
+/// The sums of row-major bytes with the activations of two tokens.
+pub(crate) fn portable_of_two(
+    weights: &[i8],
+    q: [&[i8]; 2],
+    _joined: &mut [u32],
+    sums: [&mut [i32]; 2],
+) {
+    for (q, sums) in q.into_iter().zip(sums) {
+        portable(weights, q, sums);
+    }
+}
