@@ -25,8 +25,10 @@ pub mod dual;
 pub mod int4;
 pub mod rows;
 mod scale;
+pub mod two;
 
 pub(crate) use scale::scale;
+pub(crate) use two::{portable as portable_of_two, product as product_of_two};
 
 /// What assembly with DSP instructions begins with: of Armv8-M it does not know by itself that the core
 /// has them.
@@ -54,14 +56,22 @@ macro_rules! if_armv8m {
 mod dsp;
 #[cfg(toeplite_dsp)]
 mod dsp4;
+#[cfg(toeplite_dsp)]
+mod dsp4_two;
 #[cfg(toeplite_dsp_float)]
 pub(crate) mod dsp_float;
+#[cfg(toeplite_dsp)]
+mod dsp_two;
 #[cfg(toeplite_mve)]
 mod mve;
 #[cfg(toeplite_mve)]
 mod mve4;
+#[cfg(toeplite_mve)]
+mod mve4_two;
 #[cfg(toeplite_mve_float)]
 pub(crate) mod mve_float;
+#[cfg(toeplite_mve)]
+mod mve_two;
 #[cfg(toeplite_rv32m)]
 mod rv32;
 #[cfg(any(toeplite_thumb1, toeplite_thumb2, toeplite_rv32m))]
@@ -173,43 +183,5 @@ pub(crate) fn product(
             #[cfg(not(toeplite_dsp))]
             int4::product(words(), q, sums, int4::Lanes::add);
         }
-    }
-}
-
-/// [`product`] of two tokens' activations, by a kernel that reads the weights once where there is
-/// one. `joined` is for both activations as it reads them, `joined_words` of the packing.
-pub(crate) fn product_of_two(
-    packing: Packing,
-    weights: &[i8],
-    columns: usize,
-    q: [&[u32]; 2],
-    joined: &mut [u32],
-    sums: [&mut [i32]; 2],
-) {
-    match packing {
-        Packing::Rows => {
-            let q = q.map(|q| {
-                let q: &[i8] = bytemuck::try_cast_slice(q).unwrap_or(&[]);
-                q.get(..columns).unwrap_or(&[])
-            });
-            portable_of_two(weights, q, joined, sums);
-        }
-        _ => {
-            for (q, sums) in q.into_iter().zip(sums) {
-                product(packing, weights, columns, q, sums);
-            }
-        }
-    }
-}
-
-/// The sums of row-major bytes with the activations of two tokens.
-pub(crate) fn portable_of_two(
-    weights: &[i8],
-    q: [&[i8]; 2],
-    _joined: &mut [u32],
-    sums: [&mut [i32]; 2],
-) {
-    for (q, sums) in q.into_iter().zip(sums) {
-        portable(weights, q, sums);
     }
 }
