@@ -2,6 +2,9 @@
 
 use anyhow::{Context, Result, bail};
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind, elf};
+use rustc_demangle::demangle;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -31,6 +34,28 @@ const SOFT_FLOAT: [&str; 5] = [
 const SOFT_FLOAT_ENDS: [&str; 8] = ["sf3", "df3", "sf2", "df2", "sf", "df", "hf2", "tf2"];
 /// What its functions from floats to integers have in them.
 const SOFT_FLOAT_PARTS: [&str; 4] = ["__fixsf", "__fixdf", "__fixunssf", "__fixunsdf"];
+
+/// Crates whose functions are the runtime's: its own and what it depends on. Functions of `core` that were not
+/// inlined are generic ones, whose symbols do not say who uses them: they count, too.
+const RUNTIME: [&str; 4] = ["toeplite", "bytemuck", "libm", "core"];
+
+/// A function in a linked binary, or all that a generic function has become.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Function {
+    /// Path, without a hash; as it is in assembly and in the compiler's library.
+    pub name: String,
+    /// Bytes of code, constants between them included.
+    pub bytes: u64,
+}
+
+impl Function {
+    /// Whether it is there for the runtime. What was inlined belongs to the function that it was inlined into.
+    pub fn is_runtime(&self) -> bool {
+        let path = self.name.trim_start_matches(['<', '&', '[']);
+        let (krate, _) = path.split_once("::").unwrap_or_default();
+        RUNTIME.contains(&krate.trim_start_matches("mut "))
+    }
+}
 
 /// Bytes that a binary takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +110,28 @@ pub fn sizes(path: &Path) -> Result<Sizes> {
     Ok(sizes)
 }
 
+/// All functions, the largest first.
+///
+/// # Errors
+/// The file cannot be read as ELF, or it has no symbols to look at.
+pub fn functions(path: &Path) -> Result<Vec<Function>> {
+    let bytes = read(path)?;
+    let (mut seen, mut sizes) = (BTreeSet::new(), BTreeMap::new());
+    for symbol in text_symbols(path, &parse(path, &bytes)?)? {
+        // some have several names
+        if symbol.size() > 0 && seen.insert(symbol.address()) {
+            let name = format!("{:#}", demangle(symbol.name().unwrap_or_default()));
+            *sizes.entry(name).or_insert(0) += symbol.size();
+        }
+    }
+    let sizes = sizes.into_iter();
+    let mut functions: Vec<_> = sizes
+        .map(|(name, bytes)| Function { name, bytes })
+        .collect();
+    functions.sort_by_key(|function| std::cmp::Reverse(function.bytes));
+    Ok(functions)
+}
+
 /// Bytes of the variable that stands in crate `krate` under `name`.
 ///
 /// # Errors
@@ -106,7 +153,7 @@ pub fn variable_bytes(path: &Path, krate: &str, name: &str) -> Result<u64> {
 /// # Errors
 /// The file cannot be read as ELF, or it has no symbols to look at.
 pub fn panicking_functions(path: &Path) -> Result<Vec<String>> {
-    functions(path, |name| {
+    named(path, |name| {
         PANICKING.iter().any(|part| name.contains(part))
     })
 }
@@ -116,7 +163,7 @@ pub fn panicking_functions(path: &Path) -> Result<Vec<String>> {
 /// # Errors
 /// The file cannot be read as ELF, or it has no symbols to look at.
 pub fn soft_float_functions(path: &Path) -> Result<Vec<String>> {
-    functions(path, is_soft_float)
+    named(path, is_soft_float)
 }
 
 fn is_soft_float(name: &str) -> bool {
@@ -130,22 +177,36 @@ fn is_soft_float(name: &str) -> bool {
         || name.contains("compiler_builtins5float")
 }
 
-/// Functions in the binary whose names are `wanted`.
-fn functions(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+/// Functions in the binary whose names are `wanted`, as they stand there.
+fn named(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
     let bytes = read(path)?;
     let file = parse(path, &bytes)?;
-    let functions = file
-        .symbols()
-        .filter(|symbol| symbol.kind() == SymbolKind::Text);
-    let names: Vec<_> = functions.filter_map(|symbol| symbol.name().ok()).collect();
-    if !names.iter().any(|name| name.contains("toeplite")) {
+    let symbols = text_symbols(path, &file)?.into_iter();
+    let names = symbols.filter_map(|symbol| symbol.name().ok());
+    Ok(names
+        .filter(|name| wanted(name))
+        .map(String::from)
+        .collect())
+}
+
+/// Symbols of functions, those of the runtime among them.
+fn text_symbols<'f, 'b>(
+    path: &Path,
+    file: &'f object::File<'b>,
+) -> Result<Vec<object::Symbol<'b, 'f>>> {
+    let symbols = file.symbols();
+    let text: Vec<_> = symbols
+        .filter(|symbol| symbol.kind() == SymbolKind::Text)
+        .collect();
+    let is_runtime =
+        |symbol: &object::Symbol<'_, '_>| symbol.name().is_ok_and(|name| name.contains("toeplite"));
+    if !text.iter().any(is_runtime) {
         bail!(
             "{}: no function of the runtime has a symbol: is it stripped?",
             path.display()
         );
     }
-    let wanted = names.into_iter().filter(|name| wanted(name));
-    Ok(wanted.map(String::from).collect())
+    Ok(text)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -158,7 +219,33 @@ fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<object::File<'a>> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_soft_float;
+    use super::{Function, is_soft_float};
+
+    #[test]
+    fn functions_are_those_of_the_crate_that_their_path_begins_with() {
+        let is_runtime = |name: &str| {
+            let name = name.into();
+            Function { name, bytes: 1 }.is_runtime()
+        };
+        for name in [
+            "toeplite::session::Session::step",
+            "<toeplite::error::ModelError as core::fmt::Display>::fmt",
+            "<&mut toeplite::session::Token as core::convert::From<u8>>::from",
+            "libm::math::sqrtf",
+            "core::iter::traits::iterator::Iterator::try_fold",
+        ] {
+            assert!(is_runtime(name), "{name}");
+        }
+        for name in [
+            "text::generate::run",
+            "<boards::Console as toeplite::profile::Clock>::now",
+            "compiler_builtins::mem::memcpy",
+            "toeplite_other::f",
+            "__aeabi_lmul",
+        ] {
+            assert!(!is_runtime(name), "{name}");
+        }
+    }
 
     #[test]
     fn soft_float_is_told_from_integers() {

@@ -70,6 +70,8 @@ pub mod number;
 pub mod sample;
 pub mod table;
 
+#[cfg(feature = "bench")]
+mod bench;
 mod check;
 mod dense;
 mod pass;

@@ -57,6 +57,7 @@ impl<'a> Model<'a> {
     ///
     /// # Errors
     /// [`ModelError`] says what is wrong and where.
+    #[inline(never)] // its numbers are not to stay on the stack of who called it
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
         let shape = check::shape(bytes)?;
         let mut model = Self {

@@ -6,13 +6,20 @@
 use boards::instructions::Counter;
 use boards::{Console, entry, exit};
 use static_cell::ConstStaticCell;
-use toeplite::bench::{Buffers, CHANNELS, Case, FEW_CHANNELS, Meter, state_words};
+use toeplite::bench::{Buffers, CHANNELS, Case, Contract, FEW_CHANNELS, Meter, state_words};
 
 /// 16 KB of RAM are too few for the state of all channels.
 const STATE_WORDS: usize = if cfg!(feature = "microbit") {
     state_words(FEW_CHANNELS)
 } else {
     state_words(CHANNELS)
+};
+
+/// Whose kernels are counted: on a core without an FPU those of integers.
+const CONTRACT: Contract = if cfg!(target_abi = "eabihf") {
+    Contract::F32
+} else {
+    Contract::Fixed
 };
 
 static BUFFERS: ConstStaticCell<Buffers<STATE_WORDS>> = ConstStaticCell::new(Buffers::new());
@@ -47,10 +54,11 @@ fn main() -> ! {
     let (Some(counter), Some(buffers)) = (Counter::start(), BUFFERS.try_take()) else {
         bench::uncounted(console)
     };
-    buffers.run(&mut Lines {
+    let mut lines = Lines {
         console,
         counter,
         last: 0,
-    });
+    };
+    buffers.run(CONTRACT, &mut lines);
     exit(0)
 }

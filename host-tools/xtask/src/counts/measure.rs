@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toeplite::bench::{Buffers, CHANNELS, Case, FEW_CHANNELS, Meter, state_words};
+use toeplite::bench::{Buffers, CHANNELS, Case, Contract, FEW_CHANNELS, Meter, state_words};
 use toeplite::model::Shape;
 use toeplite::profile::Stage;
 
@@ -76,13 +76,18 @@ pub fn bundled(
 /// # Errors
 /// The build or the run fails; a result is not the host's.
 pub fn kernels(target: &str) -> Result<Vec<Kernel>> {
-    let report = run(&firmware::kernels(&board(target)?)?, "")?;
-    kernel_rows(target, &report).with_context(|| format!("kernels on {target}"))
+    let board = board(target)?;
+    let contract = match board.contract() {
+        FIXED => Contract::Fixed,
+        _ => Contract::F32,
+    };
+    let report = run(&firmware::kernels(&board)?, "")?;
+    kernel_rows(target, contract, &report).with_context(|| format!("kernels on {target}"))
 }
 
-fn kernel_rows(target: &str, report: &Report) -> Result<Vec<Kernel>> {
+fn kernel_rows(target: &str, contract: Contract, report: &Report) -> Result<Vec<Kernel>> {
     let mut rows = Vec::new();
-    for (case, hash) in host_cases() {
+    for (case, hash) in host_cases(contract) {
         let lines: BTreeMap<_, _> = report.starting_with("kernel ").collect();
         let Some(line) = lines.get(case.name) else {
             ensure!(
@@ -104,6 +109,7 @@ fn kernel_rows(target: &str, report: &Report) -> Result<Vec<Kernel>> {
         rows.push(Kernel {
             target: target.into(),
             case: case.name.into(),
+            contract: case.contract.name().into(),
             instructions,
             macs,
         });
@@ -118,8 +124,8 @@ fn has_two_sizes(case: &str) -> bool {
     case.starts_with("recurrence ") && case.ends_with("x4+8")
 }
 
-/// All cases and the hashes of their results.
-fn host_cases() -> Vec<(Case, u64)> {
+/// All cases of a core that computes by `contract`, and the hashes of their results.
+fn host_cases(contract: Contract) -> Vec<(Case, u64)> {
     struct Hashes(Vec<(Case, u64)>);
     impl Meter for Hashes {
         fn count(&mut self, _: Case, work: impl FnOnce()) {
@@ -132,8 +138,8 @@ fn host_cases() -> Vec<(Case, u64)> {
         }
     }
     let mut hashes = Hashes(Vec::new());
-    Buffers::<{ state_words(CHANNELS) }>::new().run(&mut hashes);
-    Buffers::<{ state_words(FEW_CHANNELS) }>::new().run(&mut hashes);
+    Buffers::<{ state_words(CHANNELS) }>::new().run(contract, &mut hashes);
+    Buffers::<{ state_words(FEW_CHANNELS) }>::new().run(contract, &mut hashes);
     hashes.0
 }
 
@@ -183,6 +189,8 @@ pub fn token(target: &str, name: &str, blob: &Path) -> Result<Token> {
 pub fn size(target: &str, model: &Model) -> Result<Size> {
     let firmware = firmware::text(&board(target)?, model, &[])?;
     let sizes = elf::sizes(&firmware.elf)?;
+    let functions = elf::functions(&firmware.elf)?;
+    let runtime = functions.iter().filter(|function| function.is_runtime());
     let report = run(&firmware, "generate tokens=4")?;
     Ok(Size {
         target: target.into(),
@@ -191,6 +199,8 @@ pub fn size(target: &str, model: &Model) -> Result<Size> {
         rodata: sizes.constants.saturating_sub(model.blob_bytes()?),
         ram: sizes.ram,
         stack: report.number("stack_peak_bytes")?,
+        runtime: runtime.map(|function| function.bytes).sum(),
+        functions,
     })
 }
 
@@ -227,7 +237,7 @@ mod tests {
 
     /// What a device would print that computes as the host does.
     fn lines(channels: usize) -> String {
-        let cases = host_cases().into_iter();
+        let cases = host_cases(Contract::F32).into_iter();
         let other = if channels == CHANNELS { "96x" } else { "384x" };
         let cases = cases.filter(|(case, _)| !case.name.contains(&format!("recurrence {other}")));
         cases
@@ -236,15 +246,16 @@ mod tests {
     }
 
     fn rows(lines: &str) -> Result<Vec<Kernel>> {
-        kernel_rows("m4", &Report::parse(lines.as_bytes()))
+        kernel_rows("m4", Contract::F32, &Report::parse(lines.as_bytes()))
     }
 
     #[test]
     fn rows_are_read_in_the_order_of_the_cases() {
         let rows = rows(&lines(CHANNELS)).unwrap();
-        assert_eq!(rows[0].case, host_cases()[0].0.name);
+        assert_eq!(rows[0].case, host_cases(Contract::F32)[0].0.name);
         let product = rows.iter().find(|row| row.case == "int8 256x256").unwrap();
         assert_eq!((product.macs, product.instructions), (65536, 1000));
+        assert_eq!(product.contract, F32);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod tool;
 
 pub use tool::{compiler, qemu};
 
+use crate::elf::Function;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -49,6 +50,8 @@ pub struct Kernel {
     pub target: String,
     /// Kernel and shape.
     pub case: String,
+    /// Numeric contract: `f32`, `fixed`, or `both` where it is the same.
+    pub contract: String,
     /// Instructions of the call.
     pub instructions: u64,
     /// Multiplications that are summed; 0 where the kernel does something else.
@@ -89,4 +92,8 @@ pub struct Size {
     pub ram: u64,
     /// Most of the stack that was in use.
     pub stack: u64,
+    /// Of the code, functions of the runtime.
+    pub runtime: u64,
+    /// All functions, the largest first.
+    pub functions: Vec<Function>,
 }

@@ -107,10 +107,12 @@ pub fn compare(record: &Counts, found: &Counts) -> Result<Verdict> {
 
 /// Every count and a name for it.
 fn rows(counts: &Counts) -> BTreeMap<String, u64> {
-    let kernels = counts
-        .kernels
-        .iter()
-        .map(|row| (format!("{} {}", row.target, row.case), row.instructions));
+    let kernels = counts.kernels.iter().map(|row| {
+        (
+            format!("{} {}, {}", row.target, row.case, row.contract),
+            row.instructions,
+        )
+    });
     let tokens = counts.tokens.iter().map(|row| {
         let name = format!("{} token of {}, {}", row.target, row.model, row.contract);
         (format!("{name}, {}", row.weights), row.instructions)
@@ -132,6 +134,7 @@ mod tests {
             kernels: vec![Kernel {
                 target: target.clone(),
                 case: "int8 64x64".into(),
+                contract: "f32".into(),
                 instructions: kernel,
                 macs: 4096,
             }],
@@ -158,7 +161,7 @@ mod tests {
         let refusal = |found: &Counts| compare(&record, found).unwrap_err().to_string();
         let kernel = refusal(&counts(1021, 50_000));
         assert!(
-            kernel.contains("m4 int8 64x64: 1000 -> 1021") && kernel.contains("+2.1%"),
+            kernel.contains("m4 int8 64x64, f32: 1000 -> 1021") && kernel.contains("+2.1%"),
             "{kernel}"
         );
         assert!(!kernel.contains("token of"), "{kernel}");

@@ -1,8 +1,13 @@
 //! Counts as tables in Markdown.
 
 use super::{Counts, Kernel, TARGETS, Token};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use toeplite::profile::Stage;
+
+/// Functions in the table of them.
+const LARGEST: usize = 20;
 
 /// All tables.
 pub fn markdown(counts: &Counts) -> String {
@@ -10,11 +15,12 @@ pub fn markdown(counts: &Counts) -> String {
     // Writing to a string cannot fail.
     let _ = kernels(&mut text, counts)
         .and_then(|()| tokens(&mut text, counts))
-        .and_then(|()| sizes(&mut text, counts));
+        .and_then(|()| sizes(&mut text, counts))
+        .and_then(|()| functions(&mut text, counts));
     text
 }
 
-/// A row a case, a column a target: instructions, and how many of them a multiplication.
+/// A row a case and contract, a column a target: instructions, and how many of them a multiplication.
 fn kernels(text: &mut String, counts: &Counts) -> std::fmt::Result {
     let present = |target: &&str| counts.kernels.iter().any(|row| row.target == *target);
     let targets: Vec<_> = TARGETS
@@ -25,18 +31,20 @@ fn kernels(text: &mut String, counts: &Counts) -> std::fmt::Result {
     if targets.is_empty() {
         return Ok(());
     }
-    header(text, &["kernel", "MACs"], &targets)?;
+    header(text, &["kernel", "contract", "MACs"], &targets)?;
+    let same = |a: &Kernel, b: &Kernel| a.case == b.case && a.contract == b.contract;
     let mut cases: Vec<&Kernel> = Vec::new();
     for row in &counts.kernels {
-        if !cases.iter().any(|seen| seen.case == row.case) {
+        if !cases.iter().any(|seen| same(seen, row)) {
             cases.push(row);
         }
     }
     for case in cases {
-        write!(text, "| {} | {} |", case.case, some(case.macs))?;
+        let (name, contract) = (&case.case, &case.contract);
+        write!(text, "| {name} | {contract} | {} |", some(case.macs))?;
         for target in &targets {
             let mut rows = counts.kernels.iter();
-            let row = rows.find(|row| row.target == *target && row.case == case.case);
+            let row = rows.find(|row| row.target == *target && same(row, case));
             let cell = row.map_or(String::new(), |row| per_mac(row.instructions, row.macs));
             write!(text, " {cell} |")?;
         }
@@ -84,12 +92,44 @@ fn sizes(text: &mut String, counts: &Counts) -> std::fmt::Result {
     header(
         text,
         &["bytes of the text example"],
-        &["code", "constants", "RAM", "stack"],
+        &["code", "runtime", "constants", "RAM", "stack"],
     )?;
     for row in &counts.sizes {
         let name = format!("{}, {}", row.target, row.contract);
-        let [a, b, c, d] = [row.text, row.rodata, row.ram, row.stack];
-        writeln!(text, "| {name} | {a} | {b} | {c} | {d} |")?;
+        let numbers = [row.text, row.runtime, row.rodata, row.ram, row.stack];
+        let [a, b, c, d, e] = numbers;
+        writeln!(text, "| {name} | {a} | {b} | {c} | {d} | {e} |")?;
+    }
+    Ok(())
+}
+
+/// A row each of the runtime's largest functions, a column a target.
+fn functions(text: &mut String, counts: &Counts) -> std::fmt::Result {
+    if counts.sizes.is_empty() {
+        return Ok(());
+    }
+    let targets: Vec<_> = counts.sizes.iter().map(|row| &*row.target).collect();
+    header(text, &["bytes of a function"], &targets)?;
+    let mut largest = BTreeMap::new();
+    let functions = counts.sizes.iter().flat_map(|row| &row.functions);
+    for function in functions.filter(|function| function.is_runtime()) {
+        let bytes = largest.entry(&*function.name).or_insert(0);
+        *bytes = function.bytes.max(*bytes);
+    }
+    let mut largest: Vec<_> = largest.into_iter().collect();
+    largest.sort_by_key(|(_, bytes)| Reverse(*bytes));
+    for (name, _) in largest.into_iter().take(LARGEST) {
+        write!(text, "| `{name}` |")?;
+        for row in &counts.sizes {
+            let mut functions = row.functions.iter();
+            let function = functions.find(|function| function.name == name);
+            write!(
+                text,
+                " {} |",
+                some(function.map_or(0, |function| function.bytes))
+            )?;
+        }
+        writeln!(text)?;
     }
     Ok(())
 }
@@ -125,11 +165,18 @@ fn some(number: u64) -> String {
 mod tests {
     use super::*;
     use crate::counts::Size;
+    use crate::elf::Function;
 
-    fn kernel(target: &str, case: &str, instructions: u64, macs: u64) -> Kernel {
+    fn function(name: &str, bytes: u64) -> Function {
+        let name = name.into();
+        Function { name, bytes }
+    }
+
+    fn kernel(target: &str, contract: &str, [instructions, macs]: [u64; 2]) -> Kernel {
         Kernel {
             target: target.into(),
-            case: case.into(),
+            case: "int8 2x2".into(),
+            contract: contract.into(),
             instructions,
             macs,
         }
@@ -141,9 +188,9 @@ mod tests {
             compiler: "rustc 1".into(),
             qemu: "QEMU 7".into(),
             kernels: vec![
-                kernel("m4", "int8 2x2", 6, 4),
-                kernel("m0", "int8 2x2", 20, 4),
-                kernel("m0", "quantize 2", 9, 0),
+                kernel("m4", "f32", [6, 4]),
+                kernel("m55", "f32", [3, 4]),
+                kernel("m0", "fixed", [20, 0]),
             ],
             tokens: vec![Token {
                 target: "m4".into(),
@@ -161,19 +208,24 @@ mod tests {
                 rodata: 2,
                 ram: 3,
                 stack: 4,
+                runtime: 5,
+                functions: vec![function("text::main", 9), function("toeplite::step", 5)],
             }],
         };
         let text = markdown(&counts);
         for line in [
             "rustc 1; QEMU 7.",
-            "| kernel | MACs | m4 | m0 |",
-            "| int8 2x2 | 4 | 6 (1.50) | 20 (5.00) |",
-            "| quantize 2 |  |  | 9 |",
+            "| kernel | contract | MACs | m4 | m55 | m0 |",
+            "| int8 2x2 | f32 | 4 | 6 (1.50) | 3 (0.75) |  |",
+            "| int8 2x2 | fixed |  |  |  | 20 |",
             "| m4, tiny, f32, int8 | 100 | 200 (2.00) | 0 (0.0%) | 0 (0.0%) | 0 (0.0%) | 150 (75.0%) \
              | 0 (0.0%) | 0 (0.0%) | 0 (0.0%) | 10 (5.0%) |",
-            "| m4, f32 | 1 | 2 | 3 | 4 |",
+            "| m4, f32 | 1 | 5 | 2 | 3 | 4 |",
+            "| bytes of a function | m4 |",
+            "| `toeplite::step` | 5 |",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
+        assert!(!text.contains("text::main"), "{text}");
     }
 }

@@ -1,0 +1,59 @@
+//! Cases that both contracts have: exact sums of integers.
+
+use super::data::{floats, integers, weights};
+use super::{Bench, Case, Contract, INT4, INT8, Meter, bits};
+use crate::format::Packing;
+use crate::kernel::dense;
+use core::hint::black_box;
+
+impl<M: Meter> Bench<'_, M> {
+    /// Sums of products. Shapes that fit no block or part are here for their results.
+    pub(super) fn products(&mut self) {
+        self.dot();
+        for (name, packing, weights, rows, columns) in [
+            ("product int8 256x256", INT8, weights!(256, 256), 256, 256),
+            ("product int8 64x64", INT8, weights!(64, 64), 64, 64),
+            ("product int8 7x13", INT8, weights!(7, 13), 7, 13),
+            ("product int8 5x520", INT8, weights!(5, 520), 5, 520),
+            ("product int8 3x1100", INT8, weights!(3, 1100), 3, 1100),
+            (
+                "product int4 256x256",
+                INT4,
+                weights!(int4 256, 256),
+                256,
+                256,
+            ),
+            ("product int4 7x13", INT4, weights!(int4 7, 13), 7, 13),
+            ("product int4 5x520", INT4, weights!(int4 5, 520), 5, 520),
+        ] {
+            let case = Case::new(name, Contract::Both, rows * columns);
+            let (packing, weights, columns) = black_box((packing, weights, columns));
+            crate::kernel::quantize(packing, floats(columns, 1500), self.quantized);
+            let q = black_box(&self.quantized[..]);
+            let sums = black_box(bits(self.y).get_mut(..rows).unwrap_or_default());
+            self.meter
+                .count(case, || product(packing, weights, columns, q, sums));
+            self.finish_y(case, rows);
+        }
+    }
+
+    fn dot(&mut self) {
+        let [w, v] = black_box([integers(256, 0), integers(256, 256)]);
+        let case = Case::new("dot_i8 256", Contract::Both, 256);
+        let mut sum = 0;
+        self.meter.count(case, || sum = dot_i8(w, v));
+        self.finish(case, &[sum as f32]); // below 2^24: exact
+    }
+}
+
+// What is counted: calls as a program makes them, never inlined.
+
+#[inline(never)]
+fn dot_i8(x: &[i8], y: &[i8]) -> i32 {
+    crate::kernel::dot_i8(x, y)
+}
+
+#[inline(never)]
+fn product(packing: Packing, weights: &[i8], columns: usize, q: &[u32], sums: &mut [i32]) {
+    dense::product(packing, weights, columns, q, sums);
+}

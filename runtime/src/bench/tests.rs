@@ -1,0 +1,76 @@
+extern crate std;
+use super::*;
+use std::collections::BTreeMap;
+use std::vec::Vec;
+
+#[derive(Default)]
+struct Recorder {
+    counted: Vec<Case>,
+    hashes: BTreeMap<&'static str, u64>,
+}
+
+impl Meter for Recorder {
+    fn count(&mut self, case: Case, work: impl FnOnce()) {
+        self.counted.push(case);
+        work();
+    }
+
+    fn result(&mut self, case: Case, hash: u64) {
+        assert_eq!(self.counted.last(), Some(&case));
+        assert_eq!(self.hashes.insert(case.name, hash), None, "{}", case.name);
+    }
+}
+
+fn run<const WORDS: usize>(contract: Contract) -> Recorder {
+    let mut recorder = Recorder::default();
+    Buffers::<WORDS>::new().run(contract, &mut recorder);
+    recorder
+}
+
+const ALL: usize = state_words(CHANNELS);
+const FEW: usize = state_words(FEW_CHANNELS);
+
+#[test]
+fn every_case_computes_something_of_its_own() {
+    for contract in [Contract::F32, Contract::Fixed] {
+        let all = run::<ALL>(contract);
+        assert_eq!(all.counted.len(), all.hashes.len());
+        let zeros: Vec<u64> = (0..=512).map(|n| hash(&[0.0; 512][..n])).collect();
+        let mut seen = BTreeMap::new();
+        for (name, hash) in &all.hashes {
+            assert!(!zeros.contains(hash), "{name} computes zeros or nothing");
+            if !name.starts_with("sampling") {
+                assert_eq!(seen.insert(hash, name), None, "{name}");
+            }
+        }
+        assert!(all.hashes.contains_key("recurrence 384x4+8"));
+    }
+}
+
+#[test]
+fn cases_of_one_name_are_those_of_the_contract_that_is_asked_for() {
+    let of = |contract, name: &str| {
+        let all = run::<ALL>(contract);
+        let case = all.counted.iter().find(|case| case.name == name);
+        (case.map(|case| case.contract), all.hashes[name])
+    };
+    for name in ["int8 256x256", "recurrence 384x4+8", "gates 384"] {
+        let (floats, integers) = (of(Contract::F32, name), of(Contract::Fixed, name));
+        assert_eq!(floats.0, Some(Contract::F32));
+        assert_eq!(integers.0, Some(Contract::Fixed));
+        assert_ne!(floats.1, integers.1, "{name}");
+    }
+    let name = "product int8 256x256";
+    assert_eq!(of(Contract::F32, name), of(Contract::Fixed, name));
+    assert_eq!(of(Contract::Fixed, "int4 64x64").0, Some(Contract::F32));
+}
+
+#[test]
+fn small_memories_take_the_small_recurrence_and_all_else_unchanged() {
+    for contract in [Contract::F32, Contract::Fixed] {
+        let (mut all, mut few) = (run::<ALL>(contract), run::<FEW>(contract));
+        assert!(all.hashes.remove("recurrence 384x4+8").is_some());
+        assert!(few.hashes.remove("recurrence 96x4+8").is_some());
+        assert_eq!(all.hashes, few.hashes);
+    }
+}
