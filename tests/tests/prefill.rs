@@ -27,7 +27,9 @@ macro_rules! assert_same {
         }
         let mut workspace = SessionMemory::of_bytes(model.prefill_memory_needed($block));
         workspace.as_mut_slice().fill(0xA5);
-        let logits = filled.prefill_in_blocks($tokens, workspace.as_mut_slice()).unwrap();
+        let logits = filled
+            .prefill_in_blocks($tokens, workspace.as_mut_slice())
+            .unwrap();
         assert_eq!(logits, stepped.logits());
         let snapshot = |session: &dyn Fn(&mut [u8])| {
             let mut bytes = vec![0; stepped.snapshot_bytes()];
@@ -91,7 +93,9 @@ fn faults_are_those_of_prefill_or_name_the_workspace() {
     let bytes = bytemuck::cast_slice_mut::<u128, u8>(&mut words);
 
     let found = needed - 1;
-    let error = session.prefill_in_blocks(b"\x01\x02", &mut bytes[..found]).unwrap_err();
+    let error = session
+        .prefill_in_blocks(b"\x01\x02", &mut bytes[..found])
+        .unwrap_err();
     let too_small = MemoryError::TooSmall { needed, found };
     assert_eq!(error, PrefillError::Workspace(too_small));
     assert!(error.to_string().contains(&needed.to_string()));

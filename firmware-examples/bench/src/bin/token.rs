@@ -30,6 +30,11 @@ const TEMPERATURE: u32 = 800;
 
 /// The token that is counted, from 0. Those before fill the recurrence's state.
 const COUNTED: usize = 16;
+/// Tokens of the prefill that is counted.
+const PREFILLED: usize = 8;
+
+/// For the prefill.
+static WORKSPACE: ConstStaticCell<Memory<3072>> = ConstStaticCell::new(Memory::new());
 
 /// The count of instructions, for the runtime's profile.
 struct Instructions;
@@ -80,6 +85,17 @@ fn run(console: &mut Console, counter: &mut Counter) -> Result<(), &'static str>
     let mut sampler = Sampler::new(42).with_temperature(TEMPERATURE);
     let (_, sampling) = counter.measure(|| sampler.sample(session.logits()));
     console.number("sampling", sampling);
+
+    let workspace = WORKSPACE.try_take().ok_or("the workspace is taken")?;
+    let tokens: [Token; PREFILLED] = core::array::from_fn(|i| token(&session, i));
+    let mut prefill = || {
+        session
+            .prefill_in_blocks(&tokens, workspace.as_mut_slice())
+            .map(|_| ())
+    };
+    let (result, prefill) = counter.measure(&mut prefill);
+    result.map_err(|_| "the workspace is too small for this model: make WORKSPACE larger")?;
+    console.number("prefill", prefill);
 
     session.reset();
     warm_up(&mut session)?;
