@@ -5,6 +5,8 @@
 //! instructions, since weights are taken apart once for both: eight sums, two pointers, two activations and
 //! two words are all 14 registers. Taking sums apart, scaling and the loop are 42 more for a group: 250
 //! for 256 multiplications, .98, where one token takes 1.13.
+//!
+//! Counted, whole product: .99 an element and token at 256x256.
 
 #![allow(unsafe_code)]
 

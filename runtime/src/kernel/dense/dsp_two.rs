@@ -5,6 +5,8 @@
 //! again. That is .75 each, and takes all 14 registers: two pointers, eight sums, two activations, two
 //! words of weights. For one token it is .844: the extraction is shared now, but weights and activations are
 //! loaded by two words instead of four. On a Cortex-M4 it wins more in cycles, 16 where one token takes 20.
+//!
+//! Counted, whole product: .78 an element and token at 256x256.
 
 #![allow(unsafe_code)]
 

@@ -3,6 +3,8 @@
 //! A row of a group is taken apart once for both: four instructions, and four more for each token, whose sum begins
 //! with what the 8 in the nibbles adds, negated. With seven for a group, 256 multiplications are 55
 //! instructions, .215 each, where one token takes .297.
+//!
+//! Counted, whole product with joining the activations: .237 an element and token at 256x256.
 
 #![allow(unsafe_code)]
 

@@ -3,6 +3,8 @@
 //! Six even registers are the sums of three rows and two tokens. 16 columns are two loads of
 //! activations, three of weights, six `vmladava` and the loop's end: 96 multiplications in 12 instructions, .125
 //! each, where six rows of one token take .146.
+//!
+//! Counted, whole product: .141 an element and token at 256x256.
 
 #![allow(unsafe_code)]
 

@@ -1,26 +1,26 @@
 //! Products of a matrix with the activations of two tokens, for prefill: weights are loaded, and taken
 //! apart, once for both. The sums are those of [`product`](super::product), exact, one token's after the other.
 //!
-//! | order, type | activations of both | instructions a multiplication, for one token and for two |
+//! | order, type | activations of both | instructions a multiplication at 256x256, one by one and two at once |
 //! | --- | --- | --- |
-//! | portable, int8: MVE | as they are | .16, .14 |
-//! | portable, int8: M0, M3, RV32 | [packed](pack): one multiplication serves both tokens | 3.6, 2.7; 2.3, 1.7; 3.4, 2.5 |
-//! | dual, int8: DSP | word by word | .89, .78 |
-//! | portable, int4: MVE | group by group | .31, .22 |
-//! | dual, int4: DSP | word by word | 1.15, .98 |
+//! | portable, int8: MVE | as they are | .164, .141 |
+//! | portable, int8: M0, M3, RV32 | packed, see `pack`: one multiplication serves both tokens | 3.56, 2.71; 2.33, 1.72; 3.36, 2.46 |
+//! | dual, int8: DSP | word by word | .890, .784 |
+//! | portable, int4: MVE | group by group | .307, .237 |
+//! | dual, int4: DSP | word by word | 1.148, .988 |
 //!
-//! Where there is no kernel for two, each token's product is computed on its own.
+//! Where there is no kernel for two, each token's product is computed on its own: on a host, for int4
+//! weights on cores without DSP instructions or vectors, for shapes that kernels do not take.
 
 use super::product as product_of_one;
 use crate::format::Packing;
 
 /// What kernels that are told by address where the sums go read beside the pointers, by offset.
 #[cfg(any(
-    toeplite_dsp,
-    toeplite_mve,
     toeplite_thumb1,
     toeplite_thumb2,
-    toeplite_rv32m
+    toeplite_rv32m,
+    all(toeplite_mve, feature = "int4")
 ))]
 #[repr(C)]
 pub(super) struct Size {
