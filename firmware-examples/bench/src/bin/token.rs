@@ -86,16 +86,7 @@ fn run(console: &mut Console, counter: &mut Counter) -> Result<(), &'static str>
     let (_, sampling) = counter.measure(|| sampler.sample(session.logits()));
     console.number("sampling", sampling);
 
-    let workspace = WORKSPACE.try_take().ok_or("the workspace is taken")?;
-    let tokens: [Token; PREFILLED] = core::array::from_fn(|i| token(&session, i));
-    let mut prefill = || {
-        session
-            .prefill_in_blocks(&tokens, workspace.as_mut_slice())
-            .map(|_| ())
-    };
-    let (result, prefill) = counter.measure(&mut prefill);
-    result.map_err(|_| "the workspace is too small for this model: make WORKSPACE larger")?;
-    console.number("prefill", prefill);
+    console.number("prefill", prefill(&mut session, counter)?);
 
     session.reset();
     warm_up(&mut session)?;
@@ -111,6 +102,17 @@ fn run(console: &mut Console, counter: &mut Counter) -> Result<(), &'static str>
         }
     }
     Ok(())
+}
+
+/// Instructions of a prefill in blocks.
+fn prefill(session: &mut Session<'_, '_>, counter: &mut Counter) -> Result<u64, &'static str> {
+    let workspace = WORKSPACE.try_take().ok_or("the workspace is taken")?;
+    let workspace = workspace.as_mut_slice();
+    let tokens: [Token; PREFILLED] = core::array::from_fn(|i| token(session, i));
+    let (result, instructions) =
+        counter.measure(|| session.prefill_in_blocks(&tokens, workspace).map(|_| ()));
+    result.map_err(|_| "the workspace is too small for this model: make WORKSPACE larger")?;
+    Ok(instructions)
 }
 
 const REFUSED: &str = "the model refused a token of its vocabulary";
