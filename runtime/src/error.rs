@@ -229,6 +229,41 @@ impl fmt::Display for StepError {
     }
 }
 
+/// Why a prefill in blocks was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PrefillError {
+    /// As of [`Session::prefill`](crate::Session::prefill).
+    Step(StepError),
+    /// The workspace does not hold two tokens, or is not aligned. The session is unchanged.
+    Workspace(MemoryError),
+}
+
+impl From<StepError> for PrefillError {
+    fn from(error: StepError) -> Self {
+        Self::Step(error)
+    }
+}
+
+impl From<MemoryError> for PrefillError {
+    fn from(error: MemoryError) -> Self {
+        Self::Workspace(error)
+    }
+}
+
+impl fmt::Display for PrefillError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(error) => error.fmt(f),
+            Self::Workspace(MemoryError::TooSmall { needed, found }) => write!(
+                f,
+                "a prefill in blocks needs a workspace of at least {needed} bytes, but {found} were given: see prefill_memory_needed"
+            ),
+            Self::Workspace(error) => write!(f, "the workspace: {error}"),
+        }
+    }
+}
+
 /// Why a snapshot was not written or restored. The session is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -296,5 +331,6 @@ impl fmt::Display for SelfTestError {
 impl core::error::Error for ModelError {}
 impl core::error::Error for MemoryError {}
 impl core::error::Error for StepError {}
+impl core::error::Error for PrefillError {}
 impl core::error::Error for SnapshotError {}
 impl core::error::Error for SelfTestError {}

@@ -291,6 +291,14 @@ impl Packing {
             Self::Groups | Self::Quad => length.div_ceil(int4::COLUMNS) * int4::WORDS,
         }
     }
+
+    /// Words that hold the quantized vectors of two tokens as kernels for two read them, on whatever core.
+    pub(crate) const fn joined_words(self, length: usize) -> usize {
+        match self {
+            Self::Rows => length,
+            _ => 2 * self.quantized_words(length),
+        }
+    }
 }
 
 /// Offsets of the header's fields.

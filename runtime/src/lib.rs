@@ -75,15 +75,18 @@ pub mod model;
 pub mod profile;
 pub mod sample;
 
+mod block;
 mod hash;
 mod memory;
 mod norm;
+mod pass;
+mod prefill;
 mod probe;
 mod recurrence;
 mod session;
 mod snapshot;
 
-pub use error::{MemoryError, ModelError, SelfTestError, SnapshotError, StepError};
+pub use error::{MemoryError, ModelError, PrefillError, SelfTestError, SnapshotError, StepError};
 pub use hash::LogitsHash;
 pub use memory::{Aligned, Memory};
 pub use model::Model;

@@ -76,6 +76,33 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// [`multiply`](Self::multiply) for two tokens, which integer weights are read once for. `joined` is for
+    /// both quantized vectors, [`joined_words`](Packing::joined_words) of them.
+    pub(crate) fn multiply_two(
+        &self,
+        (x0, q0, y0): (&[f32], &mut [u32], &mut [f32]),
+        (x1, q1, y1): (&[f32], &mut [u32], &mut [f32]),
+        joined: &mut [u32],
+    ) {
+        let Weights::Integers {
+            packing,
+            integers,
+            scales,
+        } = self.weights
+        else {
+            self.multiply(x0, q0, y0);
+            return self.multiply(x1, q1, y1);
+        };
+        let scale0 = kernel::quantize(packing, x0, q0);
+        let scale1 = kernel::quantize(packing, x1, q1);
+        let sums0 = bytemuck::try_cast_slice_mut(y0).unwrap_or_default();
+        let sums1 = bytemuck::try_cast_slice_mut(y1).unwrap_or_default();
+        let columns = self.columns;
+        dense::product_of_two(packing, integers, columns, [q0, q1], joined, [sums0, sums1]);
+        dense::scale(scale0, scales, self.bias, y0);
+        dense::scale(scale1, scales, self.bias, y1);
+    }
+
     /// `out = scale * W[row]`. Leaves `out` alone if there is no such row.
     pub(crate) fn row(&self, row: usize, scale: f32, out: &mut [f32]) {
         let start = row.saturating_mul(self.columns);

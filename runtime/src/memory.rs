@@ -1,5 +1,9 @@
 //! Aligned memory for sessions and aligned bytes for models.
 
+use crate::error::MemoryError;
+use crate::format::ALIGNMENT;
+use bytemuck::AnyBitPattern;
+
 /// `BYTES` bytes of session memory at an aligned address.
 ///
 /// `toeplite convert --meta` writes the size that a model needs as a constant.
@@ -27,6 +31,33 @@ impl<const BYTES: usize> Memory<BYTES> {
 impl<const BYTES: usize> Default for Memory<BYTES> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The whole words of `memory`, which must be aligned and have at least `needed` bytes.
+pub(crate) fn words<T: AnyBitPattern + bytemuck::NoUninit>(
+    memory: &mut [u8],
+    needed: usize,
+) -> Result<&mut [T], MemoryError> {
+    let found = memory.len();
+    let remainder = memory.as_ptr().addr() % ALIGNMENT;
+    if remainder != 0 {
+        return Err(MemoryError::Misaligned { remainder });
+    }
+    let too_small = MemoryError::TooSmall { needed, found };
+    let whole = found - found % size_of::<T>().max(1);
+    let memory = memory.get_mut(..whole).filter(|_| found >= needed);
+    bytemuck::try_cast_slice_mut(memory.ok_or(too_small)?).map_err(|_| too_small)
+}
+
+/// Takes the first `n` off `rest`; nothing if there are fewer.
+pub(crate) fn take<'s, T>(rest: &mut &'s mut [T], n: usize) -> &'s mut [T] {
+    match core::mem::take(rest).split_at_mut_checked(n) {
+        Some((first, after)) => {
+            *rest = after;
+            first
+        }
+        None => &mut [],
     }
 }
 

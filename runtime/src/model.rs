@@ -1,13 +1,14 @@
 //! A checked view of a model blob.
 
-use crate::error::{MemoryError, ModelError};
+use crate::block::Longest;
+use crate::error::{MemoryError, ModelError, StepError};
 use crate::format::{
     self, ENTRY_BYTES, ElementType, GLOBALS, Global, HEADER_BYTES, LANES, PER_LAYER, Packing,
     PerLayer, WeightOrder, offset,
 };
 use crate::layer::Layer;
 use crate::matrix::Matrix;
-use crate::session::Session;
+use crate::session::{Session, Token};
 use bytemuck::AnyBitPattern;
 
 pub(crate) mod check;
@@ -166,6 +167,37 @@ impl Shape {
     pub fn blocks(&self) -> usize {
         self.channels.div_ceil(LANES)
     }
+
+    /// Words of the largest of a layer's intermediate results: u, v and y of the GTU; both halves of
+    /// the GLU.
+    pub(crate) fn layer_words(&self) -> usize {
+        (3 * self.channels).max(2 * self.glu_dim)
+    }
+
+    /// Most columns of a matrix.
+    pub(crate) fn longest_input(&self) -> usize {
+        self.dim.max(self.channels).max(self.glu_dim)
+    }
+
+    /// The token's row of the embedding.
+    pub(crate) fn row(&self, token: Token) -> Result<usize, StepError> {
+        let (row, vocabulary) = (token.0 as usize, self.vocabulary);
+        match row < vocabulary {
+            true => Ok(row),
+            false => Err(StepError::UnknownToken {
+                token: token.0,
+                vocabulary,
+            }),
+        }
+    }
+
+    /// The block of channels that the step after that of `block` visits.
+    pub(crate) fn visited_after(&self, block: usize) -> usize {
+        match block + 1 < self.blocks() {
+            true => block + 1,
+            false => 0,
+        }
+    }
 }
 
 /// A model in flash (or any memory), checked once, read in place.
@@ -233,7 +265,17 @@ impl<'a> Model<'a> {
     /// Bytes of memory that a session of this model needs: the state (a word a tap and state of
     /// each channel, channels rounded up to a multiple of four, and one more) and scratch space for one step.
     pub fn memory_needed(&self) -> usize {
-        4 * (self.state_words + 1 + self.work_words() + 2 * self.shape.dim + self.quantized_words())
+        4 * (self.state_words
+            + 1
+            + self.work_words()
+            + 2 * self.shape.dim
+            + self.longest().quantized)
+    }
+
+    /// Bytes of a workspace for [`prefill_in_blocks`](Session::prefill_in_blocks) that takes `tokens` at a time, at
+    /// least two; the same on every target.
+    pub fn prefill_memory_needed(&self, tokens: usize) -> usize {
+        self.longest().workspace_bytes(&self.shape, tokens)
     }
 
     /// A session in `memory`, its state zero: the start of a sequence.
@@ -250,23 +292,25 @@ impl<'a> Model<'a> {
         self.state_words
     }
 
-    /// Words of the largest of a step's intermediate results: u, v and y of the GTU; both halves
-    /// of the GLU; the logits.
+    /// Words of the largest of a step's intermediate results: those of a layer, or the logits.
     pub(crate) fn work_words(&self) -> usize {
-        (3 * self.shape.channels)
-            .max(2 * self.shape.glu_dim)
-            .max(self.shape.vocabulary)
+        self.shape.layer_words().max(self.shape.vocabulary)
     }
 
-    /// Words that hold the longest quantized vector. None for f32 weights.
-    pub(crate) fn quantized_words(&self) -> usize {
-        let shape = &self.shape;
-        let longest = shape.dim.max(shape.channels).max(shape.glu_dim);
-        let words = |element| match shape.weight_order.packing(element) {
-            Some(packing) if self.has(element) => packing.quantized_words(longest),
-            _ => 0,
+    /// Words of the longest quantized vectors. None for f32 weights.
+    pub(crate) fn longest(&self) -> Longest {
+        let columns = self.shape.longest_input();
+        let words = |words: fn(Packing, usize) -> usize| {
+            let words = |element| match self.shape.weight_order.packing(element) {
+                Some(packing) if self.has(element) => words(packing, columns),
+                _ => 0,
+            };
+            words(ElementType::I8).max(words(ElementType::I4))
         };
-        words(ElementType::I8).max(words(ElementType::I4))
+        Longest {
+            quantized: words(Packing::quantized_words),
+            joined: words(Packing::joined_words),
+        }
     }
 
     /// Whether any section is of this type.

@@ -7,18 +7,8 @@
 use crate::format::LANES;
 use crate::kernel::{self, modes, modes::Lanes};
 use crate::layer::Recurrence;
+use crate::memory::take;
 use crate::probe::{Probe, Stage};
-
-/// Takes the first `n` off `rest`; nothing if there are fewer.
-pub(crate) fn take<'s, T>(rest: &mut &'s mut [T], n: usize) -> &'s mut [T] {
-    match core::mem::take(rest).split_at_mut_checked(n) {
-        Some((first, after)) => {
-            *rest = after;
-            first
-        }
-        None => &mut [],
-    }
-}
 
 /// A layer's state: of each block the last M inputs, newest first; then of each block its modes.
 struct State<'s> {

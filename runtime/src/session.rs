@@ -1,15 +1,14 @@
 //! A running sequence: state, step, prefill, save, restore.
 
+use crate::block::{Pass, Scratch};
 use crate::error::{MemoryError, SelfTestError, SnapshotError, StepError};
-use crate::format::{ALIGNMENT, LANES};
+use crate::format::LANES;
 use crate::hash::LogitsHash;
-use crate::kernel::elementwise;
-use crate::layer::Layer;
-use crate::math::activate;
-use crate::model::{Model, NormPosition, Shape};
+use crate::memory::{self, take};
+use crate::model::Model;
 use crate::norm::norm;
+use crate::pass::{self, Passage};
 use crate::probe::{Probe, Stage};
-use crate::recurrence;
 use crate::snapshot;
 
 /// A token, an index into the vocabulary. Byte-level models take bytes.
@@ -38,54 +37,37 @@ impl From<u32> for Token {
 ///
 /// Each [`step`](Self::step) costs the same, at the first token and at the ten millionth.
 pub struct Session<'a, 'm> {
-    model: Model<'a>,
+    pub(crate) model: Model<'a>,
     /// The block of channels whose tiny states the next step makes zero.
-    visited: &'m mut u32,
+    pub(crate) visited: &'m mut u32,
     /// Past inputs and modes of all layers.
-    state: &'m mut [f32],
-    /// Scratch space of a step; not part of the state.
-    scratch: Scratch<'m>,
-}
-
-struct Scratch<'m> {
-    /// Residual stream, `[dim]`.
-    x: &'m mut [f32],
-    /// Input or output of a branch, `[dim]`.
-    branch: &'m mut [f32],
-    /// u, v and y of the GTU; both halves of the GLU; the logits.
-    work: &'m mut [f32],
-    /// Quantized input of a matrix; empty for f32 weights.
-    quantized: &'m mut [u32],
+    pub(crate) state: &'m mut [f32],
+    /// Scratch space of a step; not part of the state. Its work holds the logits.
+    pub(crate) scratch: Scratch<'m, f32, u32>,
 }
 
 impl<'a, 'm> Session<'a, 'm> {
     pub(crate) fn new(model: Model<'a>, memory: &'m mut [u8]) -> Result<Self, MemoryError> {
-        let (needed, found) = (model.memory_needed(), memory.len());
-        let remainder = memory.as_ptr().addr() % ALIGNMENT;
-        if remainder != 0 {
-            return Err(MemoryError::Misaligned { remainder });
-        }
-        let too_small = MemoryError::TooSmall { needed, found };
-        let memory = memory.get_mut(..needed).ok_or(too_small)?;
-        memory.fill(0);
-        let words: &mut [f32] = bytemuck::try_cast_slice_mut(memory).map_err(|_| too_small)?;
-        let mut rest = words;
-        let state = recurrence::take(&mut rest, model.state_words());
-        let x = recurrence::take(&mut rest, model.shape().dim);
-        let branch = recurrence::take(&mut rest, model.shape().dim);
-        let work = recurrence::take(&mut rest, model.work_words());
+        let needed = model.memory_needed();
+        let words: &mut [f32] = memory::words(memory, needed)?;
+        let mut rest = words.get_mut(..needed / 4).unwrap_or_default();
+        rest.fill(0.0);
+        let state = take(&mut rest, model.state_words());
+        let too_small = MemoryError::TooSmall {
+            needed,
+            found: needed,
+        };
         let visited = rest.split_off_first_mut().ok_or(too_small)?;
         let visited = bytemuck::try_cast_mut(visited).map_err(|_| too_small)?;
-        let quantized = bytemuck::try_cast_slice_mut(rest).map_err(|_| too_small)?;
         Ok(Self {
             model,
             visited,
             state,
             scratch: Scratch {
-                x,
-                branch,
-                work,
-                quantized,
+                x: take(&mut rest, model.shape().dim),
+                branch: take(&mut rest, model.shape().dim),
+                work: take(&mut rest, model.work_words()),
+                quantized: bytemuck::try_cast_slice_mut(rest).unwrap_or_default(),
             },
         })
     }
@@ -229,123 +211,42 @@ impl<'a, 'm> Session<'a, 'm> {
     #[inline(never)]
     fn advance<P: Probe>(&mut self, token: Token, probe: &mut P) -> Result<(), StepError> {
         let shape = *self.model.shape();
-        if token.0 as usize >= shape.vocabulary {
-            return Err(StepError::UnknownToken {
-                token: token.0,
-                vocabulary: shape.vocabulary,
-            });
-        }
+        let row = shape.row(token)?;
         let s = &mut self.scratch;
         probe.enter(Stage::Embedding);
-        self.model
-            .embedding()
-            .row(token.0 as usize, shape.embed_scale, s.x);
+        self.model.embedding().row(row, shape.embed_scale, s.x);
         let mut rest = &mut *self.state;
         let visited = *self.visited as usize;
         for i in 0..shape.layers {
             probe.enter(Stage::Norm);
             let layer = self.model.layer(i);
-            let words = layer.recurrence.states() * LANES * shape.blocks();
-            let state = recurrence::take(&mut rest, words);
-            s.branch_in(&shape, layer.token_norm);
-            s.gtu(&shape, &layer, visited, state, probe);
-            probe.enter(Stage::Norm);
-            s.branch_out(&shape, layer.token_norm);
-            s.branch_in(&shape, layer.feature_norm);
-            s.glu(&shape, &layer, probe);
-            probe.enter(Stage::Norm);
-            s.branch_out(&shape, layer.feature_norm);
+            let mut passage = Passage {
+                shape: &shape,
+                layer: &layer,
+                visited,
+                state: take(
+                    &mut rest,
+                    layer.recurrence.states() * LANES * shape.blocks(),
+                ),
+                probe,
+            };
+            passage.pass(core::array::from_mut(s), &mut []);
         }
-        let next = visited + 1;
-        *self.visited = if next < shape.blocks() {
-            next as u32
-        } else {
-            0
-        };
+        *self.visited = shape.visited_after(visited) as u32;
         Ok(())
     }
 
     /// The final norm and the head.
     #[inline(never)]
-    fn head<P: Probe>(&mut self, probe: &mut P) -> &[f32] {
+    pub(crate) fn head<P: Probe>(&mut self, probe: &mut P) -> &[f32] {
         let shape = self.model.shape();
         let s = &mut self.scratch;
         probe.enter(Stage::Norm);
-        copy(s.x, s.branch);
+        pass::copy(s.x, s.branch);
         norm(shape.final_norm, self.model.final_norm(), s.branch);
         let logits = s.work.get_mut(..shape.vocabulary).unwrap_or(&mut []);
         probe.enter(Stage::Head);
         self.model.head().multiply(s.branch, s.quantized, logits);
         logits
     }
-}
-
-impl Scratch<'_> {
-    /// `branch = x`, normalized if norms stand before.
-    fn branch_in(&mut self, shape: &Shape, params: &[f32]) {
-        copy(self.x, self.branch);
-        if shape.norm_position == NormPosition::Pre {
-            norm(shape.norm, params, self.branch);
-        }
-    }
-
-    /// `x += branch`, with the norm where it stands.
-    fn branch_out(&mut self, shape: &Shape, params: &[f32]) {
-        if shape.norm_position == NormPosition::PostBranch {
-            norm(shape.norm, params, self.branch);
-        }
-        elementwise::add(self.x, self.branch);
-        if shape.norm_position == NormPosition::PostResidual {
-            norm(shape.norm, params, self.x);
-        }
-    }
-
-    /// `branch = W_o norm(u * TNO(v))` with `u, v = act(W branch)`.
-    fn gtu<P: Probe>(
-        &mut self,
-        shape: &Shape,
-        layer: &Layer<'_>,
-        visited: usize,
-        state: &mut [f32],
-        probe: &mut P,
-    ) {
-        let mut rest = &mut *self.work;
-        let uv = recurrence::take(&mut rest, 2 * shape.channels);
-        let y = recurrence::take(&mut rest, shape.channels);
-        probe.enter(Stage::Dense);
-        layer.gtu_in.multiply(self.branch, self.quantized, uv);
-        probe.enter(Stage::Gates);
-        activate(shape.gtu_act, uv);
-        let Some((u, v)) = uv.split_at_mut_checked(shape.channels) else {
-            return;
-        };
-        recurrence::step(&layer.recurrence, visited, state, v, y, probe);
-        probe.enter(Stage::Gates);
-        elementwise::multiply(y, u);
-        probe.enter(Stage::Norm);
-        norm(shape.gtu_norm, layer.gtu_norm, y);
-        probe.enter(Stage::Dense);
-        layer.gtu_out.multiply(y, self.quantized, self.branch);
-    }
-
-    /// `branch = act(W_3 (act(W_1 branch) * (W_2 branch)))`.
-    fn glu<P: Probe>(&mut self, shape: &Shape, layer: &Layer<'_>, probe: &mut P) {
-        let both = self.work.get_mut(..2 * shape.glu_dim).unwrap_or(&mut []);
-        probe.enter(Stage::Dense);
-        layer.glu_in.multiply(self.branch, self.quantized, both);
-        probe.enter(Stage::Gates);
-        let Some((gate, value)) = both.split_at_mut_checked(shape.glu_dim) else {
-            return;
-        };
-        activate(shape.glu_act, gate);
-        elementwise::multiply(gate, value);
-        probe.enter(Stage::Dense);
-        layer.glu_out.multiply(gate, self.quantized, self.branch);
-        probe.enter(Stage::Gates);
-        activate(shape.glu_final_act, self.branch);
-    }
-}
-
-fn copy(from: &[f32], to: &mut [f32]) {
-    elementwise::zip(to, from, |_, from| from);
 }

@@ -12,6 +12,7 @@ mod f32;
 mod products;
 #[cfg(test)]
 mod tests;
+mod two;
 
 use crate::format::Packing;
 use crate::hash::LogitsHash;
@@ -174,6 +175,7 @@ impl<const STATE_WORDS: usize> Buffers<STATE_WORDS> {
             bench.f32();
         }
         bench.only_f32();
+        bench.two();
     }
 }
 

@@ -6,28 +6,59 @@ use crate::format::Packing;
 use crate::kernel::dense;
 use core::hint::black_box;
 
+/// A product of integers: a matrix and, of one token and of two, the name.
+pub(super) struct Product {
+    pub names: [&'static str; 2],
+    pub packing: Packing,
+    pub weights: &'static [i8],
+    pub rows: usize,
+    pub columns: usize,
+}
+
+macro_rules! product {
+    ($name:literal, $packing:ident, $weights:expr, $rows:literal, $columns:literal) => {
+        Product {
+            names: [
+                concat!("product ", $name),
+                concat!("product ", $name, " x2"),
+            ],
+            packing: $packing,
+            weights: $weights,
+            rows: $rows,
+            columns: $columns,
+        }
+    };
+}
+
+/// Shapes that fit no block or part are here for their results.
+pub(super) fn products() -> [Product; 9] {
+    [
+        product!("int8 256x256", INT8, int8_256x256(), 256, 256),
+        product!("int8 64x64", INT8, int8_64x64(), 64, 64),
+        product!("int8 7x13", INT8, weights!(7, 13), 7, 13),
+        product!("int8 7x26", INT8, weights!(7, 26), 7, 26),
+        product!("int8 5x520", INT8, weights!(5, 520), 5, 520),
+        product!("int8 3x1100", INT8, weights!(3, 1100), 3, 1100),
+        product!("int4 256x256", INT4, int4_256x256(), 256, 256),
+        product!("int4 7x13", INT4, weights!(int4 7, 13), 7, 13),
+        product!("int4 5x520", INT4, weights!(int4 5, 520), 5, 520),
+    ]
+}
+
 impl<M: Meter> Bench<'_, M> {
-    /// Sums of products. Shapes that fit no block or part are here for their results.
+    /// Sums of products, of one token.
     pub(super) fn products(&mut self) {
         self.dot();
-        for (name, packing, weights, rows, columns) in [
-            ("product int8 256x256", INT8, int8_256x256(), 256, 256),
-            ("product int8 64x64", INT8, int8_64x64(), 64, 64),
-            ("product int8 7x13", INT8, weights!(7, 13), 7, 13),
-            ("product int8 5x520", INT8, weights!(5, 520), 5, 520),
-            ("product int8 3x1100", INT8, weights!(3, 1100), 3, 1100),
-            ("product int4 256x256", INT4, int4_256x256(), 256, 256),
-            ("product int4 7x13", INT4, weights!(int4 7, 13), 7, 13),
-            ("product int4 5x520", INT4, weights!(int4 5, 520), 5, 520),
-        ] {
-            let case = Case::new(name, Contract::Both, rows * columns);
-            let (packing, weights, columns) = black_box((packing, weights, columns));
+        for of in products() {
+            let [name, _] = of.names;
+            let case = Case::new(name, Contract::Both, of.rows * of.columns);
+            let (packing, weights, columns) = black_box((of.packing, of.weights, of.columns));
             crate::kernel::quantize(packing, floats(columns, 1500), self.quantized);
             let q = black_box(&self.quantized[..]);
-            let sums = black_box(bits(self.y).get_mut(..rows).unwrap_or_default());
+            let sums = black_box(bits(self.y).get_mut(..of.rows).unwrap_or_default());
             self.meter
                 .count(case, || product(packing, weights, columns, q, sums));
-            self.finish_y(case, rows);
+            self.finish_y(case, of.rows);
         }
     }
 

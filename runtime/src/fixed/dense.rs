@@ -3,7 +3,7 @@
 use super::model::Matrix;
 use super::number::{Factor, shift};
 
-pub(super) use crate::kernel::dense::portable as sums;
+pub(super) use crate::kernel::dense::{portable as sums, portable_of_two as sums_of_two};
 
 /// Where a number left of the point saturates: a bias fits beside it.
 const LIMIT: i32 = 1 << 30;

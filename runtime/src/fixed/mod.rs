@@ -74,6 +74,8 @@ pub mod table;
 mod bench;
 mod check;
 mod dense;
+mod pass;
+mod prefill;
 mod quantize;
 mod recurrence;
 mod session;

@@ -21,8 +21,9 @@
 use super::check;
 use super::quantize::Mean;
 use super::session::Session;
+use crate::block::Longest;
 use crate::error::{MemoryError, ModelError};
-use crate::format::{GLOBALS, Global, PER_LAYER, PerLayer, offset};
+use crate::format::{GLOBALS, Global, PER_LAYER, Packing, PerLayer, offset};
 use crate::layer::Counts;
 use crate::model::{Entry, Shape, known_answer, read_u32, section};
 use bytemuck::AnyBitPattern;
@@ -112,8 +113,14 @@ impl<'a> Model<'a> {
             + 2 * self.shape.layers
             + self.work_words()
             + 2 * self.shape.dim
-            + self.quantized_words();
+            + self.longest().quantized;
         4 * words
+    }
+
+    /// Bytes of a workspace for [`prefill_in_blocks`](Session::prefill_in_blocks) that takes `tokens` at a time, at
+    /// least two; the same on every target.
+    pub fn prefill_memory_needed(&self, tokens: usize) -> usize {
+        self.longest().workspace_bytes(&self.shape, tokens)
     }
 
     /// A session in `memory`, its state zero: the start of a sequence.
@@ -134,18 +141,28 @@ impl<'a> Model<'a> {
         self.sizes.ring.div_ceil(2)
     }
 
-    /// Words of the largest of a step's intermediate results: u, v and y of the GTU; both halves
-    /// of the GLU; the logits.
+    /// Words of the largest of a step's intermediate results: those of a layer, or the logits.
     pub(super) fn work_words(&self) -> usize {
-        (3 * self.shape.channels)
-            .max(2 * self.shape.glu_dim)
-            .max(self.shape.vocabulary)
+        self.shape.layer_words().max(self.shape.vocabulary)
     }
 
-    /// Words that hold the longest quantized vector, of one byte an element.
-    pub(super) fn quantized_words(&self) -> usize {
-        let shape = &self.shape;
-        shape.dim.max(shape.channels).max(shape.glu_dim).div_ceil(4)
+    /// Words of the longest quantized vectors.
+    pub(super) fn longest(&self) -> Longest {
+        let columns = self.shape.longest_input();
+        Longest {
+            quantized: Packing::Rows.quantized_words(columns),
+            joined: Packing::Rows.joined_words(columns),
+        }
+    }
+
+    /// `x = weight * multiplier`, of a row of the embedding.
+    pub(super) fn embed(&self, row: usize, x: &mut [i32]) {
+        let (weights, multipliers) = self.embedding();
+        let multiplier = i32::from(multipliers.get(row).copied().unwrap_or(0));
+        let weights = weights.get(row * x.len()..).unwrap_or(&[]);
+        for (x, weight) in x.iter_mut().zip(weights) {
+            *x = i32::from(*weight) * multiplier;
+        }
     }
 
     /// The embedding: weights and a multiplier a row.

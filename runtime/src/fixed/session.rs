@@ -1,16 +1,14 @@
 //! A running sequence in integers.
 
-use super::activation::{activate, silu};
+use super::check::Bounds;
 use super::dense::{finish, sums};
-use super::model::{Layer, Matrix, Model};
-use super::number::{Factor, bits, clamp};
-use super::quantize::quantize;
-use super::recurrence::{self, State};
-use super::{ACTIVATION_BITS, check::Bounds};
+use super::model::Model;
+use super::pass::Passage;
+use super::recurrence::State;
+use crate::block::{Pass, Scratch};
 use crate::error::{MemoryError, SelfTestError, SnapshotError, StepError};
-use crate::format::ALIGNMENT;
 use crate::hash::LogitsHash;
-use crate::model::{Activation, Norm, Shape};
+use crate::memory::{self, take};
 use crate::probe::{Probe, Stage};
 use crate::session::Token;
 use crate::snapshot;
@@ -19,14 +17,14 @@ use crate::snapshot;
 ///
 /// Each [`step`](Self::step) costs the same, at the first token and at the ten millionth.
 pub struct Session<'a, 'm> {
-    model: Model<'a>,
-    kept: Kept<'m>,
-    /// Scratch space of a step; not part of the state.
-    scratch: Scratch<'m>,
+    pub(super) model: Model<'a>,
+    pub(super) kept: Kept<'m>,
+    /// Scratch space of a step; not part of the state. Its work holds the logits.
+    pub(super) scratch: Scratch<'m, i32, i8>,
 }
 
 /// What lasts from step to step.
-struct Kept<'m> {
+pub(super) struct Kept<'m> {
     /// Of each layer, the oldest row of its ring and the mode that rests next.
     places: &'m mut [[u32; 2]],
     /// States of the modes of all layers.
@@ -35,49 +33,18 @@ struct Kept<'m> {
     rings: &'m mut [i16],
 }
 
-struct Scratch<'m> {
-    /// Residual stream, `[dim]`.
-    x: &'m mut [i32],
-    /// Sums of a branch; a centred copy of the residual stream. `[dim]`.
-    branch: &'m mut [i32],
-    /// u, v and y of the GTU; both halves of the GLU; the logits.
-    work: &'m mut [i32],
-    /// Quantized input of a matrix.
-    quantized: &'m mut [i8],
-}
-
-/// Takes the first `n` numbers off `rest`; nothing if there are fewer.
-fn take<'s, T>(rest: &mut &'s mut [T], n: usize) -> &'s mut [T] {
-    match core::mem::take(rest).split_at_mut_checked(n) {
-        Some((first, after)) => {
-            *rest = after;
-            first
-        }
-        None => &mut [],
-    }
-}
-
 impl<'a, 'm> Session<'a, 'm> {
     pub(super) fn new(model: Model<'a>, memory: &'m mut [u8]) -> Result<Self, MemoryError> {
-        let (needed, found) = (model.memory_needed(), memory.len());
-        let remainder = memory.as_ptr().addr() % ALIGNMENT;
-        if remainder != 0 {
-            return Err(MemoryError::Misaligned { remainder });
-        }
-        let too_small = MemoryError::TooSmall { needed, found };
-        let memory = memory.get_mut(..needed).ok_or(too_small)?;
-        memory.fill(0);
-        let mut rest: &mut [i32] = bytemuck::try_cast_slice_mut(memory).map_err(|_| too_small)?;
-        let dim = model.shape().dim;
+        let needed = model.memory_needed();
+        let words: &mut [i32] = memory::words(memory, needed)?;
+        let mut rest = words.get_mut(..needed / 4).unwrap_or_default();
+        rest.fill(0);
         let modes = take(&mut rest, model.sizes().modes);
-        let x = take(&mut rest, dim);
-        let branch = take(&mut rest, dim);
-        let work = take(&mut rest, model.work_words());
         let places = take(&mut rest, 2 * model.layers());
-        let places = bytemuck::try_cast_slice_mut(places).map_err(|_| too_small)?;
         let rings = take(&mut rest, model.ring_words());
-        let rings = bytemuck::try_cast_slice_mut(rings).map_err(|_| too_small)?;
-        let quantized = bytemuck::try_cast_slice_mut(rest).map_err(|_| too_small)?;
+        let places = bytemuck::try_cast_slice_mut(places).unwrap_or_default();
+        let rings = bytemuck::try_cast_slice_mut(rings).unwrap_or_default();
+        let dim = model.shape().dim;
         Ok(Self {
             model,
             kept: Kept {
@@ -86,10 +53,10 @@ impl<'a, 'm> Session<'a, 'm> {
                 rings,
             },
             scratch: Scratch {
-                x,
-                branch,
-                work,
-                quantized,
+                x: take(&mut rest, dim),
+                branch: take(&mut rest, dim),
+                work: take(&mut rest, model.work_words()),
+                quantized: bytemuck::try_cast_slice_mut(rest).unwrap_or_default(),
             },
         })
     }
@@ -249,44 +216,55 @@ impl<'a, 'm> Session<'a, 'm> {
     #[inline(never)]
     fn advance<P: Probe>(&mut self, token: Token, probe: &mut P) -> Result<(), StepError> {
         let shape = *self.model.shape();
-        if token.0 as usize >= shape.vocabulary {
-            return Err(StepError::UnknownToken {
-                token: token.0,
-                vocabulary: shape.vocabulary,
-            });
-        }
+        let row = shape.row(token)?;
         let s = &mut self.scratch;
         probe.enter(Stage::Embedding);
-        s.embed(&self.model, token.0 as usize);
-        let (mut modes, mut rings) = (&mut *self.kept.modes, &mut *self.kept.rings);
-        for (i, places) in self.kept.places.iter_mut().enumerate() {
+        self.model.embed(row, s.x);
+        let tokens = core::array::from_mut(s);
+        for (i, state) in self.kept.layers(&self.model).enumerate() {
             probe.enter(Stage::Norm);
             let layer = self.model.layer(i);
-            let counts = layer.recurrence.counts;
-            let state = State {
-                places,
-                ring: take(&mut rings, counts.taps * shape.channels),
-                modes: take(&mut modes, counts.order() * shape.channels),
+            let mut passage = Passage {
+                model: &self.model,
+                layer: &layer,
+                state,
+                probe,
             };
-            s.gtu(&self.model, &layer, state, probe);
-            s.glu(&self.model, &layer, probe);
+            passage.pass(tokens, &mut []);
         }
         Ok(())
     }
 
     /// The final norm and the head.
     #[inline(never)]
-    fn head<P: Probe>(&mut self, probe: &mut P) -> &[i32] {
+    pub(super) fn head<P: Probe>(&mut self, probe: &mut P) -> &[i32] {
         let shape = *self.model.shape();
         let s = &mut self.scratch;
         probe.enter(Stage::Norm);
-        let (q, factor) = s.input(&self.model, shape.final_norm);
+        let factor = s.input(&self.model, shape.final_norm);
         probe.enter(Stage::Head);
         let head = self.model.head();
         let logits = s.work.get_mut(..shape.vocabulary).unwrap_or(&mut []);
-        sums(head.weights, s.quantized.get(..q).unwrap_or(&[]), logits);
+        let q = s.quantized.get(..shape.dim).unwrap_or(&[]);
+        sums(head.weights, q, logits);
         finish(&head, 0, factor, logits, |x| x);
         logits
+    }
+}
+
+impl Kept<'_> {
+    /// The state of one layer after the other.
+    pub(super) fn layers(&mut self, model: &Model<'_>) -> impl Iterator<Item = State<'_>> {
+        let (mut modes, mut rings) = (&mut *self.modes, &mut *self.rings);
+        let channels = model.shape().channels;
+        self.places.iter_mut().enumerate().map(move |(i, places)| {
+            let counts = model.counts(i);
+            State {
+                places,
+                ring: take(&mut rings, counts.taps * channels),
+                modes: take(&mut modes, counts.order() * channels),
+            }
+        })
     }
 }
 
@@ -311,138 +289,4 @@ fn holds(model: &Model<'_>, places: &[[u8; 4]], modes: &[[u8; 4]]) -> bool {
                 })
             })
     })
-}
-
-impl Scratch<'_> {
-    /// `x = weight * multiplier` of the token's row.
-    fn embed(&mut self, model: &Model<'_>, row: usize) {
-        let (weights, multipliers) = model.embedding();
-        let multiplier = i32::from(multipliers.get(row).copied().unwrap_or(0));
-        let weights = weights.get(row * self.x.len()..).unwrap_or(&[]);
-        for (x, weight) in self.x.iter_mut().zip(weights) {
-            *x = i32::from(*weight) * multiplier;
-        }
-    }
-
-    /// Quantizes the residual stream after `norm`; returns how many numbers and their factor.
-    fn input(&mut self, model: &Model<'_>, norm: Norm) -> (usize, Factor) {
-        let x = if norm == Norm::Layer {
-            copy(self.x, self.branch);
-            &mut *self.branch
-        } else {
-            &mut *self.x
-        };
-        let [mean, _] = &model.means;
-        let factor = quantize(norm, mean, model.fraction(), x, self.quantized);
-        (x.len(), factor)
-    }
-
-    /// `x += W_o norm(u * TNO(v))` with `u, v = act(W norm(x))`.
-    fn gtu<P: Probe>(
-        &mut self,
-        model: &Model<'_>,
-        layer: &Layer<'_>,
-        mut state: State<'_>,
-        probe: &mut P,
-    ) {
-        let shape = model.shape();
-        let (q, factor) = self.input(model, shape.norm);
-        let mut rest = &mut *self.work;
-        let uv = take(&mut rest, 2 * shape.channels);
-        let y = take(&mut rest, shape.channels);
-        probe.enter(Stage::Dense);
-        let q = self.quantized.get(..q).unwrap_or(&[]);
-        sums(layer.gtu_in.weights, q, uv);
-        probe.enter(Stage::Gates);
-        activated(shape.gtu_act, &layer.gtu_in, factor, uv);
-        let Some((u, v)) = uv.split_at_mut_checked(shape.channels) else {
-            return;
-        };
-        probe.enter(Stage::Fir);
-        let r = &layer.recurrence;
-        recurrence::convolve(r, &state, v, y);
-        probe.enter(Stage::Recurrence);
-        recurrence::advance(r, &mut state, v, y);
-        probe.enter(Stage::Gates);
-        let places = gate(u, y);
-        probe.enter(Stage::Norm);
-        // Q of u, of v, and what the recurrence adds
-        let fraction = 2 * ACTIVATION_BITS + r.fraction - places;
-        let [_, mean] = &model.means;
-        let factor = quantize(shape.gtu_norm, mean, fraction, y, self.quantized);
-        // the blob's places are those without the shift
-        let shifted = if shape.gtu_norm == Norm::None {
-            places
-        } else {
-            0
-        };
-        let factor = Factor {
-            exponent: factor.exponent + shifted,
-            ..factor
-        };
-        probe.enter(Stage::Dense);
-        let q = self.quantized.get(..shape.channels).unwrap_or(&[]);
-        sums(layer.gtu_out.weights, q, self.branch);
-        finish(&layer.gtu_out, 0, factor, self.branch, |x| x);
-        probe.enter(Stage::Norm);
-        add(self.branch, self.x);
-    }
-
-    /// `x += W_3 (act(W_1 norm(x)) * (W_2 norm(x)))`.
-    fn glu<P: Probe>(&mut self, model: &Model<'_>, layer: &Layer<'_>, probe: &mut P) {
-        let shape: &Shape = model.shape();
-        let (q, factor) = self.input(model, shape.norm);
-        let both = self.work.get_mut(..2 * shape.glu_dim).unwrap_or(&mut []);
-        probe.enter(Stage::Dense);
-        let q = self.quantized.get(..q).unwrap_or(&[]);
-        sums(layer.glu_in.weights, q, both);
-        probe.enter(Stage::Gates);
-        let Some((gate, value)) = both.split_at_mut_checked(shape.glu_dim) else {
-            return;
-        };
-        activated(shape.glu_act, &layer.glu_in, factor, gate);
-        finish(&layer.glu_in, shape.glu_dim, factor, value, clamp);
-        for (gate, value) in gate.iter_mut().zip(&*value) {
-            *gate *= value;
-        }
-        probe.enter(Stage::Norm);
-        let [mean, _] = &model.means;
-        let factor = quantize(Norm::None, mean, 0, gate, self.quantized);
-        probe.enter(Stage::Dense);
-        let q = self.quantized.get(..shape.glu_dim).unwrap_or(&[]);
-        sums(layer.glu_out.weights, q, self.branch);
-        finish(&layer.glu_out, 0, factor, self.branch, |x| x);
-        probe.enter(Stage::Norm);
-        add(self.branch, self.x);
-    }
-}
-
-/// Numbers of 16 bits from sums, and `activation` of them.
-fn activated(activation: Activation, matrix: &Matrix<'_>, factor: Factor, sums: &mut [i32]) {
-    // a loop of its own for the usual one, without a choice in it
-    match activation {
-        Activation::Silu => finish(matrix, 0, factor, sums, silu),
-        other => finish(matrix, 0, factor, sums, |x| activate(other, clamp(x))),
-    }
-}
-
-/// `y = (y >> n) * u` with `n` such that all `y >> n` have 16 bits, which is returned.
-fn gate(u: &[i32], y: &mut [i32]) -> i32 {
-    let all = y.iter().fold(0, |all, y| all | (y ^ (y >> 31)) as u32);
-    let places = (bits(all) - 15).max(0);
-    for (y, u) in y.iter_mut().zip(u) {
-        *y = (*y >> places as u32) * u;
-    }
-    places
-}
-
-/// `x += branch`, saturating.
-fn add(branch: &[i32], x: &mut [i32]) {
-    for (x, branch) in x.iter_mut().zip(branch) {
-        *x = x.saturating_add(*branch);
-    }
-}
-
-fn copy(from: &[i32], to: &mut [i32]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
 }

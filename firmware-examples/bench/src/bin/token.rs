@@ -30,6 +30,11 @@ const TEMPERATURE: u32 = 800;
 
 /// The token that is counted, from 0. Those before fill the recurrence's state.
 const COUNTED: usize = 16;
+/// Tokens of the prefill that is counted.
+const PREFILLED: usize = 8;
+
+/// For the prefill.
+static WORKSPACE: ConstStaticCell<Memory<3072>> = ConstStaticCell::new(Memory::new());
 
 /// The count of instructions, for the runtime's profile.
 struct Instructions;
@@ -81,6 +86,8 @@ fn run(console: &mut Console, counter: &mut Counter) -> Result<(), &'static str>
     let (_, sampling) = counter.measure(|| sampler.sample(session.logits()));
     console.number("sampling", sampling);
 
+    console.number("prefill", prefill(&mut session, counter)?);
+
     session.reset();
     warm_up(&mut session)?;
     let mut profile = Profile::new(Instructions);
@@ -95,6 +102,17 @@ fn run(console: &mut Console, counter: &mut Counter) -> Result<(), &'static str>
         }
     }
     Ok(())
+}
+
+/// Instructions of a prefill in blocks.
+fn prefill(session: &mut Session<'_, '_>, counter: &mut Counter) -> Result<u64, &'static str> {
+    let workspace = WORKSPACE.try_take().ok_or("the workspace is taken")?;
+    let workspace = workspace.as_mut_slice();
+    let tokens: [Token; PREFILLED] = core::array::from_fn(|i| token(session, i));
+    let (result, instructions) =
+        counter.measure(|| session.prefill_in_blocks(&tokens, workspace).map(|_| ()));
+    result.map_err(|_| "the workspace is too small for this model: make WORKSPACE larger")?;
+    Ok(instructions)
 }
 
 const REFUSED: &str = "the model refused a token of its vocabulary";

@@ -1,6 +1,8 @@
 //! Counting, in QEMU.
 
-use super::{Counts, Kernel, LARGE, LARGE_TARGET, SMALL, Size, TARGETS, Token, compiler, qemu};
+use super::{
+    Counts, Kernel, LARGE, LARGE_TARGET, PREFILLED, SMALL, Size, TARGETS, Token, compiler, qemu,
+};
 use crate::boards::{Board, F32, FIXED};
 use crate::firmware::{self, Firmware};
 use crate::host::Facts;
@@ -177,6 +179,7 @@ pub fn token(target: &str, name: &str, blob: &Path) -> Result<Token> {
         contract: facts.contract.into(),
         weights: facts.weights.into(),
         instructions: report.number("step")? + report.number("sampling")?,
+        prefill: report.number("prefill")? / PREFILLED,
         macs: macs(&facts.shape),
         stages,
     })

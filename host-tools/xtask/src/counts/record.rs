@@ -113,9 +113,10 @@ fn rows(counts: &Counts) -> BTreeMap<String, u64> {
             row.instructions,
         )
     });
-    let tokens = counts.tokens.iter().map(|row| {
-        let name = format!("{} token of {}, {}", row.target, row.model, row.contract);
-        (format!("{name}, {}", row.weights), row.instructions)
+    let tokens = counts.tokens.iter().flat_map(|row| {
+        let model = format!("{}, {}, {}", row.model, row.contract, row.weights);
+        [("token", row.instructions), ("prefill", row.prefill)]
+            .map(|(what, count)| (format!("{} {what} of {model}", row.target), count))
     });
     kernels.chain(tokens).collect()
 }
@@ -144,6 +145,7 @@ mod tests {
                 contract: "f32".into(),
                 weights: "int8".into(),
                 instructions: token,
+                prefill: token / 2,
                 macs: 9,
                 stages: BTreeMap::new(),
             }],
@@ -156,7 +158,7 @@ mod tests {
         let record = counts(1000, 50_000);
         for (kernel, token) in [(1000, 50_000), (1020, 51_000), (1, 1)] {
             let verdict = compare(&record, &counts(kernel, token)).unwrap();
-            assert_eq!(verdict, Verdict::Holds(2));
+            assert_eq!(verdict, Verdict::Holds(3));
         }
         let refusal = |found: &Counts| compare(&record, found).unwrap_err().to_string();
         let kernel = refusal(&counts(1021, 50_000));

@@ -59,7 +59,7 @@ fn tokens(text: &mut String, counts: &Counts) -> std::fmt::Result {
         return Ok(());
     }
     let stages = Stage::ALL.map(Stage::name);
-    let first = ["token", "MACs", "instructions"];
+    let first = ["token", "MACs", "instructions", "in a prefill"];
     header(text, &first, &stages)?;
     for row in &counts.tokens {
         let Token {
@@ -74,7 +74,9 @@ fn tokens(text: &mut String, counts: &Counts) -> std::fmt::Result {
             "| {target}, {model}, {contract}, {weights} | {} |",
             row.macs
         )?;
-        write!(text, " {} |", per_mac(row.instructions, row.macs))?;
+        for instructions in [row.instructions, row.prefill] {
+            write!(text, " {} |", per_mac(instructions, row.macs))?;
+        }
         for stage in stages {
             let count = row.stages.get(stage).copied().unwrap_or(0);
             let share = 100.0 * count as f64 / row.instructions.max(1) as f64;
@@ -198,6 +200,7 @@ mod tests {
                 contract: "f32".into(),
                 weights: "int8".into(),
                 instructions: 200,
+                prefill: 120,
                 macs: 100,
                 stages: [("dense".into(), 150), ("sampling".into(), 10)].into(),
             }],
@@ -218,7 +221,7 @@ mod tests {
             "| kernel | contract | MACs | m4 | m55 | m0 |",
             "| int8 2x2 | f32 | 4 | 6 (1.50) | 3 (0.75) |  |",
             "| int8 2x2 | fixed |  |  |  | 20 |",
-            "| m4, tiny, f32, int8 | 100 | 200 (2.00) | 0 (0.0%) | 0 (0.0%) | 0 (0.0%) | 150 (75.0%) \
+            "| m4, tiny, f32, int8 | 100 | 200 (2.00) | 120 (1.20) | 0 (0.0%) | 0 (0.0%) | 0 (0.0%) | 150 (75.0%) \
              | 0 (0.0%) | 0 (0.0%) | 0 (0.0%) | 10 (5.0%) |",
             "| m4, f32 | 1 | 5 | 2 | 3 | 4 |",
             "| bytes of a function | m4 |",

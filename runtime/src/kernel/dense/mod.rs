@@ -15,6 +15,8 @@
 //! | portable, int4 | four rows of 32 columns, row by row | bytes or pairs | [`int4`], plain Rust; MVE |
 //! | dual, int4 | four rows a 16-bit lane | 16 bits each | [`int4`], plain Rust; Armv7E-M DSP |
 //!
+//! Prefill takes two tokens at a time, by kernels of their own, in `two`.
+//!
 //! Kernels of single cores are chosen when the crate is compiled (`build.rs`). All `unsafe` of the
 //! crate is in their files.
 
@@ -25,8 +27,10 @@ pub mod dual;
 pub mod int4;
 pub mod rows;
 mod scale;
+pub(crate) mod two;
 
 pub(crate) use scale::scale;
+pub(crate) use two::{portable as portable_of_two, product as product_of_two};
 
 /// What assembly with DSP instructions begins with: of Armv8-M it does not know by itself that the core
 /// has them.
@@ -54,14 +58,22 @@ macro_rules! if_armv8m {
 mod dsp;
 #[cfg(toeplite_dsp)]
 mod dsp4;
+#[cfg(all(toeplite_dsp, feature = "int4"))]
+mod dsp4_two;
 #[cfg(toeplite_dsp_float)]
 pub(crate) mod dsp_float;
+#[cfg(toeplite_dsp)]
+mod dsp_two;
 #[cfg(toeplite_mve)]
 mod mve;
 #[cfg(toeplite_mve)]
 mod mve4;
+#[cfg(all(toeplite_mve, feature = "int4"))]
+mod mve4_two;
 #[cfg(toeplite_mve_float)]
 pub(crate) mod mve_float;
+#[cfg(toeplite_mve)]
+mod mve_two;
 #[cfg(toeplite_rv32m)]
 mod rv32;
 #[cfg(any(toeplite_thumb1, toeplite_thumb2, toeplite_rv32m))]

@@ -55,6 +55,31 @@ pub(super) fn by_block<const ROWS: usize>(
     }
 }
 
+/// The same for two tokens with sums of their own: `kernel` is given weights and where the sums of each go.
+/// Whether there were enough rows.
+#[cfg(any(toeplite_thumb1, toeplite_thumb2, toeplite_mve, toeplite_rv32m, test))]
+pub(super) fn by_block_of_two<const ROWS: usize>(
+    weights: &[i8],
+    columns: usize,
+    [sums0, sums1]: [&mut [i32]; 2],
+    kernel: impl Fn(&[i8], [&mut [[i32; ROWS]]; 2]),
+) -> bool {
+    let rows = sums0.len();
+    let needed = rows.checked_mul(columns);
+    let fits = needed.is_some_and(|n| n <= weights.len()) && sums1.len() == rows && columns != 0;
+    let Some(last) = rows.checked_sub(ROWS).filter(|_| fits) else {
+        return false;
+    };
+    kernel(weights, [sums0.as_chunks_mut().0, sums1.as_chunks_mut().0]);
+    if !rows.is_multiple_of(ROWS) {
+        let weights = weights.get(last * columns..).unwrap_or(&[]);
+        if let (Some(sums0), Some(sums1)) = (sums0.last_chunk_mut(), sums1.last_chunk_mut()) {
+            kernel(weights, [sums0, sums1].map(core::slice::from_mut));
+        }
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -82,6 +107,18 @@ mod tests {
             });
             prop_assert_eq!(&one, &four);
             prop_assert_eq!(&one, &six);
+            let (mut first, mut second) = (vec![-1; rows], vec![-1; rows]);
+            let done = by_block_of_two::<3>(weights, q.len(), [&mut first, &mut second], |w, sums| {
+                assert!(!sums[0].is_empty() && sums[0].len() == sums[1].len());
+                for sums in sums {
+                    by_one(w, &q, sums.as_flattened_mut());
+                }
+            });
+            prop_assert_eq!(done, rows >= 3);
+            if done {
+                prop_assert_eq!(&one, &first);
+                prop_assert_eq!(&one, &second);
+            }
         }
     }
 }

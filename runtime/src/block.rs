@@ -1,0 +1,142 @@
+//! Tokens on their way through the layers: one, or a block of them two by two, in both contracts.
+
+use crate::error::{MemoryError, StepError};
+use crate::format::ALIGNMENT;
+use crate::memory::{self, take};
+use crate::model::Shape;
+use crate::session::Token;
+use bytemuck::{AnyBitPattern, NoUninit, Pod};
+
+/// The numbers of a token on its way: of `T`, and `Q` where they are the quantized input of a matrix.
+pub(crate) struct Scratch<'m, T, Q> {
+    /// Residual stream, `[dim]`.
+    pub x: &'m mut [T],
+    /// Input or output of a branch, `[dim]`.
+    pub branch: &'m mut [T],
+    /// u, v and y of the GTU; both halves of the GLU; the logits.
+    pub work: &'m mut [T],
+    /// Quantized input of a matrix; empty for f32 weights.
+    pub quantized: &'m mut [Q],
+}
+
+/// A layer that tokens pass through, one after the other or two at a time.
+pub(crate) trait Pass<T, Q> {
+    /// Takes `N` tokens through the layer, in order. `joined` is for `N > 1`: the quantized inputs of all as
+    /// products read them.
+    fn pass<const N: usize>(&mut self, tokens: &mut [Scratch<'_, T, Q>; N], joined: &mut [u32]);
+}
+
+/// The caller's workspace in a prefill.
+pub(crate) struct Block<'w, T, Q> {
+    dim: usize,
+    /// Residual streams, `[tokens][dim]`.
+    streams: &'w mut [T],
+    /// What the second of two tokens needs beside its own. The session has the first one's.
+    branch: &'w mut [T],
+    work: &'w mut [T],
+    quantized: &'w mut [Q],
+    joined: &'w mut [u32],
+}
+
+/// Words of the longest quantized vector, and of two of them joined.
+#[derive(Clone, Copy)]
+pub(crate) struct Longest {
+    pub quantized: usize,
+    pub joined: usize,
+}
+
+impl Longest {
+    /// Bytes of the workspace of a prefill, of two tokens or more.
+    pub(crate) fn workspace_bytes(self, shape: &Shape, tokens: usize) -> usize {
+        let second = shape.dim + shape.layer_words() + self.quantized + self.joined;
+        let streams = tokens.max(2).saturating_mul(shape.dim);
+        streams.saturating_add(second).saturating_mul(4)
+    }
+}
+
+impl<'w, T: Pod, Q: AnyBitPattern + NoUninit> Block<'w, T, Q> {
+    pub(crate) fn new(
+        shape: &Shape,
+        longest: Longest,
+        workspace: &'w mut [u8],
+    ) -> Result<Self, MemoryError> {
+        const { assert!(size_of::<T>() == 4 && ALIGNMENT.is_multiple_of(4)) };
+        let needed = longest.workspace_bytes(shape, 2);
+        let mut rest: &mut [T] = memory::words(workspace, needed)?;
+        let branch = take(&mut rest, shape.dim);
+        let work = take(&mut rest, shape.layer_words());
+        let quantized = take(&mut rest, longest.quantized);
+        let joined = take(&mut rest, longest.joined);
+        Ok(Self {
+            dim: shape.dim.max(1),
+            streams: rest,
+            branch,
+            work,
+            quantized: bytemuck::try_cast_slice_mut(quantized).unwrap_or_default(),
+            joined: bytemuck::try_cast_slice_mut(joined).unwrap_or_default(),
+        })
+    }
+
+    /// How many tokens it holds.
+    pub(crate) fn tokens(&self) -> usize {
+        (self.streams.len() / self.dim).max(1)
+    }
+
+    /// The residual streams of `tokens` by `embed`, which is given the row of each; up to the first that
+    /// is unknown. How many those are.
+    pub(crate) fn embed<K: Into<Token> + Copy>(
+        &mut self,
+        shape: &Shape,
+        tokens: &[K],
+        mut embed: impl FnMut(usize, &mut [T]),
+    ) -> (usize, Result<(), StepError>) {
+        let streams = self.streams.chunks_exact_mut(self.dim);
+        for (i, (token, x)) in tokens.iter().zip(streams).enumerate() {
+            match shape.row((*token).into()) {
+                Ok(row) => embed(row, x),
+                Err(error) => return (i, Err(error)),
+            }
+        }
+        (tokens.len(), Ok(()))
+    }
+
+    /// Takes the first `count` tokens through `layer`, two by two; the first of two in the place of
+    /// `session`'s own.
+    pub(crate) fn pass(
+        &mut self,
+        count: usize,
+        session: &mut Scratch<'_, T, Q>,
+        layer: &mut impl Pass<T, Q>,
+    ) {
+        let streams = self.streams.get_mut(..count * self.dim).unwrap_or_default();
+        let mut streams = streams.chunks_exact_mut(self.dim);
+        while let Some(x) = streams.next() {
+            let first = Scratch {
+                x,
+                branch: session.branch,
+                work: session.work,
+                quantized: session.quantized,
+            };
+            match streams.next() {
+                Some(x) => {
+                    let second = Scratch {
+                        x,
+                        branch: self.branch,
+                        work: self.work,
+                        quantized: self.quantized,
+                    };
+                    layer.pass(&mut [first, second], self.joined);
+                }
+                None => layer.pass(&mut [first], &mut []),
+            }
+        }
+    }
+
+    /// Copies the residual stream of the last of `count` tokens to `x`, for the head.
+    pub(crate) fn copy_last(&self, count: usize, x: &mut [T]) {
+        let last = self.streams.chunks_exact(self.dim).take(count).last();
+        x.iter_mut()
+            .zip(last.unwrap_or_default())
+            .for_each(|(to, from)| *to = *from);
+    }
+}

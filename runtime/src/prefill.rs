@@ -1,0 +1,69 @@
+//! Prefill in blocks: layer after layer, two tokens at a time, so that weights are read half as often.
+
+use crate::block::Block;
+use crate::error::{PrefillError, StepError};
+use crate::format::LANES;
+use crate::memory::take;
+use crate::pass::Passage;
+use crate::session::{Session, Token};
+
+impl Session<'_, '_> {
+    /// [`prefill`](Self::prefill), bit for bit, in blocks: as many tokens at a time as `workspace` holds, by
+    /// kernels that read the weights once for two. The workspace is free again afterwards; see
+    /// [`prefill_memory_needed`](crate::Model::prefill_memory_needed).
+    ///
+    /// # Errors
+    /// [`PrefillError::Workspace`] if `workspace` is not aligned to 16 bytes or does not hold two tokens, the
+    /// session being unchanged; otherwise those of `prefill`.
+    pub fn prefill_in_blocks<T: Into<Token> + Copy>(
+        &mut self,
+        tokens: &[T],
+        workspace: &mut [u8],
+    ) -> Result<&[f32], PrefillError> {
+        let mut block = Block::new(self.model.shape(), self.model.longest(), workspace)?;
+        if tokens.is_empty() {
+            return Err(StepError::NoTokens.into());
+        }
+        for tokens in tokens.chunks(block.tokens()) {
+            if let Err(error) = self.advance_block(tokens, &mut block) {
+                // what the layers left there are no logits
+                self.scratch.work.fill(0.0);
+                return Err(error.into());
+            }
+        }
+        Ok(self.head(&mut ()))
+    }
+
+    /// Embedding and all layers, of at most as many tokens as `block` holds.
+    fn advance_block<T: Into<Token> + Copy>(
+        &mut self,
+        tokens: &[T],
+        block: &mut Block<'_, f32, u32>,
+    ) -> Result<(), StepError> {
+        let shape = *self.model.shape();
+        let embedding = self.model.embedding();
+        let (count, result) = block.embed(&shape, tokens, |row, x| {
+            embedding.row(row, shape.embed_scale, x);
+        });
+        let mut rest = &mut *self.state;
+        let mut visited = *self.visited as usize;
+        for i in 0..shape.layers {
+            let layer = self.model.layer(i);
+            let mut passage = Passage {
+                shape: &shape,
+                layer: &layer,
+                visited: *self.visited as usize,
+                state: take(
+                    &mut rest,
+                    layer.recurrence.states() * LANES * shape.blocks(),
+                ),
+                probe: &mut (),
+            };
+            block.pass(count, &mut self.scratch, &mut passage);
+            visited = passage.visited;
+        }
+        *self.visited = visited as u32;
+        block.copy_last(count, self.scratch.x);
+        result
+    }
+}
