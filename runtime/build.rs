@@ -6,7 +6,7 @@
 use std::env;
 
 /// Kernels for single cores or families of them; see `src/kernel/dense/`.
-const KERNELS: [&str; 8] = [
+const KERNELS: [&str; 9] = [
     "toeplite_armv8m",
     "toeplite_dsp",
     "toeplite_dsp_float",
@@ -15,6 +15,7 @@ const KERNELS: [&str; 8] = [
     "toeplite_thumb1",
     "toeplite_thumb2",
     "toeplite_rv32m",
+    "toeplite_vfp",
 ];
 
 fn main() {
@@ -26,6 +27,9 @@ fn main() {
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     for name in kernels(&target, &Flags::parse(&flags)) {
         println!("cargo:rustc-cfg={name}");
+    }
+    if has_fpu(&target) {
+        println!("cargo:rustc-cfg=toeplite_vfp");
     }
     if target.starts_with("thumbv8m") {
         println!("cargo:rustc-cfg=toeplite_armv8m");
@@ -57,6 +61,12 @@ impl<'a> Flags<'a> {
     fn has(&self, feature: &str) -> bool {
         self.features.contains(&feature)
     }
+}
+
+/// Whether the target is a Cortex-M with floats in the registers of an FPU.
+fn has_fpu(target: &str) -> bool {
+    let main = target.starts_with("thumbv7em") || target.starts_with("thumbv8m.main");
+    main && target.ends_with("hf")
 }
 
 fn kernels(target: &str, flags: &Flags<'_>) -> Vec<&'static str> {

@@ -10,7 +10,7 @@ use xtask::boards::{Board, F32, FIXED};
 use xtask::command::cargo_embedded;
 use xtask::firmware::{self, Firmware};
 use xtask::host::Draw;
-use xtask::model::{Model, convert, named};
+use xtask::model::{Model, Storage, convert, named};
 use xtask::report::Report;
 use xtask::{elf, host, paths, qemu};
 
@@ -41,7 +41,7 @@ fn converted(name: &str, (contract, core): (&str, &str)) -> &'static Model {
         convert(
             Path::new(env!("CARGO_BIN_EXE_toeplite-tests-cli")),
             &paths::checkpoint(name),
-            (contract, core),
+            Storage::int8(contract, core),
             &into,
         )
         .unwrap()
@@ -212,6 +212,48 @@ fn integers_on_cortex_m55() {
 #[test]
 fn large_model_of_integers_on_rv32imac() {
     integers_stream_like_on_the_host("virt-rv32", LARGE);
+}
+
+/// Weights of four bits, each core by its own kernels.
+#[test]
+fn four_bits_on_cores_with_and_without_dsp_and_vectors() {
+    for (name, core) in [
+        ("mps2-an386", "m4"),
+        ("mps3-an547", "m55"),
+        ("virt-rv32", "rv32"),
+    ] {
+        let storage = Storage {
+            contract: F32,
+            weights: "int4",
+            core,
+        };
+        let into = paths::output().join("tests/int4").join(core);
+        let cli = Path::new(env!("CARGO_BIN_EXE_toeplite-tests-cli"));
+        let model = convert(cli, &paths::checkpoint(SMALL), storage, &into).unwrap();
+        streams_like_on_the_host(name, &model);
+    }
+}
+
+/// The text example's `profile`: the stages add up to a token.
+#[test]
+fn stages_add_up_to_a_token() {
+    let firmware = firmware::text(&board("mps2-an386"), model(SMALL), &["profile"]).unwrap();
+    let report = run(&firmware, "generate tokens=20", LIMIT);
+    let stage = |name| report.number(&format!("stage {name}")).unwrap();
+    let names = [
+        "embedding",
+        "norm",
+        "gates",
+        "dense",
+        "fir",
+        "recurrence",
+        "head",
+    ];
+    let sum: u64 = names.into_iter().map(stage).sum();
+    let whole = report.number("instructions_per_token_min").unwrap();
+    // the token's own count has the profiling in it
+    assert!(sum < whole && 10 * sum > 9 * whole, "{sum} of {whole}");
+    assert!(stage("dense") > sum / 4 && stage("sampling") > 100);
 }
 
 /// Positive control of the check for soft-float functions: builds that divide floats.

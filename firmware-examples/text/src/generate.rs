@@ -2,6 +2,7 @@
 
 use crate::contract::{Sampler, Session};
 use crate::failure::Failure;
+use crate::profile::Stages;
 use crate::report::Range;
 use crate::settings::Settings;
 use crate::{hash, log};
@@ -31,10 +32,11 @@ pub fn run(
         })?;
     let mut token = sampler.sample(logits);
     let mut instructions = Range::default();
+    let mut stages = Stages::new();
     for _ in 0..settings.tokens {
         write_token(console, token);
         log::token(token);
-        let mut step = || session.step(token).map(|_| ());
+        let mut step = || stages.step(session, token);
         let result = match &mut counter {
             Some(counter) => {
                 let (result, count) = counter.measure(step);
@@ -44,10 +46,11 @@ pub fn run(
             None => step(),
         };
         result.map_err(|_| Failure::Step)?;
-        token = sampler.sample(session.logits());
+        token = stages.sample(&mut sampler, session);
     }
     console.text(SEPARATOR);
     instructions.write(console);
+    stages.write(console, settings.tokens);
     hash::run(console, session);
     Ok(())
 }

@@ -11,6 +11,7 @@ mod failure;
 mod generate;
 mod hash;
 mod log;
+mod profile;
 mod report;
 mod settings;
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use std::path::{Path, PathBuf};
 use xtask::counts::{Counts, SMALL, TARGETS, measure, record, table};
-use xtask::model::{Model, convert, named, toeplite};
+use xtask::model::{Model, Storage, convert, named, toeplite};
 use xtask::{paths, setup};
 
 /// Counts instructions of the runtime's kernels and of whole tokens, in QEMU.
@@ -70,7 +70,7 @@ fn of_bundled(targets: &[&str]) -> Result<Counts> {
         convert(
             &toeplite,
             &paths::checkpoint(name),
-            (contract, target),
+            Storage::int8(contract, target),
             &into,
         )
     };

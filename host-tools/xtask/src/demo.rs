@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use xtask::boards::{Board, NAMES};
 use xtask::command::{complete, shown};
-use xtask::model::{Model, convert, toeplite};
+use xtask::model::{Model, Storage, convert, toeplite};
 use xtask::report::Report;
 use xtask::{firmware, host, paths, qemu, setup};
 
@@ -112,7 +112,8 @@ impl Demo {
             checkpoint.display()
         ));
         let into = paths::firmware().join("text/model");
-        let model = convert(toeplite, &checkpoint, (contract, board.core), &into)?;
+        let storage = Storage::int8(contract, board.core);
+        let model = convert(toeplite, &checkpoint, storage, &into)?;
         let number = |key: &str| model.json[key].to_string();
         println!(
             "{} ({} bytes)",

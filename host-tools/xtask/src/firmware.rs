@@ -2,6 +2,7 @@
 
 use crate::boards::Board;
 use crate::command::{cargo_embedded, complete};
+use crate::host::Facts;
 use crate::model::{Files, Model};
 use crate::paths;
 use anyhow::{Context, Result, ensure};
@@ -23,7 +24,8 @@ pub struct Firmware {
 /// there to its own name.
 static CARGO_OUTPUT: Mutex<()> = Mutex::new(());
 
-/// Builds the text example with `model` in flash and `features` beside the board's.
+/// Builds the text example with `model` in flash and `features` beside the board's and those that the
+/// model needs.
 ///
 /// # Errors
 /// The model is too big for the board, see [`check_fit`]; the build fails, with cargo's messages on
@@ -36,7 +38,12 @@ pub fn text(board: &Board, model: &Model, features: &[&str]) -> Result<Firmware>
         .arg(&board.config)
         .args(["build", "--quiet", "--release"]);
     command.args(["--package", "text", "--no-default-features", "--features"]);
-    command.arg([&[board.name.as_str()], features].concat().join(","));
+    let needed = Facts::of(&model.files.blob)?.features();
+    command.arg(
+        [&[board.name.as_str()], features, &needed]
+            .concat()
+            .join(","),
+    );
     with_model(&mut command, &model.files);
     let name = [&[board.name.as_str(), &model.name], features]
         .concat()

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, anyhow};
 use std::fs;
 use std::path::Path;
 use toeplite::format::{CONTRACT_FIXED, ElementType, offset};
-use toeplite::model::Shape;
+use toeplite::model::{Activation, Shape};
 use toeplite::{Model, Token, fixed, sample};
 
 /// Steps that the firmware hashes.
@@ -29,6 +29,8 @@ pub struct Facts {
     pub blob_bytes: u64,
     /// Bytes of a session's memory.
     pub memory_bytes: u64,
+    /// Bytes of a workspace for a prefill in blocks of two tokens.
+    pub prefill_bytes: u64,
     /// Name of the numeric contract.
     pub contract: &'static str,
     /// Type of the weights.
@@ -38,6 +40,15 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Features that a firmware needs for the model, as the runtime and the examples name them.
+    pub fn features(&self) -> Vec<&'static str> {
+        let shape = &self.shape;
+        let activations = [shape.gtu_act, shape.glu_act, shape.glu_final_act];
+        let gelu = activations.contains(&Activation::Gelu).then_some("gelu");
+        let int4 = (self.weights == "int4").then_some("int4");
+        gelu.into_iter().chain(int4).collect()
+    }
+
     /// Those of the model in the file `blob`.
     ///
     /// # Errors
@@ -48,6 +59,7 @@ impl Facts {
             Any::F32(model) => Self {
                 blob_bytes: model.blob_bytes() as u64,
                 memory_bytes: model.memory_needed() as u64,
+                prefill_bytes: model.prefill_memory_needed(2) as u64,
                 contract: F32,
                 weights: match () {
                     () if model.has(ElementType::I4) => "int4",
@@ -59,6 +71,7 @@ impl Facts {
             Any::Fixed(model) => Self {
                 blob_bytes: model.blob_bytes() as u64,
                 memory_bytes: model.memory_needed() as u64,
+                prefill_bytes: model.prefill_memory_needed(2) as u64,
                 contract: FIXED,
                 weights: "int8",
                 shape: *model.shape(),

@@ -27,6 +27,28 @@ impl Files {
     }
 }
 
+/// How a model is stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Storage<'a> {
+    /// Numeric contract.
+    pub contract: &'a str,
+    /// Type of the weights.
+    pub weights: &'a str,
+    /// Core that they are packed for.
+    pub core: &'a str,
+}
+
+impl<'a> Storage<'a> {
+    /// With int8 weights.
+    pub fn int8(contract: &'a str, core: &'a str) -> Self {
+        Self {
+            contract,
+            weights: "int8",
+            core,
+        }
+    }
+}
+
 /// A converted model.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -84,8 +106,7 @@ pub fn toeplite() -> Result<PathBuf> {
     Ok(target.join("release/toeplite"))
 }
 
-/// Converts `checkpoint` for a board, to its numeric contract and with int8 weights packed for its
-/// core, by the `toeplite` command into the folder `into`. The model of another contract than `f32` has
+/// Converts `checkpoint` by the `toeplite` command into the folder `into`. The model of another contract than `f32` has
 /// its name at the end of its own.
 ///
 /// # Errors
@@ -93,7 +114,7 @@ pub fn toeplite() -> Result<PathBuf> {
 pub fn convert(
     toeplite: &Path,
     checkpoint: &Path,
-    (contract, core): (&str, &str),
+    storage: Storage<'_>,
     into: &Path,
 ) -> Result<Model> {
     fs::create_dir_all(into).with_context(|| format!("making {}", into.display()))?;
@@ -101,11 +122,11 @@ pub fn convert(
     let mut command = Command::new(toeplite);
     command.arg("convert").arg(checkpoint).args([
         "--contract",
-        contract,
+        storage.contract,
         "--weights",
-        "int8",
+        storage.weights,
         "--target",
-        core,
+        storage.core,
         "--json",
         "-o",
     ]);
@@ -116,7 +137,7 @@ pub fn convert(
         .file_name()
         .context("a checkpoint is a folder or a file")?;
     Ok(Model {
-        name: named(&name.to_string_lossy(), contract),
+        name: named(&name.to_string_lossy(), storage.contract),
         files,
         json,
     })

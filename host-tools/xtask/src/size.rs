@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use std::fs;
 use xtask::boards::{Board, NAMES};
-use xtask::model::{convert, named, toeplite};
+use xtask::model::{Storage, convert, named, toeplite};
 use xtask::{elf, firmware, paths, setup};
 
 /// Prints a line for every board and model that fits it; fails if anything linked can panic.
@@ -33,10 +33,10 @@ pub fn run() -> Result<()> {
     ] {
         for board in boards {
             let built_for = Board::named(board)?;
-            let storage = (built_for.contract(), built_for.core);
+            let storage = Storage::int8(built_for.contract(), built_for.core);
             let into = paths::output()
                 .join(built_for.core)
-                .join(named(checkpoint, storage.0));
+                .join(named(checkpoint, storage.contract));
             let model = convert(&toeplite()?, &paths::checkpoint(checkpoint), storage, &into)?;
             let blob = fs::metadata(&model.files.blob)?.len();
             let built = firmware::text(&built_for, &model, &[])?;

@@ -9,14 +9,14 @@ pub mod elementwise;
 pub mod modes;
 mod portable;
 mod quantize;
-#[cfg(all(target_arch = "arm", target_os = "none", target_abi = "eabihf"))]
+#[cfg(toeplite_vfp)]
 #[allow(unsafe_code)]
 mod vfp;
 
 pub use dense::rows::dot_i8;
-#[cfg(not(all(target_arch = "arm", target_os = "none", target_abi = "eabihf")))]
+#[cfg(not(toeplite_vfp))]
 pub use modes::{fir, modes};
 pub use portable::{dot_f32, sum, sum_of_squares};
 pub use quantize::quantize;
-#[cfg(all(target_arch = "arm", target_os = "none", target_abi = "eabihf"))]
+#[cfg(toeplite_vfp)]
 pub use vfp::{fir, modes};

@@ -5,7 +5,7 @@
 //! channel and step for 4 taps and 8 states. Here `vldm` loads four channels' rows at once, 4 to 16
 //! numbers an instruction, and `vmla` multiplies and adds, rounding twice as the contract wants (it
 //! is not fused). Predicted a block of four channels: 28 for four taps, 29 a complex mode, 18 a real one
-//! and 7 more, so 37.8 a channel for 4 + 8. Measured with the calls and the visit of tiny states: 38.7
+//! and 7 more, so 37.8 a channel for 4 + 8. Measured with the calls and the visit of tiny states: 38.9
 //! (`recurrence 384x4+8` of `cargo xtask bench`).
 
 use super::modes::{Lanes, Modes};
@@ -87,7 +87,10 @@ pub fn modes(modes: &Modes<'_>, state: &mut [Lanes], u: &[Lanes], y: &mut [Lanes
     unsafe { toeplite_modes(&arguments) }
 }
 
-// s0-s3 x, then what leaves; s4-s7 y. r7 counts rows.
+/// s0-s3 x, then what leaves; s4-s7 y. r7 counts rows.
+///
+/// # Safety
+/// The pointers are to as many rows of four numbers as [`Fir`] says.
 #[unsafe(naked)]
 unsafe extern "C" fn toeplite_fir(arguments: &Fir) {
     naked_asm!(
@@ -194,8 +197,11 @@ macro_rules! complex_mode {
     };
 }
 
-// s4-s7 y, s12-s15 u; r10 walks through the poles; r7 and r8 are where a block begins and where its
-// complex modes begin: in the middle of a loop of two if their number is odd.
+/// s4-s7 y, s12-s15 u; r10 walks through the poles; r7 and r8 are where a block begins and where its
+/// complex modes begin: in the middle of a loop of two if their number is odd.
+///
+/// # Safety
+/// The pointers are to as many rows of four numbers, and poles, as [`Bank`] says.
 #[unsafe(naked)]
 unsafe extern "C" fn toeplite_modes(arguments: &Bank) {
     naked_asm!(

@@ -13,7 +13,7 @@ use toeplite::fixed::{Model, Session, sample::Sampler};
 #[cfg(contract = "f32")]
 use toeplite::{Model, Session, sample::Sampler};
 
-/// `MEMORY_BYTES` of the model.
+/// `MEMORY_BYTES` and `PREFILL_BYTES` of the model.
 mod model_meta {
     include!(env!("TOEPLITE_META"));
 }
@@ -34,7 +34,8 @@ const COUNTED: usize = 16;
 const PREFILLED: usize = 8;
 
 /// For the prefill.
-static WORKSPACE: ConstStaticCell<Memory<3072>> = ConstStaticCell::new(Memory::new());
+static WORKSPACE: ConstStaticCell<Memory<{ model_meta::PREFILL_BYTES }>> =
+    ConstStaticCell::new(Memory::new());
 
 /// The count of instructions, for the runtime's profile.
 struct Instructions;
@@ -87,6 +88,7 @@ fn run(console: &mut Console, counter: &mut Counter) -> Result<(), &'static str>
     console.number("sampling", sampling);
 
     console.number("prefill", prefill(&mut session, counter)?);
+    console.number("prefilled", PREFILLED as u64);
 
     session.reset();
     warm_up(&mut session)?;
@@ -111,7 +113,7 @@ fn prefill(session: &mut Session<'_, '_>, counter: &mut Counter) -> Result<u64, 
     let tokens: [Token; PREFILLED] = core::array::from_fn(|i| token(session, i));
     let (result, instructions) =
         counter.measure(|| session.prefill_in_blocks(&tokens, workspace).map(|_| ()));
-    result.map_err(|_| "the workspace is too small for this model: make WORKSPACE larger")?;
+    result.map_err(|_| "the prefill was refused")?;
     Ok(instructions)
 }
 

@@ -1,8 +1,6 @@
 //! Counting, in QEMU.
 
-use super::{
-    Counts, Kernel, LARGE, LARGE_TARGET, PREFILLED, SMALL, Size, TARGETS, Token, compiler, qemu,
-};
+use super::{Counts, Kernel, LARGE, LARGE_TARGET, SMALL, Size, TARGETS, Token, compiler, qemu};
 use crate::boards::{Board, F32, FIXED};
 use crate::firmware::{self, Firmware};
 use crate::host::Facts;
@@ -163,7 +161,7 @@ pub fn token(target: &str, name: &str, blob: &Path) -> Result<Token> {
         board.ram
     );
     let full_name = named(name, facts.contract);
-    let files = files(&full_name, blob, facts.memory_bytes)?;
+    let files = files(&full_name, blob, &facts)?;
     let report = run(&firmware::token(&board, &full_name, &files)?, "")?;
     let mut stages = BTreeMap::new();
     for stage in Stage::ALL {
@@ -179,7 +177,7 @@ pub fn token(target: &str, name: &str, blob: &Path) -> Result<Token> {
         contract: facts.contract.into(),
         weights: facts.weights.into(),
         instructions: report.number("step")? + report.number("sampling")?,
-        prefill: report.number("prefill")? / PREFILLED,
+        prefill: report.number("prefill")? / report.number("prefilled")?,
         macs: macs(&facts.shape),
         stages,
     })
@@ -212,13 +210,16 @@ fn run(firmware: &Firmware, arguments: &str) -> Result<Report> {
     Ok(Report::parse(&output.stdout))
 }
 
-/// The blob, and the constant that the firmware needs beside it, written for it.
-fn files(name: &str, blob: &Path, memory_bytes: u64) -> Result<Files> {
+/// The blob, and the constants that the firmware needs beside it, written for it.
+fn files(name: &str, blob: &Path, facts: &Facts) -> Result<Files> {
     let folder = paths::output().join("bench").join(name);
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let meta = folder.join("model_meta.rs");
-    let text =
-        format!("/// Bytes of session memory.\npub const MEMORY_BYTES: usize = {memory_bytes};\n");
+    let text = format!(
+        "/// Bytes of session memory.\npub const MEMORY_BYTES: usize = {};\n\
+         /// Bytes of a workspace for two tokens.\npub const PREFILL_BYTES: usize = {};\n",
+        facts.memory_bytes, facts.prefill_bytes
+    );
     // Cargo goes by the time of the file: written only if it says something new.
     if fs::read_to_string(&meta).ok().as_deref() != Some(&text) {
         fs::write(&meta, text).with_context(|| format!("writing {}", meta.display()))?;

@@ -58,9 +58,6 @@ pub struct Kernel {
     pub macs: u64,
 }
 
-/// Tokens of a prefill that is counted.
-pub const PREFILLED: u64 = 8;
-
 /// A token: a step of a session, and the choice of the next token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
@@ -74,7 +71,7 @@ pub struct Token {
     pub weights: String,
     /// All instructions.
     pub instructions: u64,
-    /// Instructions a token where [`PREFILLED`] are taken by `prefill_in_blocks`, with the head after the last.
+    /// Instructions a token where eight are taken by `prefill_in_blocks`, with the head after the last.
     pub prefill: u64,
     /// Weights of the matrices that a token is multiplied with, the head's among them.
     pub macs: u64,

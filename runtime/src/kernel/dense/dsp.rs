@@ -169,6 +169,7 @@ unsafe extern "C" fn whole(
     weights_end: *const u32,
 ) {
     naked_asm!(
+        dsp_core!(),
         "push {{r0, r2, r3, r4-r11, lr}}", // at 0: q, sums, end; at 48: weights_end
         "2:",                              // a block
         "movs r2, #0",

@@ -18,7 +18,7 @@
 //! Prefill takes two tokens at a time, by kernels of their own, in `two`.
 //!
 //! Kernels of single cores are chosen when the crate is compiled (`build.rs`). All `unsafe` of the
-//! crate is in their files.
+//! crate is in their files and in `kernel/vfp.rs`.
 
 use crate::format::{Packing, WeightOrder};
 use int4::Activations;
@@ -128,7 +128,7 @@ pub const TARGET: &str = if cfg!(toeplite_dsp) {
     "m55"
 } else if cfg!(toeplite_thumb1) {
     "m0"
-} else if cfg!(all(target_arch = "arm", target_os = "none")) {
+} else if cfg!(toeplite_thumb2) {
     "m3"
 } else if cfg!(target_arch = "riscv32") {
     "rv32"
