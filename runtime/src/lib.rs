@@ -64,6 +64,8 @@ mod guides {
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod error;
+#[cfg(feature = "fft")]
+mod fft;
 pub mod fixed;
 pub mod format;
 pub mod kernel;
