@@ -36,18 +36,18 @@ pub(crate) struct Passage<'p, P> {
 
 impl<P: Probe> Pass<f32, u32> for Passage<'_, P> {
     fn pass<const N: usize>(&mut self, tokens: &mut [Scratch<'_>; N], joined: &mut [u32]) {
-        self.to_operator(tokens, joined);
+        self.before_operator(tokens, joined);
         for s in &mut *tokens {
             self.operator(s);
         }
-        self.from_operator(tokens, joined);
+        self.after_operator(tokens, joined);
     }
 }
 
 // The GTU: `branch = W_o norm(u * TNO(v))` with `u, v = act(W branch)`.
 impl<P: Probe> Passage<'_, P> {
     /// Up to u and v, before their activation.
-    pub fn to_operator<const N: usize>(
+    pub fn before_operator<const N: usize>(
         &mut self,
         tokens: &mut [Scratch<'_>; N],
         joined: &mut [u32],
@@ -67,7 +67,7 @@ impl<P: Probe> Passage<'_, P> {
     }
 
     /// From y to the end of the layer.
-    pub fn from_operator<const N: usize>(
+    pub fn after_operator<const N: usize>(
         &mut self,
         tokens: &mut [Scratch<'_>; N],
         joined: &mut [u32],

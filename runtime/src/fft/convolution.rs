@@ -116,15 +116,10 @@ impl<'w> Convolution<'w> {
         for (block, (taps, past)) in blocks.enumerate() {
             for pair in 0..PAIRS {
                 let channel = 2 * (PAIRS * block + pair);
-                if channel < x.channels {
-                    let (taps, past) = (taps.get(pair..), past.get_mut(pair..));
-                    self.pair(
-                        rows,
-                        taps.unwrap_or_default(),
-                        past.unwrap_or_default(),
-                        x,
-                        channel,
-                    );
+                if let (Some(taps), Some(past)) = (taps.get(pair..), past.get_mut(pair..))
+                    && channel < x.channels
+                {
+                    self.pair(rows, taps, past, x, channel);
                 }
             }
         }
@@ -144,20 +139,7 @@ impl<'w> Convolution<'w> {
         let line = self.line.get_mut(..before + tokens).unwrap_or_default();
         let kernel = self.kernel.get_mut(..size).unwrap_or_default();
         let part = self.part.get_mut(..size).unwrap_or_default();
-        let (old, new) = line.split_at_mut(before.min(line.len()));
-        for (to, from) in old.iter_mut().rev().zip(past.iter().step_by(PAIRS)) {
-            *to = *from;
-        }
-        new.fill(Complex32::ZERO);
-        for (to, from) in new.iter_mut().zip(x.channel(channel)) {
-            to.re = *from;
-        }
-        for (to, from) in new.iter_mut().zip(x.channel(channel + 1)) {
-            to.im = *from;
-        }
-        for (to, from) in past.iter_mut().step_by(PAIRS).zip(line.iter().rev()) {
-            *to = *from;
-        }
+        lay(line, before, past, x, channel);
         spectra(kernel, taps);
         for start in (0..tokens).step_by(outputs(size, rows)) {
             load(part, line.get(start..).unwrap_or_default());
@@ -172,6 +154,31 @@ impl<'w> Convolution<'w> {
                 *y = out.re;
             }
         }
+    }
+}
+
+/// Lays on the line what of the past is still to be multiplied, then the inputs of two channels. The last of the line
+/// become the past, of which every second number is those channels'.
+fn lay(
+    line: &mut [Complex32],
+    before: usize,
+    past: &mut [Complex32],
+    x: &mut Table<'_>,
+    channel: usize,
+) {
+    let (old, new) = line.split_at_mut(before.min(line.len()));
+    for (to, from) in old.iter_mut().rev().zip(past.iter().step_by(PAIRS)) {
+        *to = *from;
+    }
+    new.fill(Complex32::ZERO);
+    for (to, from) in new.iter_mut().zip(x.channel(channel)) {
+        to.re = *from;
+    }
+    for (to, from) in new.iter_mut().zip(x.channel(channel + 1)) {
+        to.im = *from;
+    }
+    for (to, from) in past.iter_mut().step_by(PAIRS).zip(line.iter().rev()) {
+        *to = *from;
     }
 }
 

@@ -32,8 +32,9 @@ impl Model<'_> {
     /// Bytes of a workspace for [`prefill_by_fft`](Session::prefill_by_fft) that takes `tokens` at a time, at least
     /// two; the same on every target.
     ///
-    /// A token takes `4 (dim + 2 channels + 2)` bytes, the FFTs up to 64 bytes a tap of the longest kernel, 4 KB at least. For
-    /// a model without long FIR heads it is [`prefill_memory_needed`](Self::prefill_memory_needed).
+    /// A token takes `4 (dim + 2 channels + 2)` bytes; the FFTs 5, 10, 20 or 40 KB where the longest kernel has up to 128,
+    /// 256, 512 or 1024 taps. For a model without long FIR heads it is
+    /// [`prefill_memory_needed`](Self::prefill_memory_needed).
     pub fn prefill_by_fft_memory_needed(&self, tokens: usize) -> usize {
         Needs::of(self).bytes(tokens)
     }

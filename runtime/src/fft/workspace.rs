@@ -125,7 +125,7 @@ impl Pass<f32, u32> for Before<'_, '_, '_> {
         tokens: &mut [Scratch<'_, f32, u32>; N],
         joined: &mut [u32],
     ) {
-        self.layer.to_operator(tokens, joined);
+        self.layer.before_operator(tokens, joined);
         for (s, row) in tokens.iter_mut().zip(&mut self.rows) {
             let (uv, _) = s.gtu(self.layer.shape);
             activate(self.layer.shape.gtu_act, uv);
@@ -152,6 +152,6 @@ impl Pass<f32, u32> for After<'_, '_, '_> {
             copy(from, y);
             self.layer.gate(u, y);
         }
-        self.layer.from_operator(tokens, joined);
+        self.layer.after_operator(tokens, joined);
     }
 }
