@@ -48,9 +48,15 @@ pub(crate) struct Longest {
 impl Longest {
     /// Bytes of the workspace of a prefill, of two tokens or more.
     pub(crate) fn workspace_bytes(self, shape: &Shape, tokens: usize) -> usize {
-        let second = shape.dim + shape.layer_words() + self.quantized + self.joined;
         let streams = tokens.max(2).saturating_mul(shape.dim);
-        streams.saturating_add(second).saturating_mul(4)
+        streams
+            .saturating_add(self.second_words(shape))
+            .saturating_mul(4)
+    }
+
+    /// Words of what the second of two tokens needs.
+    pub(crate) fn second_words(self, shape: &Shape) -> usize {
+        shape.dim + shape.layer_words() + self.quantized + self.joined
     }
 }
 
@@ -62,19 +68,24 @@ impl<'w, T: Pod, Q: AnyBitPattern + NoUninit> Block<'w, T, Q> {
     ) -> Result<Self, MemoryError> {
         const { assert!(size_of::<T>() == 4 && ALIGNMENT.is_multiple_of(4)) };
         let needed = longest.workspace_bytes(shape, 2);
-        let mut rest: &mut [T] = memory::words(workspace, needed)?;
+        let words = memory::words(workspace, needed)?;
+        Ok(Self::of_words(shape, longest, words))
+    }
+
+    /// In all of `rest`, which holds two tokens.
+    pub(crate) fn of_words(shape: &Shape, longest: Longest, mut rest: &'w mut [T]) -> Self {
         let branch = take(&mut rest, shape.dim);
         let work = take(&mut rest, shape.layer_words());
         let quantized = take(&mut rest, longest.quantized);
         let joined = take(&mut rest, longest.joined);
-        Ok(Self {
+        Self {
             dim: shape.dim.max(1),
             streams: rest,
             branch,
             work,
             quantized: bytemuck::try_cast_slice_mut(quantized).unwrap_or_default(),
             joined: bytemuck::try_cast_slice_mut(joined).unwrap_or_default(),
-        })
+        }
     }
 
     /// How many tokens it holds.

@@ -257,7 +257,7 @@ impl fmt::Display for PrefillError {
             Self::Step(error) => error.fmt(f),
             Self::Workspace(MemoryError::TooSmall { needed, found }) => write!(
                 f,
-                "a prefill in blocks needs a workspace of at least {needed} bytes, but {found} were given: see prefill_memory_needed"
+                "a prefill in blocks needs a workspace of at least {needed} bytes, but {found} were given: see prefill_memory_needed, prefill_by_fft_memory_needed"
             ),
             Self::Workspace(error) => write!(f, "the workspace: {error}"),
         }

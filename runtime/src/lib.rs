@@ -44,6 +44,8 @@
 //! * at every step the states of four channels of each layer are visited, the next four at the next
 //!   step, and those below 2^-50 become zero, so silence decays to exactly zero.
 //!
+//! `Session::prefill_by_fft` (feature `fft`) alone sums long FIR heads in another order: that of FFTs, the same on every target.
+//!
 //! On cores with vector floats that flush subnormal numbers (Armv8.1-M MVE), build with
 //! `-C target-feature=-mve.fp`; integer vectors may stay on.
 #![no_std]
@@ -64,6 +66,8 @@ mod guides {
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod error;
+#[cfg(feature = "fft")]
+mod fft;
 pub mod fixed;
 pub mod format;
 pub mod kernel;

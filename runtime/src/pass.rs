@@ -36,11 +36,46 @@ pub(crate) struct Passage<'p, P> {
 
 impl<P: Probe> Pass<f32, u32> for Passage<'_, P> {
     fn pass<const N: usize>(&mut self, tokens: &mut [Scratch<'_>; N], joined: &mut [u32]) {
+        self.before_operator(tokens, joined);
+        for s in &mut *tokens {
+            self.operator(s);
+        }
+        self.after_operator(tokens, joined);
+    }
+}
+
+// The GTU: `branch = W_o norm(u * TNO(v))` with `u, v = act(W branch)`.
+impl<P: Probe> Passage<'_, P> {
+    /// Up to u and v, before their activation.
+    pub fn before_operator<const N: usize>(
+        &mut self,
+        tokens: &mut [Scratch<'_>; N],
+        joined: &mut [u32],
+    ) {
         let (shape, layer) = (self.shape, self.layer);
         for s in &mut *tokens {
             s.branch_in(shape, layer.token_norm);
         }
-        self.gtu(tokens, joined);
+        self.probe.enter(Stage::Dense);
+        product(
+            &layer.gtu_in,
+            tokens,
+            Ends::Into(2 * shape.channels),
+            joined,
+        );
+        self.probe.enter(Stage::Gates);
+    }
+
+    /// From y to the end of the layer.
+    pub fn after_operator<const N: usize>(
+        &mut self,
+        tokens: &mut [Scratch<'_>; N],
+        joined: &mut [u32],
+    ) {
+        let (shape, layer) = (self.shape, self.layer);
+        self.probe.enter(Stage::Dense);
+        let y = Ends::From(2 * shape.channels, shape.channels);
+        product(&layer.gtu_out, tokens, y, joined);
         self.probe.enter(Stage::Norm);
         for s in &mut *tokens {
             s.branch_out(shape, layer.token_norm);
@@ -52,46 +87,33 @@ impl<P: Probe> Pass<f32, u32> for Passage<'_, P> {
             s.branch_out(shape, layer.feature_norm);
         }
     }
-}
 
-impl<P: Probe> Passage<'_, P> {
-    /// `branch = W_o norm(u * TNO(v))` with `u, v = act(W branch)`.
-    fn gtu<const N: usize>(&mut self, tokens: &mut [Scratch<'_>; N], joined: &mut [u32]) {
-        let (layer, channels) = (self.layer, self.shape.channels);
-        self.probe.enter(Stage::Dense);
-        product(&layer.gtu_in, tokens, Ends::Into(2 * channels), joined);
-        for s in &mut *tokens {
-            self.probe.enter(Stage::Gates);
-            self.mix(s);
-        }
-        self.probe.enter(Stage::Dense);
-        let y = Ends::From(2 * channels, channels);
-        product(&layer.gtu_out, tokens, y, joined);
-    }
-
-    /// `y = norm(act(u) * TNO(act(v)))`.
-    fn mix(&mut self, s: &mut Scratch<'_>) {
-        let (shape, layer) = (self.shape, self.layer);
-        let mut rest = &mut *s.work;
-        let uv = take(&mut rest, 2 * shape.channels);
-        let y = take(&mut rest, shape.channels);
-        activate(shape.gtu_act, uv);
-        let Some((u, v)) = uv.split_at_mut_checked(shape.channels) else {
+    /// The Toeplitz operator, a step: `y = norm(u * TNO(v))`.
+    fn operator(&mut self, s: &mut Scratch<'_>) {
+        self.probe.enter(Stage::Gates);
+        let (uv, y) = s.gtu(self.shape);
+        activate(self.shape.gtu_act, uv);
+        let Some((u, v)) = uv.split_at_mut_checked(self.shape.channels) else {
             return;
         };
         recurrence::step(
-            &layer.recurrence,
+            &self.layer.recurrence,
             self.visited,
             self.state,
             v,
             y,
             self.probe,
         );
-        self.visited = shape.visited_after(self.visited);
+        self.gate(u, y);
+    }
+
+    /// `y = norm(u * y)`, where `y` is what the operator made of the next token.
+    pub fn gate(&mut self, u: &[f32], y: &mut [f32]) {
+        self.visited = self.shape.visited_after(self.visited);
         self.probe.enter(Stage::Gates);
         elementwise::multiply(y, u);
         self.probe.enter(Stage::Norm);
-        norm(shape.gtu_norm, layer.gtu_norm, y);
+        norm(self.shape.gtu_norm, self.layer.gtu_norm, y);
     }
 
     /// `branch = act(W_3 (act(W_1 branch) * (W_2 branch)))`.
@@ -132,6 +154,13 @@ fn product<const N: usize>(
 }
 
 impl Scratch<'_> {
+    /// u and v of the GTU, and its y.
+    pub fn gtu(&mut self, shape: &Shape) -> (&mut [f32], &mut [f32]) {
+        let mut rest = &mut *self.work;
+        let uv = take(&mut rest, 2 * shape.channels);
+        (uv, take(&mut rest, shape.channels))
+    }
+
     /// Input, quantized input and output of a product.
     #[inline(always)]
     fn ends(&mut self, ends: Ends) -> (&[f32], &mut [u32], &mut [f32]) {

@@ -1,11 +1,36 @@
 //! Prefill in blocks: layer after layer, two tokens at a time, so that weights are read half as often.
 
-use crate::block::Block;
+use crate::block::{Block, Scratch};
 use crate::error::{PrefillError, StepError};
 use crate::format::LANES;
 use crate::memory::take;
 use crate::pass::Passage;
 use crate::session::{Session, Token};
+
+/// How a block of tokens passes through a layer.
+pub(crate) trait Way {
+    /// Takes the first `count` tokens of `block` through `layer`, with the session's own scratch space.
+    fn pass(
+        &mut self,
+        block: &mut Block<'_, f32, u32>,
+        count: usize,
+        session: &mut Scratch<'_, f32, u32>,
+        layer: &mut Passage<'_, ()>,
+    );
+}
+
+/// As steps do, two tokens at a time.
+impl Way for () {
+    fn pass(
+        &mut self,
+        block: &mut Block<'_, f32, u32>,
+        count: usize,
+        session: &mut Scratch<'_, f32, u32>,
+        layer: &mut Passage<'_, ()>,
+    ) {
+        block.pass(count, session, layer);
+    }
+}
 
 impl Session<'_, '_> {
     /// [`prefill`](Self::prefill), bit for bit, in blocks: as many tokens at a time as `workspace` holds, by
@@ -21,11 +46,21 @@ impl Session<'_, '_> {
         workspace: &mut [u8],
     ) -> Result<&[f32], PrefillError> {
         let mut block = Block::new(self.model.shape(), self.model.longest(), workspace)?;
+        self.fill(tokens, &mut block, &mut ())
+    }
+
+    /// Takes `tokens` in blocks of as many as `block` holds, `way` through the layers.
+    pub(crate) fn fill<T: Into<Token> + Copy>(
+        &mut self,
+        tokens: &[T],
+        block: &mut Block<'_, f32, u32>,
+        way: &mut impl Way,
+    ) -> Result<&[f32], PrefillError> {
         if tokens.is_empty() {
             return Err(StepError::NoTokens.into());
         }
         for tokens in tokens.chunks(block.tokens()) {
-            if let Err(error) = self.advance_block(tokens, &mut block) {
+            if let Err(error) = self.advance_block(tokens, block, way) {
                 // what the layers left there are no logits
                 self.scratch.work.fill(0.0);
                 return Err(error.into());
@@ -39,6 +74,7 @@ impl Session<'_, '_> {
         &mut self,
         tokens: &[T],
         block: &mut Block<'_, f32, u32>,
+        way: &mut impl Way,
     ) -> Result<(), StepError> {
         let shape = *self.model.shape();
         let embedding = self.model.embedding();
@@ -59,7 +95,7 @@ impl Session<'_, '_> {
                 ),
                 probe: &mut (),
             };
-            block.pass(count, &mut self.scratch, &mut passage);
+            way.pass(block, count, &mut self.scratch, &mut passage);
             visited = passage.visited;
         }
         *self.visited = visited as u32;

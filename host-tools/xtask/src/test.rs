@@ -45,8 +45,12 @@ pub fn run() -> Result<()> {
     })?;
     for (core, target, features) in [
         ("Cortex-M0", "thumbv6m-none-eabi", ""),
-        ("Cortex-M0", "thumbv6m-none-eabi", "bench,int4,profile"),
-        ("Cortex-M4", "thumbv7em-none-eabihf", "bench,int4,profile"),
+        ("Cortex-M0", "thumbv6m-none-eabi", "bench,fft,int4,profile"),
+        (
+            "Cortex-M4",
+            "thumbv7em-none-eabihf",
+            "bench,fft,int4,profile",
+        ),
     ] {
         step(&format!("clippy, runtime on {core} {features}"), || {
             let mut clippy = cargo_embedded();
@@ -73,7 +77,7 @@ pub fn run() -> Result<()> {
             "-p",
             "toeplite-train",
             "--features",
-            "toeplite/bench,toeplite/profile",
+            "toeplite/bench,toeplite/fft,toeplite/profile",
         ]);
         complete(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;

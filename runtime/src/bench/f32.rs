@@ -28,6 +28,8 @@ impl<M: Meter> Bench<'_, M> {
         for operator in self.operators() {
             self.recurrence(&operator);
         }
+        #[cfg(feature = "fft")]
+        self.convolutions();
         self.elementwise();
         self.ends();
     }

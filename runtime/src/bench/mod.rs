@@ -7,6 +7,8 @@
 //!
 //! [`black_box`]: core::hint::black_box
 
+#[cfg(feature = "fft")]
+mod convolution;
 pub(crate) mod data;
 mod f32;
 mod products;
@@ -83,6 +85,18 @@ pub const fn state_words(channels: usize) -> usize {
     channels * (TAPS + STATES)
 }
 
+/// Words of state that are enough for every case.
+pub const MOST_WORDS: usize = {
+    #[cfg(feature = "fft")]
+    let convolutions = convolution::words();
+    #[cfg(not(feature = "fft"))]
+    let convolutions = 0;
+    match convolutions > state_words(CHANNELS) {
+        true => convolutions,
+        false => state_words(CHANNELS),
+    }
+};
+
 /// Whose numbers a case computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contract {
@@ -156,7 +170,7 @@ impl<const STATE_WORDS: usize> Buffers<STATE_WORDS> {
     }
 
     /// Runs all cases of `contract`; the recurrence over [`CHANNELS`] channels if [`state_words`] of
-    /// them are there, else over [`FEW_CHANNELS`].
+    /// them are there, else over [`FEW_CHANNELS`]; long FIR heads (feature `fft`) if there are [`MOST_WORDS`].
     ///
     /// Beside those of `Fixed` come those that only `F32` has, int4 weights and weights that are not
     /// quantized: a core without an FPU runs such models in floats.

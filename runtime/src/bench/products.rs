@@ -31,7 +31,7 @@ macro_rules! product {
 }
 
 /// Shapes that fit no block or part are here for their results.
-pub(super) fn products() -> [Product; 9] {
+pub(super) fn products() -> [Product; 10] {
     [
         product!("int8 256x256", INT8, int8_256x256(), 256, 256),
         product!("int8 64x64", INT8, int8_64x64(), 64, 64),
@@ -41,6 +41,7 @@ pub(super) fn products() -> [Product; 9] {
         product!("int8 3x1100", INT8, weights!(3, 1100), 3, 1100),
         product!("int4 256x256", INT4, int4_256x256(), 256, 256),
         product!("int4 7x13", INT4, weights!(int4 7, 13), 7, 13),
+        product!("int4 43x40", INT4, weights!(int4 43, 40), 43, 40),
         product!("int4 5x520", INT4, weights!(int4 5, 520), 5, 520),
     ]
 }

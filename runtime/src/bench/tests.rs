@@ -28,7 +28,7 @@ fn run<const WORDS: usize>(contract: Contract) -> Recorder {
     recorder
 }
 
-const ALL: usize = state_words(CHANNELS);
+const ALL: usize = MOST_WORDS;
 const FEW: usize = state_words(FEW_CHANNELS);
 
 #[test]
@@ -67,11 +67,12 @@ fn cases_of_one_name_are_those_of_the_contract_that_is_asked_for() {
 }
 
 #[test]
-fn small_memories_take_the_small_recurrence_and_all_else_unchanged() {
+fn small_memories_take_the_small_recurrence_no_long_heads_and_all_else_unchanged() {
     for contract in [Contract::F32, Contract::Fixed] {
         let (mut all, mut few) = (run::<ALL>(contract), run::<FEW>(contract));
         assert!(all.hashes.remove("recurrence 384x4+8").is_some());
         assert!(few.hashes.remove("recurrence 96x4+8").is_some());
+        all.hashes.retain(|name, _| !name.starts_with("fir "));
         assert_eq!(all.hashes, few.hashes);
     }
 }

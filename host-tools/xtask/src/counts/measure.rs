@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toeplite::bench::{Buffers, CHANNELS, Case, Contract, FEW_CHANNELS, Meter, state_words};
+use toeplite::bench::{Buffers, Case, Contract, FEW_CHANNELS, MOST_WORDS, Meter, state_words};
 use toeplite::model::Shape;
 use toeplite::profile::Stage;
 
@@ -138,7 +138,7 @@ fn host_cases(contract: Contract) -> Vec<(Case, u64)> {
         }
     }
     let mut hashes = Hashes(Vec::new());
-    Buffers::<{ state_words(CHANNELS) }>::new().run(contract, &mut hashes);
+    Buffers::<MOST_WORDS>::new().run(contract, &mut hashes);
     Buffers::<{ state_words(FEW_CHANNELS) }>::new().run(contract, &mut hashes);
     hashes.0
 }

@@ -32,6 +32,11 @@ pub(super) struct Size {
     pub sums: [*mut i32; 2],
 }
 
+/// Rows from which on activations of int4 weights are joined: that takes some 200 instructions a group, and four
+/// rows of a group then take 21 fewer (rows `product int4 ...` of `cargo xtask bench`).
+#[cfg(all(toeplite_mve, feature = "int4"))]
+const GROUPS_ROWS: usize = 40;
+
 /// [`product`](super::product) of the activations of two tokens. `joined` is for both as kernels read
 /// them, `joined_words` of the packing.
 pub(crate) fn product(
@@ -64,7 +69,7 @@ pub(crate) fn product(
             super::dsp4_two::product(weights, interleave([q0, q1], joined), sums);
         }
         #[cfg(all(toeplite_mve, feature = "int4"))]
-        Packing::Groups => {
+        Packing::Groups if sums.iter().all(|sums| sums.len() >= GROUPS_ROWS) => {
             let weights = bytemuck::try_cast_slice(weights).unwrap_or(&[]);
             super::mve4_two::product(weights, join_groups([q0, q1], joined), sums);
         }
