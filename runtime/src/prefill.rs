@@ -38,7 +38,7 @@ impl Session<'_, '_> {
     fn advance_block<T: Into<Token> + Copy>(
         &mut self,
         tokens: &[T],
-        block: &mut Block<'_, f32, u32>,
+        block: &mut Block<'_, f32>,
     ) -> Result<(), StepError> {
         let shape = *self.model.shape();
         let embedding = self.model.embedding();
