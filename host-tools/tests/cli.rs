@@ -58,20 +58,23 @@ fn models_are_packed_for_the_core_that_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model.toep");
     let model = model.to_str().unwrap();
-    for (weights, target, packed_for) in [
-        ("int8", "m33", "Cortex-M4, M7, M33"),
-        ("int4", "m4", "Cortex-M4, M7, M33"),
-        ("int4", "m0", "portable"),
+    for (contract, weights, target, packed_for) in [
+        ("f32", "int8", "m33", "Cortex-M4, M7, M33"),
+        ("f32", "int4", "m4", "Cortex-M4, M7, M33"),
+        ("f32", "int4", "m0", "portable"),
+        ("fixed", "int4", "m0", "portable"),
     ] {
         let mut arguments = vec![
             "convert", "-o", model, "--order", "2", "--fir", "1", "--json",
         ];
         let small = small();
         arguments.push(small.to_str().unwrap());
-        arguments.extend(["--weights", weights, "--target", target]);
+        arguments.extend(["--contract", contract, "--weights", weights]);
+        arguments.extend(["--target", target]);
         let converted = json(&toeplite(&arguments));
         let inspected = json(&toeplite(&["inspect", model, "--json"]));
         assert_eq!(inspected["weights"], weights);
+        assert_eq!(inspected["contract"], contract);
         for printed in [converted, inspected] {
             assert_eq!(printed["packed_for"], packed_for);
         }

@@ -5,36 +5,36 @@ use crate::format::ALIGNMENT;
 use crate::memory::{self, take};
 use crate::model::Shape;
 use crate::session::Token;
-use bytemuck::{AnyBitPattern, NoUninit, Pod};
+use bytemuck::Pod;
 
-/// The numbers of a token on its way: of `T`, and `Q` where they are the quantized input of a matrix.
-pub(crate) struct Scratch<'m, T, Q> {
+/// The numbers of a token on its way.
+pub(crate) struct Scratch<'m, T> {
     /// Residual stream, `[dim]`.
     pub x: &'m mut [T],
     /// Input or output of a branch, `[dim]`.
     pub branch: &'m mut [T],
     /// u, v and y of the GTU; both halves of the GLU; the logits.
     pub work: &'m mut [T],
-    /// Quantized input of a matrix; empty for f32 weights.
-    pub quantized: &'m mut [Q],
+    /// Quantized input of a matrix, as [`Packing`](crate::format::Packing) has it; empty for f32 weights.
+    pub quantized: &'m mut [u32],
 }
 
 /// A layer that tokens pass through, one after the other or two at a time.
-pub(crate) trait Pass<T, Q> {
+pub(crate) trait Pass<T> {
     /// Takes `N` tokens through the layer, in order. `joined` is for `N > 1`: the quantized inputs of all as
     /// products read them.
-    fn pass<const N: usize>(&mut self, tokens: &mut [Scratch<'_, T, Q>; N], joined: &mut [u32]);
+    fn pass<const N: usize>(&mut self, tokens: &mut [Scratch<'_, T>; N], joined: &mut [u32]);
 }
 
 /// The caller's workspace in a prefill.
-pub(crate) struct Block<'w, T, Q> {
+pub(crate) struct Block<'w, T> {
     dim: usize,
     /// Residual streams, `[tokens][dim]`.
     streams: &'w mut [T],
     /// What the second of two tokens needs beside its own. The session has the first one's.
     branch: &'w mut [T],
     work: &'w mut [T],
-    quantized: &'w mut [Q],
+    quantized: &'w mut [u32],
     joined: &'w mut [u32],
 }
 
@@ -60,7 +60,7 @@ impl Longest {
     }
 }
 
-impl<'w, T: Pod, Q: AnyBitPattern + NoUninit> Block<'w, T, Q> {
+impl<'w, T: Pod> Block<'w, T> {
     pub(crate) fn new(
         shape: &Shape,
         longest: Longest,
@@ -116,8 +116,8 @@ impl<'w, T: Pod, Q: AnyBitPattern + NoUninit> Block<'w, T, Q> {
     pub(crate) fn pass(
         &mut self,
         count: usize,
-        session: &mut Scratch<'_, T, Q>,
-        layer: &mut impl Pass<T, Q>,
+        session: &mut Scratch<'_, T>,
+        layer: &mut impl Pass<T>,
     ) {
         let streams = self.streams.get_mut(..count * self.dim).unwrap_or_default();
         let mut streams = streams.chunks_exact_mut(self.dim);

@@ -11,7 +11,7 @@ use crate::norm::norm;
 use crate::probe::{Probe, Stage};
 use crate::recurrence;
 
-type Scratch<'m> = block::Scratch<'m, f32, u32>;
+type Scratch<'m> = block::Scratch<'m, f32>;
 
 /// Input and output of a product: the branch and the start of the work, or a part of the work and
 /// the branch.
@@ -34,7 +34,7 @@ pub(crate) struct Passage<'p, P> {
     pub probe: &'p mut P,
 }
 
-impl<P: Probe> Pass<f32, u32> for Passage<'_, P> {
+impl<P: Probe> Pass<f32> for Passage<'_, P> {
     fn pass<const N: usize>(&mut self, tokens: &mut [Scratch<'_>; N], joined: &mut [u32]) {
         self.before_operator(tokens, joined);
         for s in &mut *tokens {

@@ -12,9 +12,9 @@ pub(crate) trait Way {
     /// Takes the first `count` tokens of `block` through `layer`, with the session's own scratch space.
     fn pass(
         &mut self,
-        block: &mut Block<'_, f32, u32>,
+        block: &mut Block<'_, f32>,
         count: usize,
-        session: &mut Scratch<'_, f32, u32>,
+        session: &mut Scratch<'_, f32>,
         layer: &mut Passage<'_, ()>,
     );
 }
@@ -23,9 +23,9 @@ pub(crate) trait Way {
 impl Way for () {
     fn pass(
         &mut self,
-        block: &mut Block<'_, f32, u32>,
+        block: &mut Block<'_, f32>,
         count: usize,
-        session: &mut Scratch<'_, f32, u32>,
+        session: &mut Scratch<'_, f32>,
         layer: &mut Passage<'_, ()>,
     ) {
         block.pass(count, session, layer);
@@ -53,7 +53,7 @@ impl Session<'_, '_> {
     pub(crate) fn fill<T: Into<Token> + Copy>(
         &mut self,
         tokens: &[T],
-        block: &mut Block<'_, f32, u32>,
+        block: &mut Block<'_, f32>,
         way: &mut impl Way,
     ) -> Result<&[f32], PrefillError> {
         if tokens.is_empty() {
@@ -73,7 +73,7 @@ impl Session<'_, '_> {
     fn advance_block<T: Into<Token> + Copy>(
         &mut self,
         tokens: &[T],
-        block: &mut Block<'_, f32, u32>,
+        block: &mut Block<'_, f32>,
         way: &mut impl Way,
     ) -> Result<(), StepError> {
         let shape = *self.model.shape();

@@ -43,7 +43,7 @@ pub struct Session<'a, 'm> {
     /// Past inputs and modes of all layers.
     pub(crate) state: &'m mut [f32],
     /// Scratch space of a step; not part of the state. Its work holds the logits.
-    pub(crate) scratch: Scratch<'m, f32, u32>,
+    pub(crate) scratch: Scratch<'m, f32>,
 }
 
 impl<'a, 'm> Session<'a, 'm> {

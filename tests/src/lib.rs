@@ -5,7 +5,7 @@
 
 use ndarray::{Array2, ArrayD, IxDyn};
 use num_complex::Complex64;
-use toeplite_tools::blob::{Blob, Storage, write};
+use toeplite_tools::blob::{Blob, Storage, WeightType, write, write_fixed};
 use toeplite_tools::checkpoint::config::{
     Activation, FORMAT, Norm, NormPosition, RpeInput, Task, ToeplitzConfig, ToeplitzKind, VERSION,
 };
@@ -126,4 +126,15 @@ pub fn small_blob(storage: impl Into<Storage>) -> Blob {
         modal(channels, [2, 0, 0], false, 3),
     ];
     write(&checkpoint, &layers, storage).expect("a network that can stream")
+}
+
+/// The same of the contract `fixed`, which has no decays of channels' own.
+pub fn small_fixed_blob(weights: WeightType) -> Blob {
+    let checkpoint = checkpoint(small_config(), 1);
+    let channels = checkpoint.config.channels();
+    let layers = [
+        modal(channels, [3, 1, 2], false, 2),
+        modal(channels, [2, 0, 0], false, 3),
+    ];
+    write_fixed(&checkpoint, &layers, weights).expect("a network that the contract has all of")
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use toeplite::fixed::Model;
 use toeplite::format::{ENTRY_BYTES, GLOBALS, HEADER_BYTES, PER_LAYER, crc32, offset};
 use toeplite::{LogitsHash, ModelError, SnapshotError, StepError};
-use toeplite_tests::{checkpoint, modal, small_config};
+use toeplite_tests::{checkpoint, modal, small_config, small_fixed_blob};
 use toeplite_tools::blob::{AnyModel, Blob, SessionMemory, WeightType, WriteError};
 use toeplite_tools::blob::{write, write_fixed};
 use toeplite_tools::checkpoint::Checkpoint;
@@ -21,14 +21,8 @@ use toeplite_tools::stream;
 
 const TABLE_END: usize = HEADER_BYTES + ENTRY_BYTES * (GLOBALS + 2 * PER_LAYER);
 
-fn small_fixed() -> Blob {
-    let checkpoint = checkpoint(small_config(), 1);
-    let layers = [
-        modal(10, [3, 1, 2], false, 2),
-        modal(10, [2, 0, 0], false, 3),
-    ];
-    write_fixed(&checkpoint, &layers).unwrap()
-}
+/// As weights can be stored.
+const STORED: [WeightType; 2] = [WeightType::Int8, WeightType::Int4];
 
 fn model(blob: &Blob) -> Model<'_> {
     Model::from_bytes(blob.bytes()).unwrap()
@@ -76,7 +70,12 @@ fn use_all(bytes: &[u8]) -> Result<(), ModelError> {
 
 #[test]
 fn every_truncation_and_every_flipped_bit_is_an_error() {
-    let blob = small_fixed();
+    for blob in STORED.map(small_fixed_blob) {
+        truncated_and_flipped(&blob);
+    }
+}
+
+fn truncated_and_flipped(blob: &Blob) {
     for len in 0..blob.bytes().len() {
         let mut cut = blob.bytes()[..len].to_vec();
         assert!(use_all(&cut).is_err(), "{len}");
@@ -92,7 +91,12 @@ fn every_truncation_and_every_flipped_bit_is_an_error() {
 
 #[test]
 fn every_flipped_bit_behind_a_right_checksum_is_an_error_or_runs() {
-    let blob = small_fixed();
+    for blob in STORED.map(small_fixed_blob) {
+        flipped_behind_a_right_checksum(&blob);
+    }
+}
+
+fn flipped_behind_a_right_checksum(blob: &Blob) {
     let mut refused = 0;
     for bit in 8 * offset::TASK..8 * blob.bytes().len() {
         let mut bytes = blob.bytes().to_vec();
@@ -109,7 +113,7 @@ fn every_flipped_bit_behind_a_right_checksum_is_an_error_or_runs() {
 
 #[test]
 fn the_contracts_are_told_apart_by_name() {
-    let fixed = small_fixed();
+    let fixed = small_fixed_blob(WeightType::Int8);
     let error = toeplite::Model::from_bytes(fixed.bytes())
         .map(|_| ())
         .unwrap_err();
@@ -127,7 +131,7 @@ fn the_contracts_are_told_apart_by_name() {
 /// A pole outside the unit circle, or one whose states could leave their 31 bits.
 #[test]
 fn unstable_poles_are_refused() {
-    let good = small_fixed();
+    let good = small_fixed_blob(WeightType::Int8);
     let mode = model(&good).layer(0).recurrence.mode(0).unwrap();
     let record: Vec<u8> = [mode.re, mode.im, mode.low as i32, mode.down as i32]
         .iter()
@@ -155,7 +159,7 @@ fn unstable_poles_are_refused() {
 
 #[test]
 fn damaged_snapshots_are_refused_and_change_nothing() {
-    let blob = small_fixed();
+    let blob = small_fixed_blob(WeightType::Int8);
     let model = model(&blob);
     let (mut a, mut b) = (memory(&model), memory(&model));
     let mut session = model.session(a.as_mut_slice()).unwrap();
@@ -181,7 +185,7 @@ fn damaged_snapshots_are_refused_and_change_nothing() {
 
 #[test]
 fn unknown_tokens_leave_the_session_as_it_was() {
-    let blob = small_fixed();
+    let blob = small_fixed_blob(WeightType::Int8);
     let model = model(&blob);
     let (mut a, mut b) = (memory(&model), memory(&model));
     let mut session = model.session(a.as_mut_slice()).unwrap();
@@ -207,7 +211,7 @@ fn what_the_contract_lacks_is_named() {
     let refusal = |change: &dyn Fn(&mut toeplite_tools::checkpoint::Config)| {
         let mut config = small_config();
         change(&mut config);
-        let refused = write_fixed(&checkpoint(config, 1), &layers);
+        let refused = write_fixed(&checkpoint(config, 1), &layers, WeightType::Int8);
         let error = refused.map(|_| ()).unwrap_err();
         assert!(matches!(error, WriteError::NotInFixed { .. }), "{error}");
         error.to_string()
@@ -220,11 +224,14 @@ fn what_the_contract_lacks_is_named() {
         c.norm_position = Some(NormPosition::PostResidual)
     };
     assert!(refusal(&position).contains("--contract f32"));
+    let floats = write_fixed(&checkpoint(small_config(), 1), &layers, WeightType::F32);
+    let error = floats.map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("not quantized"), "{error}");
     let decaying = [
         modal(10, [1, 1, 0], true, 2),
         modal(10, [2, 0, 0], false, 3),
     ];
-    let error = write_fixed(&checkpoint(small_config(), 1), &decaying);
+    let error = write_fixed(&checkpoint(small_config(), 1), &decaying, WeightType::Int4);
     assert!(
         error
             .map(|_| ())
@@ -248,18 +255,28 @@ fn bundled_checkpoints_keep_their_bits_per_byte() {
         let kernels = trained_kernels(&network, checkpoint.config.train_len);
         let layers = convert_layers(&kernels, &Method::default()).unwrap();
         let layers: Vec<_> = layers.into_iter().map(|layer| layer.modal).collect();
-        let blob = write_fixed(&checkpoint, &layers).unwrap();
+        let blobs = STORED.map(|weights| write_fixed(&checkpoint, &layers, weights).unwrap());
+        let floats = write(&checkpoint, &layers, WeightType::Int4).unwrap();
         let text = "../firmware-examples/checkpoints/shakespeare-64x9/val.txt";
         let text = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(text)).unwrap();
         let tokens: Vec<u32> = text[..16_385].iter().map(|b| u32::from(*b)).collect();
         let network = Network::<f32>::from_checkpoint(&checkpoint).unwrap();
-        let model = blob.any().unwrap();
-        let compared = compare(&network, model, &tokens, 512, |_| ()).unwrap();
-        let bits = compared.bits_per_byte;
-        assert!(bits.blob / bits.fft < 1.002, "{name}: {bits:?}");
+        let bits = |blob: &Blob| {
+            let model = blob.any().unwrap();
+            let compared = compare(&network, model, &tokens, 512, |_| ()).unwrap();
+            compared.bits_per_byte
+        };
+        let [int8, int4] = blobs.each_ref().map(bits);
+        assert!(int8.blob / int8.fft < 1.002, "{name}: {int8:?}");
         assert!(
-            (bits.recurrence / bits.fft - 1.0).abs() < 0.002,
-            "{name}: {bits:?}"
+            (int8.recurrence / int8.fft - 1.0).abs() < 0.002,
+            "{name}: {int8:?}"
+        );
+        // four bits cost what they cost in floats
+        let floats = bits(&floats).blob;
+        assert!(
+            (int4.blob / floats - 1.0).abs() < 0.005,
+            "{name}: {int4:?} {floats}"
         );
     }
 }
@@ -276,8 +293,8 @@ proptest! {
     #![proptest_config(settings(256))]
 
     #[test]
-    fn prefill_is_stepping_bit_for_bit(tokens in prop::collection::vec(0u32..11, 1..60)) {
-        let blob = small_fixed();
+    fn prefill_is_stepping_bit_for_bit(weights in select(STORED.to_vec()), tokens in prop::collection::vec(0u32..11, 1..60)) {
+        let blob = small_fixed_blob(weights);
         let model = model(&blob);
         let (mut a, mut b) = (memory(&model), memory(&model));
         let mut stepped = model.session(a.as_mut_slice()).unwrap();
@@ -289,8 +306,8 @@ proptest! {
     }
 
     #[test]
-    fn a_snapshot_continues_bit_for_bit_elsewhere(before in prop::collection::vec(0u32..11, 0..40)) {
-        let blob = small_fixed();
+    fn a_snapshot_continues_bit_for_bit_elsewhere(weights in select(STORED.to_vec()), before in prop::collection::vec(0u32..11, 0..40)) {
+        let blob = small_fixed_blob(weights);
         let model = model(&blob);
         let (mut a, mut b) = (memory(&model), memory(&model));
         let mut session = model.session(a.as_mut_slice()).unwrap();
@@ -310,9 +327,10 @@ proptest! {
     #[test]
     fn several_changes_behind_a_right_checksum_never_panic(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        weights in select(STORED.to_vec()),
         in_table: bool,
     ) {
-        let good = small_fixed();
+        let good = small_fixed_blob(weights);
         let mut bytes = good.bytes().to_vec();
         let end = if in_table { TABLE_END } else { bytes.len() };
         for (at, byte) in changes {
@@ -325,8 +343,8 @@ proptest! {
 
     /// Weights, multipliers and biases at their extremes: overflow checks are on.
     #[test]
-    fn extreme_weights_do_not_overflow(start in any::<prop::sample::Index>(), length in 1usize..600, byte in select(vec![0x7Fu8, 0xFF, 0x81, 0x00])) {
-        let good = small_fixed();
+    fn extreme_weights_do_not_overflow(weights in select(STORED.to_vec()), start in any::<prop::sample::Index>(), length in 1usize..600, byte in select(vec![0x7Fu8, 0xFF, 0x81, 0x00])) {
+        let good = small_fixed_blob(weights);
         let mut bytes = good.bytes().to_vec();
         let start = TABLE_END + start.index(bytes.len() - TABLE_END);
         let end = (start + length).min(bytes.len());
@@ -372,7 +390,7 @@ proptest! {
         ];
         let floats = write(&checkpoint, &layers, WeightType::F32).unwrap();
         let floats = stream::logits(&floats.model().unwrap(), &tokens).unwrap();
-        let fixed = write_fixed(&checkpoint, &layers).unwrap();
+        let fixed = write_fixed(&checkpoint, &layers, WeightType::Int8).unwrap();
         let any: AnyModel<'_> = fixed.any().unwrap();
         let fixed = stream::logits(any, &tokens).unwrap();
         let square = |x: f64| x * x;

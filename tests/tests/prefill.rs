@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use toeplite::{MemoryError, PrefillError, StepError, fixed};
-use toeplite_tests::{checkpoint, modal, small_blob, small_config};
-use toeplite_tools::blob::{Blob, SessionMemory, Storage, Target, WeightType, write, write_fixed};
+use toeplite_tests::{checkpoint, modal, small_blob, small_config, small_fixed_blob};
+use toeplite_tools::blob::{Blob, SessionMemory, Storage, Target, WeightType, write};
 
 /// Most tokens of a block in these tests.
 const MOST: usize = 9;
@@ -57,9 +57,10 @@ proptest! {
                 assert_same!(blob.model().unwrap(), &before, &tokens, block);
             }
         }
-        let layers = [modal(10, [3, 1, 2], false, 2), modal(10, [2, 0, 0], false, 3)];
-        let blob = write_fixed(&checkpoint(small_config(), 1), &layers).unwrap();
-        assert_same!(fixed::Model::from_bytes(blob.bytes()).unwrap(), &before, &tokens, block);
+        for weights in [WeightType::Int8, WeightType::Int4] {
+            let blob = small_fixed_blob(weights);
+            assert_same!(fixed::Model::from_bytes(blob.bytes()).unwrap(), &before, &tokens, block);
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 #![allow(missing_docs)]
 
 use std::path::Path;
-use toeplite_tests::small_blob;
-use toeplite_tools::blob::{Blob, SessionMemory, Storage, Target, WeightType};
+use toeplite_tests::{small_blob, small_fixed_blob};
+use toeplite_tools::blob::{Blob, Storage, Target, WeightType};
 
 #[test]
 fn the_seeds_of_the_blob_target_are_models() {
@@ -16,14 +16,21 @@ fn the_seeds_of_the_blob_target_are_models() {
         ("int4-m4.toep", WeightType::Int4, Target::M4),
     ] {
         let storage = Storage { weights, target };
-        let path = folder.join(name);
-        if std::env::var_os("WRITE_SEEDS").is_some() {
-            small_blob(storage).write(&path).unwrap();
-        }
-        let blob = Blob::read(&path).expect("a model; WRITE_SEEDS=1 writes it anew");
-        let model = blob.model().unwrap();
-        let mut memory = SessionMemory::for_model(&model);
-        let mut session = model.session(memory.as_mut_slice()).unwrap();
-        assert_eq!(session.self_test(), Ok(()), "{name}");
+        check(&folder.join(name), || small_blob(storage));
     }
+    for (name, weights) in [
+        ("fixed-int8.toep", WeightType::Int8),
+        ("fixed-int4.toep", WeightType::Int4),
+    ] {
+        check(&folder.join(name), || small_fixed_blob(weights));
+    }
+}
+
+fn check(path: &Path, seed: impl Fn() -> Blob) {
+    if std::env::var_os("WRITE_SEEDS").is_some() {
+        seed().write(path).unwrap();
+    }
+    let blob = Blob::read(path).expect("a model; WRITE_SEEDS=1 writes it anew");
+    let tested = blob.any().unwrap().self_test();
+    assert_eq!(tested, Ok(()), "{}", path.display());
 }

@@ -68,6 +68,7 @@ impl<'a> AnyModel<'a> {
     pub fn weights(&self) -> &'static str {
         match self {
             Self::F32(model) if model.has(ElementType::I4) => "int4",
+            Self::Fixed(model) if model.has(ElementType::I4) => "int4",
             Self::F32(model) if !model.has(ElementType::I8) => "f32",
             _ => "int8",
         }

@@ -13,6 +13,8 @@ pub use any::{AnyModel, Logits};
 pub use file::{Blob, BlobFileError, SessionMemory, Staged, write_atomically};
 pub use fixed::write_fixed;
 pub use pack::{pack_int4, pack_int8};
-pub use quantize::{QuantizedGroups, QuantizedRows, WeightType, quantize_groups, quantize_rows};
+pub use quantize::{
+    QuantizedGroups, QuantizedRows, WeightType, quantize_group, quantize_groups, quantize_rows,
+};
 pub use target::{Storage, Target};
 pub use writer::{WriteError, can_stream, write};

@@ -94,8 +94,8 @@ fn largest(weights: &[f64]) -> f64 {
     weights.iter().fold(0.0, |m, w| m.max(w.abs()))
 }
 
-/// The group's scale and integers, of a row whose scale is `row_scale`.
-fn quantize_group(group: &[f64], row_scale: f64) -> (u8, Vec<i8>) {
+/// The scale and integers of a group of at most 32 columns, of a row whose scale is `row_scale`.
+pub fn quantize_group(group: &[f64], row_scale: f64) -> (u8, Vec<i8>) {
     let whole = largest(group) / (7.0 * row_scale);
     let candidates = PARTS.map(|part| {
         let part = f64::from(part) / f64::from(*PARTS.end());

@@ -110,8 +110,8 @@ impl Cmd {
     pub fn run(self) -> Result<ExitCode> {
         let start = Instant::now();
         ensure!(
-            self.contract == ContractName::F32 || self.weights == WeightType::Int8,
-            "--contract fixed has weights of type int8 only"
+            self.contract == ContractName::F32 || self.weights != WeightType::F32,
+            "--contract fixed has weights of types int8 and int4 only"
         );
         self.check_outputs()?;
         let spinner = output::spinner("converting");
@@ -124,7 +124,7 @@ impl Cmd {
         let recurrences: Vec<_> = layers.iter().map(|l| l.modal.clone()).collect();
         let blob = match self.contract {
             ContractName::F32 => blob::write(&checkpoint, &recurrences, self.storage())?,
-            ContractName::Fixed => blob::write_fixed(&checkpoint, &recurrences)?,
+            ContractName::Fixed => blob::write_fixed(&checkpoint, &recurrences, self.weights)?,
         };
         // both are on disk before either takes its name: constants and model belong together
         let staged = Staged::new(&self.output, blob.bytes())?;

@@ -206,6 +206,14 @@ pub fn int4_256x256() -> &'static [i8] {
     weights!(int4 256, 256)
 }
 
+/// Square matrices of whole products: the name, the weights, rows.
+pub fn int4_cases() -> [(&'static str, &'static [i8], usize); 2] {
+    [
+        ("int4 256x256", int4_256x256(), 256),
+        ("int4 64x64", weights!(int4 64, 64), 64),
+    ]
+}
+
 /// Two real poles, then of complex ones the real part and the square of the imaginary part.
 pub static POLES: [f32; 10] = [-0.5, 0.875, 0.9, 0.01, 0.8, 0.09, 0.5, 0.25, -0.7, 0.04];
 

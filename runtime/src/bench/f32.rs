@@ -1,6 +1,6 @@
 //! Cases of the contract `f32`.
 
-use super::data::{POLES, floats, int4_256x256, int8_64x64, int8_256x256, lanes, weights};
+use super::data::{POLES, floats, int4_cases, int8_64x64, int8_256x256, lanes, weights};
 use super::{
     Bench, CHANNELS, Case, Contract, INT4, INT8, INT8_SHAPES, Meter, Operator, WARM_UP, filled,
 };
@@ -36,14 +36,6 @@ impl<M: Meter> Bench<'_, M> {
 
     /// What only this contract has.
     pub(super) fn only_f32(&mut self) {
-        for (name, weights, size) in [
-            ("int4 256x256", int4_256x256(), 256),
-            ("int4 64x64", weights!(int4 64, 64), 64),
-        ] {
-            let (scales, bias) = (floats(size, 7), floats(size, 900));
-            let matrix = Matrix::new_integers(INT4, weights, scales, bias, size);
-            self.multiply(name, matrix, [size, size]);
-        }
         let matrix = Matrix::new_f32(floats(64 * 64, 0), floats(64, 900), 64);
         self.multiply("f32 64x64", matrix, [64, 64]);
     }
@@ -85,6 +77,11 @@ impl<M: Meter> Bench<'_, M> {
             let (scales, bias) = (floats(rows, 7), floats(rows, 900));
             let matrix = Matrix::new_integers(INT8, weights, scales, bias, columns);
             self.multiply(name, matrix, [rows, columns]);
+        }
+        for (name, weights, size) in int4_cases() {
+            let (scales, bias) = (floats(size, 7), floats(size, 900));
+            let matrix = Matrix::new_integers(INT4, weights, scales, bias, size);
+            self.multiply(name, matrix, [size, size]);
         }
     }
 

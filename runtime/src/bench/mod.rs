@@ -172,8 +172,8 @@ impl<const STATE_WORDS: usize> Buffers<STATE_WORDS> {
     /// Runs all cases of `contract`; the recurrence over [`CHANNELS`] channels if [`state_words`] of
     /// them are there, else over [`FEW_CHANNELS`]; long FIR heads (feature `fft`) if there are [`MOST_WORDS`].
     ///
-    /// Beside those of `Fixed` come those that only `F32` has, int4 weights and weights that are not
-    /// quantized: a core without an FPU runs such models in floats.
+    /// Beside those of `Fixed` come those that only `F32` has, weights that are not quantized: a core without
+    /// an FPU runs such models in floats.
     pub fn run(&mut self, contract: Contract, meter: &mut impl Meter) {
         let mut bench = Bench {
             meter,

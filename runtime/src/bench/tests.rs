@@ -55,7 +55,12 @@ fn cases_of_one_name_are_those_of_the_contract_that_is_asked_for() {
         let case = all.counted.iter().find(|case| case.name == name);
         (case.map(|case| case.contract), all.hashes[name])
     };
-    for name in ["int8 256x256", "recurrence 384x4+8", "gates 384"] {
+    for name in [
+        "int8 256x256",
+        "int4 64x64",
+        "recurrence 384x4+8",
+        "gates 384",
+    ] {
         let (floats, integers) = (of(Contract::F32, name), of(Contract::Fixed, name));
         assert_eq!(floats.0, Some(Contract::F32));
         assert_eq!(integers.0, Some(Contract::Fixed));
@@ -63,7 +68,7 @@ fn cases_of_one_name_are_those_of_the_contract_that_is_asked_for() {
     }
     let name = "product int8 256x256";
     assert_eq!(of(Contract::F32, name), of(Contract::Fixed, name));
-    assert_eq!(of(Contract::Fixed, "int4 64x64").0, Some(Contract::F32));
+    assert_eq!(of(Contract::Fixed, "f32 64x64").0, Some(Contract::F32));
 }
 
 #[test]

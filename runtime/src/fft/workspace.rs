@@ -68,7 +68,7 @@ pub(super) struct Long<'w> {
 pub(super) fn split<'w>(
     model: &Model<'_>,
     workspace: &'w mut [u8],
-) -> Result<(Block<'w, f32, u32>, Long<'w>), MemoryError> {
+) -> Result<(Block<'w, f32>, Long<'w>), MemoryError> {
     let needs = Needs::of(model);
     let shape = model.shape();
     let mut rest: &mut [f32] = memory::words(workspace, needs.bytes(2))?;
@@ -85,9 +85,9 @@ pub(super) fn split<'w>(
 impl Way for Long<'_> {
     fn pass(
         &mut self,
-        block: &mut Block<'_, f32, u32>,
+        block: &mut Block<'_, f32>,
         count: usize,
-        session: &mut Scratch<'_, f32, u32>,
+        session: &mut Scratch<'_, f32>,
         layer: &mut Passage<'_, ()>,
     ) {
         let operator = &layer.layer.recurrence;
@@ -119,12 +119,8 @@ struct Before<'l, 'p, 'g> {
     rows: ChunksExactMut<'g, f32>,
 }
 
-impl Pass<f32, u32> for Before<'_, '_, '_> {
-    fn pass<const N: usize>(
-        &mut self,
-        tokens: &mut [Scratch<'_, f32, u32>; N],
-        joined: &mut [u32],
-    ) {
+impl Pass<f32> for Before<'_, '_, '_> {
+    fn pass<const N: usize>(&mut self, tokens: &mut [Scratch<'_, f32>; N], joined: &mut [u32]) {
         self.layer.before_operator(tokens, joined);
         for (s, row) in tokens.iter_mut().zip(&mut self.rows) {
             let (uv, _) = s.gtu(self.layer.shape);
@@ -140,12 +136,8 @@ struct After<'l, 'p, 'g> {
     rows: ChunksExact<'g, f32>,
 }
 
-impl Pass<f32, u32> for After<'_, '_, '_> {
-    fn pass<const N: usize>(
-        &mut self,
-        tokens: &mut [Scratch<'_, f32, u32>; N],
-        joined: &mut [u32],
-    ) {
+impl Pass<f32> for After<'_, '_, '_> {
+    fn pass<const N: usize>(&mut self, tokens: &mut [Scratch<'_, f32>; N], joined: &mut [u32]) {
         for (s, row) in tokens.iter_mut().zip(&mut self.rows) {
             let (u, from) = row.split_at(row.len() / 2);
             let (_, y) = s.gtu(self.layer.shape);

@@ -7,8 +7,11 @@ use super::number::Factor;
 use super::quantize::{Mean, quantize};
 use super::recurrence::{self, State};
 use super::sample::Sampler;
-use crate::bench::data::{MODES, integers, longs, residues, shorts};
-use crate::bench::{Bench, CHANNELS, Case, Contract, INT8_SHAPES, Meter, Operator, WARM_UP, bits};
+use crate::bench::data::{MODES, int4_cases, integers, longs, residues, shorts};
+use crate::bench::{
+    Bench, CHANNELS, Case, Contract, INT4, INT8_SHAPES, Meter, Operator, WARM_UP, bits,
+};
+use crate::format::Packing;
 use crate::model::Norm;
 use core::hint::black_box;
 
@@ -30,13 +33,19 @@ impl<M: Meter> Bench<'_, M> {
             self.input(name, norm, length);
         }
         for (name, shape) in INT8_SHAPES {
-            self.product(name, shape);
+            self.rows(name, shape);
+        }
+        // the contract has only the portable order
+        if INT4 == Packing::Groups {
+            for (name, weights, size) in int4_cases() {
+                self.product(name, Packing::Groups, weights, [size; 2]);
+            }
         }
         for operator in self.operators() {
             self.operator(&operator);
         }
         self.gates();
-        self.product("head 256x128", [256, 128]);
+        self.rows("head 256x128", [256, 128]);
         self.draws();
     }
 
@@ -44,7 +53,7 @@ impl<M: Meter> Bench<'_, M> {
     fn input(&mut self, name: &'static str, norm: Norm, length: usize) {
         let case = case(name, 0);
         let x = filled(self.x, length);
-        let q = black_box(bytemuck::try_cast_slice_mut(self.quantized).unwrap_or_default());
+        let q = black_box(&mut self.quantized[..]);
         let mean = Mean::over(length);
         let norm = black_box(norm);
         let mut factor = Factor {
@@ -54,7 +63,8 @@ impl<M: Meter> Bench<'_, M> {
         self.meter
             .count(case, || factor = quantize_after(norm, &mean, x, q));
         let y = bits(self.y);
-        y.iter_mut().zip(&*q).for_each(|(y, q)| *y = (*q).into());
+        let bytes: &[i8] = bytemuck::try_cast_slice(q).unwrap_or_default();
+        y.iter_mut().zip(bytes).for_each(|(y, q)| *y = (*q).into());
         if let Some(last) = y.get_mut(length..length + 2) {
             last.copy_from_slice(&[factor.mantissa as i32, factor.exponent]);
         }
@@ -62,22 +72,34 @@ impl<M: Meter> Bench<'_, M> {
     }
 
     /// A whole product: quantization of the activations, integers, scales, bias.
-    fn product(&mut self, name: &'static str, [rows, columns]: [usize; 2]) {
+    fn product(
+        &mut self,
+        name: &'static str,
+        packing: Packing,
+        weights: &[i8],
+        [rows, columns]: [usize; 2],
+    ) {
         let case = case(name, rows * columns);
         let matrix = black_box(Matrix {
-            weights: integers(rows * columns, 0),
+            packing,
+            weights,
             multipliers: bytemuck::try_cast_slice(shorts(rows, 7)).unwrap_or_default(),
             low: 7,
             places: 20,
             bias: longs(rows, 900),
         });
         let x = filled(self.x, columns);
-        let q = bytemuck::try_cast_slice_mut(self.quantized).unwrap_or_default();
-        let q = black_box(q.get_mut(..columns).unwrap_or_default());
+        let q = black_box(&mut self.quantized[..]);
         let y = black_box(bits(self.y).get_mut(..rows).unwrap_or_default());
         let mean = Mean::over(columns);
         self.meter.count(case, || multiply(&matrix, &mean, x, q, y));
         self.finish_y(case, rows);
+    }
+
+    /// A product with bytes.
+    fn rows(&mut self, name: &'static str, shape: [usize; 2]) {
+        let [rows, columns] = shape;
+        self.product(name, Packing::Rows, integers(rows * columns, 0), shape);
     }
 
     /// A step of a layer's whole Toeplitz operator.
@@ -160,14 +182,14 @@ fn activations(x: &mut [i32], start: usize) {
 // What is counted: calls as a program makes them, never inlined.
 
 #[inline(never)]
-fn quantize_after(norm: Norm, mean: &Mean, x: &mut [i32], q: &mut [i8]) -> Factor {
+fn quantize_after(norm: Norm, mean: &Mean, x: &mut [i32], q: &mut [u32]) -> Factor {
     quantize(norm, mean, FRACTION, x, q)
 }
 
 #[inline(never)]
-fn multiply(matrix: &Matrix<'_>, mean: &Mean, x: &mut [i32], q: &mut [i8], y: &mut [i32]) {
+fn multiply(matrix: &Matrix<'_>, mean: &Mean, x: &mut [i32], q: &mut [u32], y: &mut [i32]) {
     let factor = quantize(black_box(Norm::None), mean, FRACTION, x, q);
-    sums(matrix.weights, q, y);
+    sums(matrix, x.len(), q, y);
     finish(matrix, 0, factor, y, |x| x);
 }
 

@@ -6,8 +6,10 @@ use super::model::{Mode, Model};
 use super::number::root64;
 use crate::error::ModelError;
 use crate::format::{
-    self, ElementType, GLOBALS, Global, MAX_DIMENSION, PER_LAYER, PerLayer, offset,
+    self, ElementType, GLOBALS, Global, MAX_COLUMNS_I4, MAX_DIMENSION, PER_LAYER, Packing,
+    PerLayer, offset,
 };
+use crate::kernel::dense::int4;
 use crate::model::check::{envelope, header, places, self_test};
 use crate::model::{Activation, Norm, NormPosition, Shape, read_u32};
 
@@ -124,16 +126,28 @@ fn all<T: Copy>(
     }
 }
 
-fn weights<'a>(
-    model: &Model<'a>,
-    index: usize,
-    rows: usize,
-    columns: usize,
-) -> Result<&'a [i8], ModelError> {
-    let count = rows as u64 * columns as u64;
-    let weights = numbers(model, index, ElementType::I8, count)?;
-    all(index, weights, |w| w != i8::MIN)?;
-    Ok(weights)
+/// A matrix of bytes or of four bits.
+fn weights(model: &Model<'_>, index: usize, rows: usize, columns: usize) -> Result<(), ModelError> {
+    let entry = model.entry(index);
+    if entry.element != ElementType::I4 as u8 {
+        let count = rows as u64 * columns as u64;
+        let weights = numbers(model, index, ElementType::I8, count)?;
+        return all(index, weights, |w: i8| w != i8::MIN);
+    }
+    let packing = model.packing(index);
+    if packing != Packing::Groups {
+        return Err(ModelError::FeatureNeeded { feature: "int4" });
+    }
+    if columns > MAX_COLUMNS_I4 || entry.length != packing.bytes(rows, columns) {
+        return Err(ModelError::BadSection { index });
+    }
+    match int4::fault(packing, model.section(index), rows, columns) {
+        Some(element) => Err(ModelError::BadNumber {
+            section: index,
+            element,
+        }),
+        None => Ok(()),
+    }
 }
 
 fn multipliers(model: &Model<'_>, index: usize, rows: usize) -> Result<(), ModelError> {
@@ -147,7 +161,7 @@ fn matrix(
     rows: usize,
     columns: usize,
 ) -> Result<(), ModelError> {
-    let integers = self::weights(model, weights, rows, columns)?;
+    self::weights(model, weights, rows, columns)?;
     self::multipliers(model, multipliers, rows)?;
     let biases: &[i32] = numbers(model, bias, ElementType::I32, rows as u64 + 2)?;
     let bad = |element| ModelError::BadNumber {
@@ -163,15 +177,31 @@ fn matrix(
         }
         _ => return Err(bad(0)),
     };
-    let sum = |row: &[i8]| row.iter().map(|w| 127 * u32::from(w.unsigned_abs())).sum();
-    let mut rows = integers.chunks_exact(columns.max(1));
-    match rows.position(|row| u32::wrapping_shr(sum(row), low) >= 1 << 16) {
+    let mut rows = 0..rows;
+    match rows
+        .position(|row| largest_sum(model, weights, row, columns).wrapping_shr(low) >> 16 != 0)
+    {
         Some(row) => Err(ModelError::BadNumber {
             section: weights,
             element: row * columns,
         }),
         None => Ok(()),
     }
+}
+
+/// The largest sum that any activations have with a row of a matrix: the limits on columns keep it below 2^31.
+fn largest_sum(model: &Model<'_>, index: usize, row: usize, columns: usize) -> u32 {
+    let packing = model.packing(index);
+    let weights = model.section::<i8>(index);
+    let sum: u32 = if packing == Packing::Groups {
+        let row = int4::row(packing, weights, row, columns);
+        row.map(i32::unsigned_abs).sum()
+    } else {
+        let row = weights.get(row * columns..).unwrap_or(&[]);
+        let row = row.iter().take(columns);
+        row.map(|w| u32::from(w.unsigned_abs())).sum()
+    };
+    127 * sum
 }
 
 /// Counts, taps, modes and residues of a layer, and the largest output of each channel.

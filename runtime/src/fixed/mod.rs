@@ -43,7 +43,9 @@
 //!    that has 16 bits; `S` is the sum of `x * x`, plus `1e-5 * width` in its units with LayerNorm and
 //!    ScaleNorm; `j` makes 31 or 32 bits of it. The `1e-8` of RMSNorms is left out.
 //!
-//! **Product**: `sums[r]` is the exact sum of `weight[r][c] * q[c]`. The number of row `r` is
+//! **Product**: `sums[r]` is the exact sum of `weight[r][c] * q[c]`; of weights of four bits, `weight` is
+//! `integer * group scale`, in -1785..=1785. `from_bytes` proves that a sum has at most 17 bits, with the sign, after
+//! its shift by `low`; before, it is below `127 * 127 * 2^17` or `127 * 1785 * 2^13`, and so below 2^31. The number of row `r` is
 //! `(((sums[r] >> low) * ((multiplier[r] * mantissa) >> 16)) >> (places - exponent)) + bias[r]`, with
 //! multipliers of a row each and `low`, `places` of a matrix each; a shift by a negative number goes to
 //! the left and saturates at 2^30. Scales and biases of the norm, `sqrt(width)` and `1 / 127` are in weights and

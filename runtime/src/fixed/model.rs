@@ -6,7 +6,7 @@
 //!
 //! | section | contents |
 //! | --- | --- |
-//! | all matrices | i8, row-major, -127..=127 |
+//! | all matrices | i8 or four bits, as [`Packing::Rows`] or [`Packing::Groups`] |
 //! | their scales | u16, a multiplier a row |
 //! | their biases; of the head [`FinalNorm`](Global::FinalNorm) | i32: `low`, `places`, then a bias below 2^30 a row |
 //! | [`Recurrence`](PerLayer::Recurrence) | five u32: taps M, real modes, complex modes, 0, places after the point of `y` less those of its input |
@@ -15,7 +15,7 @@
 //! | [`Residues`](PerLayer::Residues) | i32 `[modes, channels]`, times the pole: a number of 16 bits; of a complex mode two, the real part in the low half |
 //! | all others | empty |
 //!
-//! There is always a matrix for the head, and the field for tied embeddings is 0: the parameters of norms
+//! The table's element type says of each matrix what its weights are. There is always a matrix for the head, and the field for tied embeddings is 0: the parameters of norms
 //! are in the matrices after them.
 
 use super::check;
@@ -23,7 +23,8 @@ use super::quantize::Mean;
 use super::session::Session;
 use crate::block::Longest;
 use crate::error::{MemoryError, ModelError};
-use crate::format::{GLOBALS, Global, PER_LAYER, Packing, PerLayer, offset};
+use crate::format::{ElementType, GLOBALS, Global, PER_LAYER, Packing, PerLayer, offset};
+use crate::kernel::dense::{self, int4};
 use crate::layer::Counts;
 use crate::model::{Entry, Shape, known_answer, read_u32, section};
 use bytemuck::AnyBitPattern;
@@ -149,28 +150,42 @@ impl<'a> Model<'a> {
     /// Words of the longest quantized vectors.
     pub(super) fn longest(&self) -> Longest {
         let columns = self.shape.longest_input();
+        // groups take more than rows
+        let packing = match self.has(ElementType::I4) {
+            true => Packing::Groups,
+            false => Packing::Rows,
+        };
         Longest {
-            quantized: Packing::Rows.quantized_words(columns),
-            joined: Packing::Rows.joined_words(columns),
+            quantized: packing.quantized_words(columns),
+            joined: packing.joined_words(columns),
         }
+    }
+
+    /// Whether any section is of this type.
+    pub fn has(&self, element: ElementType) -> bool {
+        (0..self.sections()).any(|i| self.entry(i).element == element as u8)
     }
 
     /// `x = weight * multiplier`, of a row of the embedding.
     pub(super) fn embed(&self, row: usize, x: &mut [i32]) {
-        let (weights, multipliers) = self.embedding();
+        let index = Global::Embedding as usize;
+        let multipliers: &[u16] = self.section(Global::EmbeddingScale as usize);
         let multiplier = i32::from(multipliers.get(row).copied().unwrap_or(0));
-        let weights = weights.get(row * x.len()..).unwrap_or(&[]);
-        for (x, weight) in x.iter_mut().zip(weights) {
-            *x = i32::from(*weight) * multiplier;
+        let weights = self.section(index);
+        match self.packing(index) {
+            Packing::Groups => {
+                let weights = int4::row(Packing::Groups, weights, row, x.len());
+                for (x, weight) in x.iter_mut().zip(weights) {
+                    *x = weight * multiplier;
+                }
+            }
+            _ => {
+                let weights = weights.get(row * x.len()..).unwrap_or(&[]);
+                for (x, weight) in x.iter_mut().zip(weights) {
+                    *x = i32::from(*weight) * multiplier;
+                }
+            }
         }
-    }
-
-    /// The embedding: weights and a multiplier a row.
-    pub(super) fn embedding(&self) -> (&'a [i8], &'a [u16]) {
-        (
-            self.section(Global::Embedding as usize),
-            self.section(Global::EmbeddingScale as usize),
-        )
     }
 
     /// The head, `[vocabulary, dim]`.
@@ -243,6 +258,15 @@ impl<'a> Model<'a> {
         self.section(GLOBALS + PER_LAYER * layer + kind as usize)
     }
 
+    /// How the matrix in section `index` lies: in rows or, if this build has kernels for them, in groups. So
+    /// nothing that another would need is linked.
+    pub(super) fn packing(&self, index: usize) -> Packing {
+        match self.entry(index).element == ElementType::I4 as u8 {
+            true if dense::is_read(Packing::Groups) => Packing::Groups,
+            _ => Packing::Rows,
+        }
+    }
+
     /// The matrix of the sections of weights, multipliers and biases.
     #[inline(never)]
     fn matrix(&self, [weights, multipliers, bias]: [usize; 3]) -> Matrix<'a> {
@@ -251,6 +275,7 @@ impl<'a> Model<'a> {
             _ => (0, 0, &[][..]),
         };
         Matrix {
+            packing: self.packing(weights),
             weights: self.section(weights),
             multipliers: self.section(multipliers),
             low,
@@ -260,9 +285,10 @@ impl<'a> Model<'a> {
     }
 }
 
-/// A matrix of signed bytes with a multiplier and a bias a row.
+/// A matrix of integers with a multiplier and a bias a row.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
+    pub(super) packing: Packing,
     pub(super) weights: &'a [i8],
     pub(super) multipliers: &'a [u16],
     pub(super) low: u32,

@@ -12,7 +12,7 @@ use crate::memory::take;
 use crate::model::{Activation, Norm};
 use crate::probe::{Probe, Stage};
 
-type Scratch<'m> = block::Scratch<'m, i32, i8>;
+type Scratch<'m> = block::Scratch<'m, i32>;
 
 /// A layer, with what tokens need to pass through it.
 pub(super) struct Passage<'p, P> {
@@ -22,7 +22,7 @@ pub(super) struct Passage<'p, P> {
     pub probe: &'p mut P,
 }
 
-impl<P: Probe> Pass<i32, i8> for Passage<'_, P> {
+impl<P: Probe> Pass<i32> for Passage<'_, P> {
     fn pass<const N: usize>(&mut self, tokens: &mut [Scratch<'_>; N], joined: &mut [u32]) {
         self.gtu(tokens, joined);
         self.glu(tokens, joined);
@@ -82,11 +82,10 @@ impl<P: Probe> Passage<'_, P> {
         (columns, factors): (usize, [Factor; N]),
         joined: &mut [u32],
     ) {
-        let ends = tokens.each_mut().map(|s| {
-            let q = s.quantized.get(..columns).unwrap_or_default();
-            (q, &mut *s.branch)
-        });
-        product(matrix, ends, joined);
+        let ends = tokens
+            .each_mut()
+            .map(|s| (&mut *s.quantized, &mut *s.branch));
+        product(matrix, columns, ends, joined);
         for (s, factor) in tokens.iter_mut().zip(factors) {
             finish(matrix, 0, factor, s.branch, |x| x);
         }
@@ -158,22 +157,23 @@ fn into_work<const N: usize>(
     joined: &mut [u32],
 ) {
     let ends = tokens.each_mut().map(|s| {
-        let q = s.quantized.get(..columns).unwrap_or_default();
-        (q, s.work.get_mut(..rows).unwrap_or_default())
+        let out = s.work.get_mut(..rows).unwrap_or_default();
+        (&mut *s.quantized, out)
     });
-    product(matrix, ends, joined);
+    product(matrix, columns, ends, joined);
 }
 
-/// The sums of a matrix with a vector of each token.
+/// The sums of a matrix of `columns` with a vector of each token.
 #[inline(always)]
 fn product<const N: usize>(
     matrix: &Matrix<'_>,
-    mut ends: [(&[i8], &mut [i32]); N],
+    columns: usize,
+    mut ends: [(&mut [u32], &mut [i32]); N],
     joined: &mut [u32],
 ) {
     match ends.as_mut_slice() {
-        [(q, out)] => sums(matrix.weights, q, out),
-        [(q0, out0), (q1, out1)] => sums_of_two(matrix.weights, [q0, q1], joined, [out0, out1]),
+        [(q, out)] => sums(matrix, columns, q, out),
+        [(q0, out0), (q1, out1)] => sums_of_two(matrix, columns, [q0, q1], joined, [out0, out1]),
         _ => const { assert!(N == 1 || N == 2) },
     }
 }

@@ -37,7 +37,7 @@ impl Session<'_, '_> {
     fn advance_block<T: Into<Token> + Copy>(
         &mut self,
         tokens: &[T],
-        block: &mut Block<'_, i32, i8>,
+        block: &mut Block<'_, i32>,
     ) -> Result<(), StepError> {
         let model = self.model;
         let (count, result) = block.embed(model.shape(), tokens, |row, x| model.embed(row, x));

@@ -32,14 +32,14 @@ impl Mean {
     }
 }
 
-/// Quantizes `x`, which has `fraction` places after the point, to `q` after `norm`. Only
+/// Quantizes `x`, which has `fraction` places after the point, to the bytes of `q` after `norm`. Only
 /// LayerNorm changes `x`.
 pub(super) fn quantize(
     norm: Norm,
     mean: &Mean,
     fraction: i32,
     x: &mut [i32],
-    q: &mut [i8],
+    q: &mut [u32],
 ) -> Factor {
     if norm == Norm::Layer {
         mean.center(x);
@@ -51,6 +51,7 @@ pub(super) fn quantize(
     if up > 0 {
         x.iter_mut().for_each(|x| *x <<= up);
     }
+    let q = bytemuck::try_cast_slice_mut(q).unwrap_or_default();
     let factor = quantize_large(norm, fraction, (largest << up) >> down, places, x, q);
     if up > 0 {
         x.iter_mut().for_each(|x| *x >>= up);
@@ -115,8 +116,9 @@ mod tests {
 
     fn run(norm: Norm, fraction: i32, x: &[i32]) -> Vec<f64> {
         let mut x = x.to_vec();
-        let mut q = vec![0; x.len()];
+        let mut q = vec![0; x.len().div_ceil(4)];
         let factor = quantize(norm, &Mean::over(x.len()), fraction, &mut x, &mut q);
+        let q = &bytemuck::cast_slice::<_, i8>(&q)[..x.len()];
         let scale = libm::ldexp(f64::from(factor.mantissa), factor.exponent) / 127.0;
         assert!(factor.mantissa < 1 << 15);
         assert!(q.iter().all(|q| *q > -128));

@@ -20,7 +20,7 @@ pub struct Session<'a, 'm> {
     pub(super) model: Model<'a>,
     pub(super) kept: Kept<'m>,
     /// Scratch space of a step; not part of the state. Its work holds the logits.
-    pub(super) scratch: Scratch<'m, i32, i8>,
+    pub(super) scratch: Scratch<'m, i32>,
 }
 
 /// What lasts from step to step.
@@ -245,8 +245,7 @@ impl<'a, 'm> Session<'a, 'm> {
         probe.enter(Stage::Head);
         let head = self.model.head();
         let logits = s.work.get_mut(..shape.vocabulary).unwrap_or(&mut []);
-        let q = s.quantized.get(..shape.dim).unwrap_or(&[]);
-        sums(head.weights, q, logits);
+        sums(&head, shape.dim, s.quantized, logits);
         finish(&head, 0, factor, logits, |x| x);
         logits
     }

@@ -81,15 +81,12 @@ fn store(x: &[[f32; dual::COLUMNS]], inverse: f32, q: &mut [[u32; 4]]) -> i32 {
 #[inline(never)] // its stack is to be free again when the product begins
 fn groups<A: int4::Activations>(x: &[f32], inverse: f32, q: &mut [u32]) {
     let chunks = q.as_chunks_mut::<{ int4::WORDS }>().0;
-    for (x, [words @ .., eight_x]) in x.chunks(int4::COLUMNS).zip(chunks) {
+    for (x, chunk) in x.chunks(int4::COLUMNS).zip(chunks) {
         let mut integers = [0; int4::COLUMNS];
-        let mut sum = 0;
         for (q, x) in integers.iter_mut().zip(x) {
             *q = i32::from((x * inverse + ROUND).to_bits() as i8);
-            sum += *q;
         }
-        A::store(&integers, words);
-        *eight_x = (8 * sum).cast_unsigned();
+        int4::store::<A>(&integers, chunk);
     }
 }
 

@@ -5,37 +5,41 @@ mod matrix;
 mod recurrence;
 
 use super::file::Blob;
-use super::quantize::WeightType;
 use super::writer::{self, Contract, Section, Source, WriteError};
-use crate::blob::SessionMemory;
+use crate::blob::{SessionMemory, WeightType};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::{self, Config};
 use crate::convert::modal::Modal;
 use matrix::{Linear, Places, embedding};
 use ndarray::{Array1, Array2, Axis, concatenate};
 use toeplite::fixed::{ACTIVATION_BITS, LOGIT_BITS, activation};
-use toeplite::format::{self, ElementType, WeightOrder};
+use toeplite::format::{self, ElementType, Packing, WeightOrder};
 use toeplite::model::{Activation, Norm, NormPosition};
 
 /// Writes `checkpoint`, its Toeplitz operators replaced by `layers`, as a blob of the contract
-/// `fixed`: int8 weights, i16 taps, poles and residues.
+/// `fixed`: int8 or int4 weights, i16 taps, poles and residues.
 ///
 /// Nothing needs calibrating: vectors get their scales at every step. The blob's known-answer test is
 /// computed by running the blob.
 ///
 /// # Errors
 /// [`WriteError`]; [`WriteError::NotInFixed`] names what the contract does not have.
-pub fn write_fixed(checkpoint: &Checkpoint, layers: &[Modal]) -> Result<Blob, WriteError> {
+pub fn write_fixed(
+    checkpoint: &Checkpoint,
+    layers: &[Modal],
+    weights: WeightType,
+) -> Result<Blob, WriteError> {
     let config = &checkpoint.config;
     writer::check(config, layers)?;
     supported(config, layers)?;
+    let packing = packing(weights)?;
     let source = Source {
         checkpoint,
-        storage: WeightType::Int8.into(),
+        storage: weights.into(),
     };
-    let (mut sections, fraction) = globals(&source)?;
+    let (mut sections, fraction) = globals(&source, packing)?;
     for (index, modal) in layers.iter().enumerate() {
-        sections.extend(layer(&source, index, modal, fraction)?);
+        sections.extend(layer(&source, packing, index, (modal, fraction))?);
     }
     let tokens = writer::self_test_tokens(config);
     let contract = Contract {
@@ -61,6 +65,17 @@ fn known_answer(blob: &Blob, tokens: &[u32]) -> Result<u64, WriteError> {
         .session(memory.as_mut_slice())
         .expect("the memory is the size that the model asks for");
     Ok(session.hash_steps(tokens.iter().copied()))
+}
+
+/// How weights of a type lie.
+fn packing(weights: WeightType) -> Result<Packing, WriteError> {
+    match weights {
+        WeightType::Int8 => Ok(Packing::Rows),
+        WeightType::Int4 => Ok(Packing::Groups),
+        WeightType::F32 => Err(WriteError::NotInFixed {
+            what: "weights that are not quantized".into(),
+        }),
+    }
 }
 
 /// Whether the contract has all that a network uses.
@@ -96,7 +111,7 @@ fn supported(config: &Config, layers: &[Modal]) -> Result<(), WriteError> {
 }
 
 /// The global sections but the last, and the places of the residual stream.
-fn globals(source: &Source<'_>) -> Result<(Vec<Section>, i32), WriteError> {
+fn globals(source: &Source<'_>, packing: Packing) -> Result<(Vec<Section>, i32), WriteError> {
     let c = &source.checkpoint.config;
     let mut weights = source.matrix("embed.weight", c.vocab_size, c.dim)?;
     let head = if c.tie_embeddings {
@@ -105,7 +120,7 @@ fn globals(source: &Source<'_>) -> Result<(Vec<Section>, i32), WriteError> {
         source.matrix("head.weight", c.vocab_size, c.dim)?
     };
     weights.mapv_inplace(|w| (f64::from(w) * c.embed_scale) as f32);
-    let (sections, fraction) = embedding(&weights)?;
+    let (sections, fraction) = embedding(&weights, packing)?;
     let mut head = Linear {
         name: "head".into(),
         bias: Array1::zeros(head.nrows()),
@@ -116,7 +131,7 @@ fn globals(source: &Source<'_>) -> Result<(Vec<Section>, i32), WriteError> {
         input: if root.is_some() { 0 } else { fraction },
         output: LOGIT_BITS,
     };
-    let [head, scale, bias] = head.sections(root, places)?;
+    let [head, scale, bias] = head.sections(packing, root, places)?;
     let [embedding, embedding_scale] = sections;
     let all = vec![embedding, embedding_scale, bias, head, scale];
     Ok((all, fraction))
@@ -125,9 +140,9 @@ fn globals(source: &Source<'_>) -> Result<(Vec<Section>, i32), WriteError> {
 /// The sections of layer `index`, in the format's order.
 fn layer(
     source: &Source<'_>,
+    packing: Packing,
     index: usize,
-    modal: &Modal,
-    fraction: i32,
+    (modal, fraction): (&Modal, i32),
 ) -> Result<Vec<Section>, WriteError> {
     let c = &source.checkpoint.config;
     let (dim, channels, glu) = (c.dim, c.channels(), c.glu_dim);
@@ -139,7 +154,7 @@ fn layer(
             input: if root.is_some() { 0 } else { fraction },
             output: ACTIVATION_BITS,
         };
-        linear.sections(root, places)
+        linear.sections(packing, root, places)
     };
     let recurrence = recurrence::Fixed::of(modal, index)?;
     let mut out = vec![recurrence.counts()];
@@ -162,7 +177,7 @@ fn layer(
     let root = fold(source, inside, &name("token_mixer.norm"), &mut gtu_out)?;
     let input = if root.is_some() { 0 } else { gated };
     let output = fraction;
-    out.extend(gtu_out.sections(root, Places { input, output })?);
+    out.extend(gtu_out.sections(packing, root, Places { input, output })?);
     out.extend(both(
         "feature_mixer.l1",
         "feature_mixer.l2",
@@ -171,7 +186,7 @@ fn layer(
     )?);
     let glu_out = stacked(source, &[&name("feature_mixer.l3")], dim, glu)?;
     let input = 2 * ACTIVATION_BITS;
-    out.extend(glu_out.sections(None, Places { input, output })?);
+    out.extend(glu_out.sections(packing, None, Places { input, output })?);
     out.extend([Section::empty(), Section::empty(), Section::empty()]);
     Ok(out)
 }

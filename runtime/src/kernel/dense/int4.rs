@@ -193,6 +193,30 @@ pub trait Activations {
     fn add(chunk: &Chunk, q: &Chunk, sums: &mut [i32; ROWS]);
 }
 
+/// Stores a group's, with eight times their sum.
+pub(crate) fn store<A: Activations>(x: &[i32; COLUMNS], [words @ .., eight_x]: &mut Chunk) {
+    A::store(x, words);
+    *eight_x = (8 * x.iter().sum::<i32>()).cast_unsigned();
+}
+
+/// Turns the first `columns` bytes of `q` into groups, in place and so from the last one on: groups take more than
+/// twice as much.
+#[inline(never)] // its stack is to be free again when the product begins
+pub(crate) fn group<A: Activations>(columns: usize, q: &mut [u32]) {
+    for group in (0..columns.div_ceil(COLUMNS)).rev() {
+        let bytes: &[i8] = bytemuck::try_cast_slice(q).unwrap_or(&[]);
+        let start = group * COLUMNS;
+        let bytes = bytes.get(start..columns.min(start + COLUMNS));
+        let mut x = [0; COLUMNS];
+        for (x, byte) in x.iter_mut().zip(bytes.unwrap_or(&[])) {
+            *x = i32::from(*byte);
+        }
+        if let Some(chunk) = q.as_chunks_mut().0.get_mut(group) {
+            store::<A>(&x, chunk);
+        }
+    }
+}
+
 /// For byte vectors, and plain: [`Packing::Groups`] with 32 bytes, in order.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes;
@@ -349,17 +373,29 @@ mod tests {
         for group in x.chunks(COLUMNS) {
             let mut whole = [0; COLUMNS];
             whole[..group.len()].copy_from_slice(group);
-            let mut chunk = [0; 16];
-            A::store(&whole, &mut chunk);
+            let mut chunk = [0; WORDS];
+            store::<A>(&whole, &mut chunk);
             words.extend(chunk);
-            words.push((8 * whole.iter().sum::<i32>()).cast_unsigned());
         }
         words
     }
 
+    /// The same from bytes, in place, where other numbers were before.
+    fn grouped<A: Activations>(x: &[i32]) -> Vec<u32> {
+        let mut words = vec![u32::MAX; Packing::Groups.quantized_words(x.len())];
+        let bytes: &mut [i8] = bytemuck::cast_slice_mut(&mut words);
+        bytes.iter_mut().zip(x).for_each(|(to, x)| *to = *x as i8);
+        group::<A>(x.len(), &mut words);
+        words
+    }
+
     fn sums<A: Activations>(matrix: &[u32], x: &[i32], rows: usize) -> Vec<i64> {
+        sums_with::<A>(matrix, &stored::<A>(x), rows)
+    }
+
+    fn sums_with<A: Activations>(matrix: &[u32], q: &[u32], rows: usize) -> Vec<i64> {
         let mut sums = vec![-1; rows];
-        product(matrix, &stored::<A>(x), &mut sums, A::add);
+        product(matrix, q, &mut sums, A::add);
         sums.into_iter().map(i64::from).collect()
     }
 
@@ -376,7 +412,9 @@ mod tests {
                 .collect();
             prop_assert_eq!(sums::<Bytes>(&groups, &x, rows), exact.clone());
             prop_assert_eq!(sums::<Pairs>(&groups, &x, rows), exact.clone());
-            prop_assert_eq!(sums::<Lanes>(&quads, &x, rows), exact);
+            prop_assert_eq!(sums::<Lanes>(&quads, &x, rows), exact.clone());
+            prop_assert_eq!(sums_with::<Bytes>(&groups, &grouped::<Bytes>(&x), rows), exact.clone());
+            prop_assert_eq!(sums_with::<Pairs>(&groups, &grouped::<Pairs>(&x), rows), exact);
         }
 
         #[test]

@@ -30,7 +30,7 @@ mod scale;
 pub(crate) mod two;
 
 pub(crate) use scale::scale;
-pub(crate) use two::{portable as portable_of_two, product as product_of_two};
+pub(crate) use two::product as product_of_two;
 
 /// What assembly with DSP instructions begins with: of Armv8-M it does not know by itself that the core
 /// has them.
@@ -84,11 +84,11 @@ mod thumb1;
 mod thumb2;
 
 #[cfg(toeplite_mve)]
-pub(crate) use mve::product as portable;
+use mve::product as portable;
 #[cfg(not(any(toeplite_mve, toeplite_thumb1, toeplite_thumb2, toeplite_rv32m)))]
-pub(crate) use rows::by_one as portable;
+use rows::by_one as portable;
 #[cfg(any(toeplite_thumb1, toeplite_thumb2, toeplite_rv32m))]
-pub(crate) use scalar::product as portable;
+use scalar::product as portable;
 
 #[cfg(toeplite_dsp)]
 pub(crate) use dsp::largest_of_eights;
@@ -140,7 +140,7 @@ pub const TARGET: &str = if cfg!(toeplite_dsp) {
 #[cfg(any(toeplite_thumb1, toeplite_thumb2, toeplite_rv32m))]
 pub(crate) type Groups = int4::Pairs;
 /// How activations lie for int4 weights in the portable order.
-#[cfg(not(any(toeplite_mve_float, toeplite_thumb1, toeplite_thumb2, toeplite_rv32m)))]
+#[cfg(not(any(toeplite_thumb1, toeplite_thumb2, toeplite_rv32m)))]
 pub(crate) type Groups = int4::Bytes;
 
 /// `sums[r] = sum over c of w[r, c] * q[c]`: the exact sums of all rows, as many as there are `sums`.

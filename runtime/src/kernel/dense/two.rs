@@ -82,7 +82,7 @@ pub(crate) fn product(
 }
 
 /// The sums of row-major bytes.
-pub(crate) fn portable(weights: &[i8], q: [&[i8]; 2], joined: &mut [u32], sums: [&mut [i32]; 2]) {
+fn portable(weights: &[i8], q: [&[i8]; 2], joined: &mut [u32], sums: [&mut [i32]; 2]) {
     #[cfg(any(toeplite_thumb1, toeplite_thumb2, toeplite_rv32m))]
     super::scalar::product_of_two(weights, q, joined, sums);
     #[cfg(toeplite_mve)]
