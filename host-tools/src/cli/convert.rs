@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use toeplite::format::WeightOrder;
 
 /// Convert a checkpoint into a model (.toep) that streams on a microcontroller.
 ///
@@ -112,6 +113,10 @@ impl Cmd {
         ensure!(
             self.contract == ContractName::F32 || self.weights != WeightType::F32,
             "--contract fixed has weights of types int8 and int4 only"
+        );
+        ensure!(
+            self.contract == ContractName::F32 || self.target.order() == WeightOrder::Portable,
+            "--contract fixed has one order of weights, for all cores: leave --target out, or take --contract f32 for this core"
         );
         self.check_outputs()?;
         let spinner = output::spinner("converting");
