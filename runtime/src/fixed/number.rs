@@ -25,7 +25,7 @@ pub fn clamp(x: i32) -> i32 {
 }
 
 /// `floor(sqrt(x))`, in 16 steps.
-#[inline(never)] // here and below: once in flash, and not unrolled
+#[inline(never)] // here and below: once in flash
 pub fn root(x: u32) -> u32 {
     (0..16).rev().fold(0, |root, bit| {
         let larger = root | 1 << bit;
@@ -45,17 +45,16 @@ pub fn root64(x: u64) -> u64 {
 /// `2^16 - 1`.
 #[inline(never)]
 pub fn ratio(n: u32, d: u32) -> u32 {
-    let (mut rest, mut part) = (n, (d & 0xFFFF) << 15);
-    // a 1 before the digits says when there are 16: the compiler does not see how often it will loop, and so
-    // does not unroll it
-    let mut digits = 1;
-    while digits >> 16 == 0 {
-        let fits = rest >= part;
-        rest = if fits { rest - part } else { rest };
-        digits = 2 * digits + u32::from(fits);
-        part >>= 1;
-    }
-    digits & 0xFFFF
+    let mut rest = n;
+    (0..16).rev().fold(0, |quotient, bit| {
+        let part = (d & 0xFFFF) << bit;
+        if rest >= part {
+            rest -= part;
+            quotient | 1 << bit
+        } else {
+            quotient
+        }
+    })
 }
 
 /// `floor(x / 2^by)`; times `2^-by` for a negative `by`, at most `limit` in magnitude.
