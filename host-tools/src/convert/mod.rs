@@ -1,5 +1,6 @@
 //! Toeplitz kernels to recurrences.
 
+pub mod certificate;
 pub mod error;
 pub mod etsc;
 pub mod fir;
@@ -15,6 +16,7 @@ pub mod source;
 mod test_kernels;
 pub mod warning;
 
+pub use certificate::Certificate;
 pub use error::{ConvertError, LayerError};
 pub use layer::{LayerConversion, Method, convert_layer, convert_layers};
 pub use measure::KernelError;

@@ -95,7 +95,7 @@ impl Search {
         &self,
         kernel: ArrayView2<f64>,
         truth: ArrayView2<f64>,
-    ) -> Result<Modal, ConvertError> {
+    ) -> Result<Reduced, ConvertError> {
         if !(self.tolerance > 0.0 && self.tolerance.is_finite()) {
             return Err(ConvertError::Tolerance(self.tolerance));
         }
@@ -103,10 +103,17 @@ impl Search {
         if let Some(order) = self.order {
             let taps = self.taps.unwrap_or(MAX_TAPS);
             let reduction = Reduction::new(&window, taps, order)?;
-            return reduction.modal(reduction.truncate(order)?.0);
+            let poles = reduction.truncate(order)?.0;
+            let modal = match reduction.levelled(&poles)? {
+                Some(levelled) => levelled,
+                None => reduction.modal(&poles)?,
+            };
+            return Ok(Reduced::new(modal, &reduction));
         }
         if self.taps.is_none() && self.nothing_is_enough(kernel) {
-            return Ok(Modal::from_taps(Array2::zeros((0, kernel.ncols()))));
+            let modal = Modal::from_taps(Array2::zeros((0, kernel.ncols())));
+            let lower_bound = Reduction::new(&window, 0, 0)?.lower_bound(0);
+            return Ok(Reduced { modal, lower_bound });
         }
         let mut found = Found {
             search: self,
@@ -120,7 +127,7 @@ impl Search {
         for taps in (least..=most).rev() {
             found.try_taps(taps)?;
         }
-        found.into_modal()
+        found.into_best()
     }
 
     /// Whether a kernel is zero as far as the tolerance can tell.
@@ -130,13 +137,32 @@ impl Search {
     }
 }
 
+/// What a search found.
+#[derive(Clone, Debug)]
+pub struct Reduced {
+    /// The recurrence in f64.
+    pub modal: Modal,
+    /// What no recurrence with as many taps and states can beat, see
+    /// [`Reduction::lower_bound`](super::reduced::Reduction::lower_bound).
+    pub lower_bound: f64,
+}
+
+impl Reduced {
+    fn new(modal: Modal, reduction: &Reduction) -> Self {
+        Self {
+            lower_bound: reduction.lower_bound(modal.order()),
+            modal,
+        }
+    }
+}
+
 /// The state of one search.
 struct Found<'a> {
     search: &'a Search,
     truth: ArrayView2<'a, f64>,
     window: &'a Window,
     /// The smallest reduction within the bounds.
-    best: Option<Modal>,
+    best: Option<Reduced>,
     /// Excess in f64, taps and states of those that are not.
     rejected: Vec<(f64, usize, usize)>,
 }
@@ -147,7 +173,7 @@ impl Found<'_> {
         let limit = match &self.best {
             None => self.search.max_order,
             // Strictly smaller in all.
-            Some(best) => match best.states_per_channel().checked_sub(taps + 1) {
+            Some(best) => match best.modal.states_per_channel().checked_sub(taps + 1) {
                 Some(order) => order.min(self.search.max_order),
                 None => return Ok(()),
             },
@@ -181,9 +207,11 @@ impl Found<'_> {
         let excess = self.search.excess(&error);
         if excess <= 1.0 {
             // Good enough in f64; f32 decides.
-            let modal = reduction.modal(poles)?;
+            let modal = reduction.modal(&poles)?;
             if self.search.accepts(&self.error_in_f32(&modal)) {
-                self.best = Some(modal);
+                let levelled = reduction.levelled(&poles)?;
+                let levelled = levelled.filter(|m| self.search.accepts(&self.error_in_f32(m)));
+                self.best = Some(Reduced::new(levelled.unwrap_or(modal), reduction));
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -196,7 +224,7 @@ impl Found<'_> {
         KernelError::between(stepped.view(), self.truth)
     }
 
-    fn into_modal(mut self) -> Result<Modal, ConvertError> {
+    fn into_best(mut self) -> Result<Reduced, ConvertError> {
         match self.best.take() {
             Some(best) => Ok(best),
             None => self.nearest(),
@@ -205,10 +233,10 @@ impl Found<'_> {
 
     /// The rejected reduction whose kernel is nearest in f32. The error in f64 is a lower bound of
     /// that in f32, so the search ends at the first that cannot be nearer than the nearest so far.
-    fn nearest(mut self) -> Result<Modal, ConvertError> {
+    fn nearest(mut self) -> Result<Reduced, ConvertError> {
         self.rejected.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut reductions: BTreeMap<usize, Reduction> = BTreeMap::new();
-        let mut nearest: Option<(f64, Modal)> = None;
+        let mut nearest: Option<(f64, Reduced)> = None;
         for &(lower_bound, taps, order) in &self.rejected {
             if nearest.as_ref().is_some_and(|(e, _)| lower_bound >= *e) {
                 break;
@@ -219,14 +247,14 @@ impl Found<'_> {
                     entry.insert(Reduction::new(self.window, taps, self.search.max_order)?)
                 }
             };
-            let modal = reduction.modal(reduction.truncate(order)?.0)?;
+            let modal = reduction.modal(&reduction.truncate(order)?.0)?;
             let excess = self.search.excess(&self.error_in_f32(&modal));
             if nearest.as_ref().is_none_or(|(e, _)| excess < *e) {
-                nearest = Some((excess, modal));
+                nearest = Some((excess, Reduced::new(modal, reduction)));
             }
         }
         nearest
-            .map(|(_, modal)| modal)
+            .map(|(_, nearest)| nearest)
             .ok_or(ConvertError::NoConvergence {
                 what: "the eigenvalue iteration at any order",
                 size: self.search.max_order,

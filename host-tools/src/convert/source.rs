@@ -30,6 +30,12 @@ pub trait KernelSource: Sync {
     fn decay(&self) -> Option<Vec<f64>> {
         None
     }
+
+    /// A bound a channel of `sum |kernel(i)|` over all `i >= from`; `None` where there is none.
+    fn tail_bound(&self, from: usize) -> Option<Vec<f64>> {
+        let _ = from;
+        None
+    }
 }
 
 /// A table `[lags, channels]` of kernels, unknown past its last row.

@@ -28,6 +28,23 @@ impl<T: Real> Linear<T> {
         Ok(Self { transposed, bias })
     }
 
+    /// Numbers of an input row.
+    pub fn inputs(&self) -> usize {
+        self.transposed.nrows()
+    }
+
+    /// A bound of each output's absolute value for input rows of at most the Euclidean norm `length`.
+    pub fn bound(&self, length: f64) -> Vec<f64> {
+        let size = |x: &T| x.wide().abs();
+        let columns = self.transposed.columns().into_iter();
+        let norms = columns.map(|c| c.iter().map(|w| size(w) * size(w)).sum::<f64>().sqrt());
+        let bias = |c| self.bias.as_ref().map_or(0.0, |b: &Array1<T>| size(&b[c]));
+        norms
+            .enumerate()
+            .map(|(c, n)| n * length + bias(c))
+            .collect()
+    }
+
     /// `[rows, inputs]` to `[rows, outputs]`.
     pub fn forward(&self, x: &Array2<T>) -> Array2<T> {
         let mut y = x.dot(&self.transposed);

@@ -11,6 +11,7 @@ mod balance;
 mod compress;
 mod hankel;
 mod linalg;
+pub mod minimax;
 mod residues;
 
 pub use balance::MAX_RADIUS;
@@ -62,6 +63,7 @@ impl Window {
 pub struct Reduction<'a> {
     window: &'a Window,
     taps: usize,
+    max_order: usize,
     /// Compressed kernel behind the head, `[lags, rank]`.
     outputs: DMatrix<f64>,
     balanced: Balanced,
@@ -80,17 +82,20 @@ impl<'a> Reduction<'a> {
         Ok(Self {
             window,
             taps,
-            balanced: Balanced::new(&outputs, max_order)?,
+            max_order,
+            // One more: what is dropped first bounds the error.
+            balanced: Balanced::new(&outputs, max_order + 1)?,
             outputs,
         })
     }
 
     /// The largest order that the kernel supports: up to there, further states are not noise.
     pub fn max_order(&self) -> usize {
-        self.balanced.max_order()
+        self.balanced.max_order().min(self.max_order)
     }
 
-    /// Hankel singular values of the compressed tail, largest first, up to the order prepared for.
+    /// Hankel singular values of the compressed tail, largest first, up to one more than the order
+    /// prepared for.
     /// Twice the sum of those dropped bounds the truncation's error at any frequency.
     pub fn hankel_values(&self) -> impl Iterator<Item = f64> + '_ {
         self.balanced.values.iter().map(|s| s * self.window.scale)
@@ -118,21 +123,61 @@ impl<'a> Reduction<'a> {
         ))
     }
 
+    /// What no recurrence of `order` states behind so many taps can beat: its error's largest
+    /// Euclidean norm over channels at any frequency is at least the next Hankel singular value
+    /// (Adamyan, Arov, Krein 1971; any taps whatever, by Nehari 1957). The value is that of a
+    /// finite, compressed section of the Hankel operator, which is at most the operator's.
+    pub fn lower_bound(&self, order: usize) -> f64 {
+        self.hankel_values().nth(order).unwrap_or(0.0)
+    }
+
     /// The modal form with `poles` and every channel's least squares residues.
     ///
     /// # Errors
     /// [`ConvertError::NoConvergence`].
-    pub fn modal(&self, poles: Vec<Complex64>) -> Result<Modal, ConvertError> {
-        let lags = self.outputs.nrows();
-        let tail = self.window.transposed.columns(self.taps, lags);
-        let coefficients = Basis::new(&poles, lags)?.fit(&tail) * self.window.scale;
-        let rows = residues::residues(&poles, &coefficients);
-        Ok(Modal {
+    pub fn modal(&self, poles: &[Complex64]) -> Result<Modal, ConvertError> {
+        let basis = Basis::new(poles, self.outputs.nrows())?;
+        let coefficients = self.least_squares(&basis);
+        Ok(self.form(poles, coefficients))
+    }
+
+    /// The modal form with `poles` and residues that lower the error's peak over frequency, see
+    /// [`minimax`]. Nothing if least squares residues are within its goal, or it finds none lower.
+    ///
+    /// # Errors
+    /// [`ConvertError::NoConvergence`].
+    pub fn levelled(&self, poles: &[Complex64]) -> Result<Option<Modal>, ConvertError> {
+        let order = poles.iter().map(residues::states).sum();
+        let bound = self.lower_bound(order) / self.window.scale;
+        let basis = Basis::new(poles, self.outputs.nrows())?;
+        let refined = minimax::refine(&basis, &self.outputs, bound);
+        if refined.after >= refined.before {
+            return Ok(None);
+        }
+        let change = basis.coefficients(&refined.change) * self.window.compressed.basis.transpose();
+        let coefficients = self.least_squares(&basis) + change;
+        Ok(Some(self.form(poles, coefficients)))
+    }
+
+    /// Least squares coefficients of all channels, `[order, channels]`.
+    fn least_squares(&self, basis: &Basis) -> DMatrix<f64> {
+        let tail = self
+            .window
+            .transposed
+            .columns(self.taps, self.outputs.nrows());
+        basis.fit(&tail)
+    }
+
+    fn form(&self, poles: &[Complex64], coefficients: DMatrix<f64>) -> Modal {
+        let coefficients = coefficients * self.window.scale;
+        let rows = residues::residues(poles, &coefficients);
+        let size = (poles.len(), coefficients.ncols());
+        Modal {
             taps: self.window.kernel.slice(s![..self.taps, ..]).to_owned(),
-            residues: Array2::from_shape_fn((poles.len(), tail.nrows()), |(k, c)| rows[k][c]),
-            poles,
+            residues: Array2::from_shape_fn(size, |(k, c)| rows[k][c]),
+            poles: poles.to_vec(),
             channel_decay: None,
-        })
+        }
     }
 }
 
@@ -143,7 +188,7 @@ impl<'a> Reduction<'a> {
 pub fn reduce(kernel: ArrayView2<f64>, taps: usize, order: usize) -> Result<Modal, ConvertError> {
     let window = Window::new(kernel)?;
     let reduction = Reduction::new(&window, taps, order)?;
-    reduction.modal(reduction.truncate(order)?.0)
+    reduction.modal(&reduction.truncate(order)?.0)
 }
 
 #[cfg(test)]
@@ -223,7 +268,7 @@ mod tests {
         for (taps, order) in [(0, 3), (2, 4), (4, 6)] {
             let reduction = Reduction::new(&window, taps, order).unwrap();
             let (poles, foretold) = reduction.truncate(order).unwrap();
-            let form = reduction.modal(poles).unwrap();
+            let form = reduction.modal(&poles).unwrap();
             let made = KernelError::between(form.kernel(0..900).view(), kernel.view());
             assert!(
                 (made.rms / foretold.rms - 1.0).abs() < 1e-3,

@@ -56,6 +56,16 @@ impl Basis {
         })
     }
 
+    /// Orthonormal columns, `[lags, rank]`.
+    pub fn span(&self) -> &DMatrix<f64> {
+        &self.span
+    }
+
+    /// Coefficients `[order, outputs]` of what has coordinates `[rank, outputs]` in the span.
+    pub fn coefficients(&self, coordinates: &DMatrix<f64>) -> DMatrix<f64> {
+        &self.coefficients * coordinates
+    }
+
     /// What the best fit leaves of `outputs` `[lags, outputs]`.
     pub fn residual(&self, outputs: &DMatrix<f64>) -> DMatrix<f64> {
         outputs - &self.span * (self.span.transpose() * outputs)
@@ -64,7 +74,7 @@ impl Basis {
     /// Least squares coefficients of a kernel given as `[channels, lags]`: `[order, channels]`,
     /// rows as the columns of [`power_columns`].
     pub fn fit(&self, transposed: &DMatrixView<f64>) -> DMatrix<f64> {
-        &self.coefficients * (transposed * &self.span).transpose()
+        self.coefficients(&(transposed * &self.span).transpose())
     }
 }
 
@@ -87,7 +97,8 @@ fn power_columns(poles: &[Complex64], lags: usize) -> DMatrix<f64> {
     columns
 }
 
-fn states(pole: &Complex64) -> usize {
+/// Real states of a pole: two for one that stands for a conjugate pair.
+pub fn states(pole: &Complex64) -> usize {
     if pole.im == 0.0 { 1 } else { 2 }
 }
 
