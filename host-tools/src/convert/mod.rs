@@ -1,5 +1,6 @@
 //! Toeplitz kernels to recurrences.
 
+pub mod bare;
 pub mod certificate;
 pub mod error;
 pub mod etsc;

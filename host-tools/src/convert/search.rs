@@ -108,12 +108,11 @@ impl Search {
                 Some(levelled) => levelled,
                 None => reduction.modal(&poles)?,
             };
-            return Ok(Reduced::new(modal, &reduction));
+            return Reduced::new(modal, &reduction);
         }
         if self.taps.is_none() && self.nothing_is_enough(kernel) {
             let modal = Modal::from_taps(Array2::zeros((0, kernel.ncols())));
-            let lower_bound = Reduction::new(&window, 0, 0)?.lower_bound(0);
-            return Ok(Reduced { modal, lower_bound });
+            return Reduced::new(modal, &Reduction::new(&window, 0, 0)?);
         }
         let mut found = Found {
             search: self,
@@ -148,11 +147,11 @@ pub struct Reduced {
 }
 
 impl Reduced {
-    fn new(modal: Modal, reduction: &Reduction) -> Self {
-        Self {
-            lower_bound: reduction.lower_bound(modal.order()),
+    fn new(modal: Modal, reduction: &Reduction) -> Result<Self, ConvertError> {
+        Ok(Self {
+            lower_bound: reduction.lower_bound(modal.order())?,
             modal,
-        }
+        })
     }
 }
 
@@ -211,7 +210,7 @@ impl Found<'_> {
             if self.search.accepts(&self.error_in_f32(&modal)) {
                 let levelled = reduction.levelled(&poles)?;
                 let levelled = levelled.filter(|m| self.search.accepts(&self.error_in_f32(m)));
-                self.best = Some(Reduced::new(levelled.unwrap_or(modal), reduction));
+                self.best = Some(Reduced::new(levelled.unwrap_or(modal), reduction)?);
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -250,7 +249,7 @@ impl Found<'_> {
             let modal = reduction.modal(&reduction.truncate(order)?.0)?;
             let excess = self.search.excess(&self.error_in_f32(&modal));
             if nearest.as_ref().is_none_or(|(e, _)| excess < *e) {
-                nearest = Some((excess, Reduced::new(modal, reduction)));
+                nearest = Some((excess, Reduced::new(modal, reduction)?));
             }
         }
         nearest

@@ -3,7 +3,7 @@
 //! A layer is one system with a single input (the convolution is the same for any) and as many
 //! outputs as channels. The first `M` taps, which are spiky in trained networks, are kept as they
 //! are. The rest is smooth: its channels are compressed by SVD (`compress`), the block Hankel
-//! matrix of the compressed kernel is balanced and truncated to `r` states (`balance`), the
+//! matrix of the compressed kernel is sampled (`sample`), balanced and truncated to `r` states (`balance`), the
 //! truncated system's eigenvalues become the poles, and the residues of every channel follow by
 //! least squares (`residues`).
 
@@ -13,6 +13,7 @@ mod hankel;
 mod linalg;
 pub mod minimax;
 mod residues;
+mod sample;
 
 pub use balance::MAX_RADIUS;
 
@@ -21,10 +22,14 @@ use super::measure::{KernelError, squared_norms};
 use super::modal::Modal;
 use balance::Balanced;
 use compress::Compressed;
+use hankel::Hankel;
 use nalgebra::DMatrix;
 use ndarray::{Array2, ArrayView2, s};
 use num_complex::Complex64;
 use residues::Basis;
+
+/// States beyond the order asked for that a bound looks at.
+const BEYOND: usize = 4;
 
 /// A layer's kernel over the lags of the fit, with its channels compressed.
 pub struct Window {
@@ -83,8 +88,8 @@ impl<'a> Reduction<'a> {
             window,
             taps,
             max_order,
-            // One more: what is dropped first bounds the error.
-            balanced: Balanced::new(&outputs, max_order + 1)?,
+            // What is dropped bounds the error.
+            balanced: Balanced::new(&outputs, max_order + BEYOND)?,
             outputs,
         })
     }
@@ -94,8 +99,8 @@ impl<'a> Reduction<'a> {
         self.balanced.max_order().min(self.max_order)
     }
 
-    /// Hankel singular values of the compressed tail, largest first, up to one more than the order
-    /// prepared for.
+    /// Hankel singular values of the compressed tail, largest first, a few more than the order
+    /// prepared for, as far as sampling tells them.
     /// Twice the sum of those dropped bounds the truncation's error at any frequency.
     pub fn hankel_values(&self) -> impl Iterator<Item = f64> + '_ {
         self.balanced.values.iter().map(|s| s * self.window.scale)
@@ -125,10 +130,22 @@ impl<'a> Reduction<'a> {
 
     /// What no recurrence of `order` states behind so many taps can beat: its error's largest
     /// Euclidean norm over channels at any frequency is at least the next Hankel singular value
-    /// (Adamyan, Arov, Krein 1971; any taps whatever, by Nehari 1957). The value is that of a
-    /// finite, compressed section of the Hankel operator, which is at most the operator's.
-    pub fn lower_bound(&self, order: usize) -> f64 {
-        self.hankel_values().nth(order).unwrap_or(0.0)
+    /// (Adamyan, Arov, Krein 1971; with any taps whatever, by Nehari 1957).
+    ///
+    /// It is that of the finite Hankel matrix of all lags, projected on the combinations of channels
+    /// and on powers of poles: each can only lower it, so what is returned is a bound.
+    ///
+    /// # Errors
+    /// [`ConvertError::NoConvergence`].
+    pub fn lower_bound(&self, order: usize) -> Result<f64, ConvertError> {
+        if self.outputs.is_empty() {
+            return Ok(0.0);
+        }
+        let hankel = Hankel::new(&self.outputs);
+        let wider = (order + BEYOND).min(self.balanced.values.len());
+        let powers = Basis::new(&self.balanced.poles(wider)?, hankel.columns())?;
+        let (values, _) = linalg::right_svd(hankel.product(powers.span()))?;
+        Ok(values.get(order).map_or(0.0, |s| s * self.window.scale))
     }
 
     /// The modal form with `poles` and every channel's least squares residues.
@@ -147,8 +164,8 @@ impl<'a> Reduction<'a> {
     /// # Errors
     /// [`ConvertError::NoConvergence`].
     pub fn levelled(&self, poles: &[Complex64]) -> Result<Option<Modal>, ConvertError> {
-        let order = poles.iter().map(residues::states).sum();
-        let bound = self.lower_bound(order) / self.window.scale;
+        let order: usize = poles.iter().map(residues::states).sum();
+        let bound = self.balanced.values.get(order).copied().unwrap_or(0.0);
         let basis = Basis::new(poles, self.outputs.nrows())?;
         let refined = minimax::refine(&basis, &self.outputs, bound);
         if refined.after >= refined.before {
@@ -277,6 +294,11 @@ mod tests {
             assert!((made.max / foretold.max - 1.0).abs() < 1e-3);
             assert_eq!((form.fir_len(), form.order()), (taps, order));
             assert!(reduction.hankel_values().all(|s| s > 0.0));
+            let (sampled, bound) = (
+                reduction.hankel_values().nth(order).unwrap(),
+                reduction.lower_bound(order).unwrap(),
+            );
+            assert!((sampled / bound - 1.0).abs() < 0.03, "{sampled} {bound}");
         }
     }
 }
