@@ -1,8 +1,9 @@
 //! `toeplite convert`: a checkpoint becomes a model that streams.
 
 use super::files::{self, Output};
-use super::input;
+use super::kernel::{self, Emit};
 use super::output::{self, bytes};
+use super::{input, layers};
 use crate::blob::{self, Blob, Staged, Storage, Target, WeightType};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::RpeInput;
@@ -10,10 +11,10 @@ use crate::convert::layer::{LayerConversion, Method, convert_layers};
 use crate::convert::network::trained_kernels;
 use crate::convert::search::{MAX_ORDER, MAX_TAPS, Search, TOLERANCE};
 use crate::reference::Network;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ Examples:
   toeplite convert checkpoint -o model.toep --target m4 --meta model_meta.rs
   toeplite convert checkpoint -o model.toep --contract fixed
   toeplite convert checkpoint -o model.toep --order 8 --fir 4
+  toeplite convert --kernel k.npy --json
+  toeplite convert --kernel k.safetensors --emit-kernel realised.npy --lags 16384
 
 Methods:
   reduced  a few taps and poles that all channels share: the smallest, right at every length
@@ -35,10 +38,25 @@ Methods:
   fir      the first taps, over past inputs: exact, then nothing")]
 pub struct Cmd {
     /// A checkpoint folder (config.json and model.safetensors) or a fairseq checkpoint (.pt).
-    checkpoint: PathBuf,
+    #[arg(required_unless_present = "kernel")]
+    checkpoint: Option<PathBuf>,
     /// The model to write.
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "kernel")]
+    output: Option<PathBuf>,
+    /// Convert a bare kernel instead, of any long convolution: `[lags, channels]` or `[lags]`, as
+    /// .npy or .safetensors. Says what the recurrence is and how good; writes no model.
+    #[arg(
+        long, value_name = "FILE",
+        conflicts_with_all = ["checkpoint", "output", "meta", "contract", "weights", "target"]
+    )]
+    kernel: Option<PathBuf>,
+    /// Also write the kernels that the recurrences realise, in f64: `[lags, channels]` of a bare
+    /// kernel, `[layers, lags, channels]` of a checkpoint.
+    #[arg(long, value_name = "FILE.npy")]
+    emit_kernel: Option<PathBuf>,
+    /// Lags of --emit-kernel, any number; by default those that the error was measured on.
+    #[arg(long, value_name = "N", requires = "emit_kernel", value_parser = input::positive)]
+    lags: Option<usize>,
     /// How Toeplitz operators become recurrences.
     #[arg(long, value_enum, default_value_t = MethodName::Reduced)]
     method: MethodName,
@@ -108,14 +126,27 @@ enum ContractName {
 impl Cmd {
     /// Runs the subcommand.
     pub fn run(self) -> Result<ExitCode> {
+        if let Some(path) = &self.kernel {
+            // a table's own lags are the method's
+            let method = self.method(usize::MAX)?;
+            kernel::convert(path, &method, self.emit(), self.json)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let (Some(checkpoint), Some(output)) = (&self.checkpoint, &self.output) else {
+            bail!("a checkpoint and -o FILE are needed, or --kernel FILE");
+        };
+        self.convert(checkpoint, output)
+    }
+
+    fn convert(&self, path: &Path, output: &Path) -> Result<ExitCode> {
         let start = Instant::now();
         ensure!(
             self.contract == ContractName::F32 || self.weights == WeightType::Int8,
             "--contract fixed has weights of type int8 only"
         );
-        self.check_outputs()?;
+        self.check_outputs(path, output)?;
         let spinner = output::spinner("converting");
-        let checkpoint = input::checkpoint(&self.checkpoint)?;
+        let checkpoint = input::checkpoint(path)?;
         let train_len = checkpoint.config.train_len;
         let method = self.method(train_len)?;
         blob::can_stream(&checkpoint.config)?;
@@ -127,9 +158,12 @@ impl Cmd {
             ContractName::Fixed => blob::write_fixed(&checkpoint, &recurrences)?,
         };
         // both are on disk before either takes its name: constants and model belong together
-        let staged = Staged::new(&self.output, blob.bytes())?;
+        let staged = Staged::new(output, blob.bytes())?;
         if let Some(path) = &self.meta {
             Staged::new(path, meta(&blob)?.as_bytes())?.commit()?;
+        }
+        if let Some(emit) = self.emit() {
+            kernel::write_layers(&layers, emit)?;
         }
         staged.commit()?;
         spinner.finish_and_clear();
@@ -140,21 +174,26 @@ impl Cmd {
         if self.json {
             print_json(&blob, &layers, &warnings, start.elapsed())?;
         } else {
-            self.print_table(&blob, &layers, start.elapsed())?;
+            print_table(output, &blob, &layers, start.elapsed())?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
     /// Before the work, which takes a while.
-    fn check_outputs(&self) -> Result<()> {
+    fn check_outputs(&self, checkpoint: &Path, model: &Path) -> Result<()> {
         let output = |option, path| Output { option, path };
-        let model = output("-o", self.output.as_path());
         let meta = self.meta.as_deref().map(|path| output("--meta", path));
-        let outputs: Vec<_> = [model].into_iter().chain(meta).collect();
-        Ok(files::check(
-            &outputs,
-            &files::of_checkpoint(&self.checkpoint),
-        )?)
+        let emit = self.emit().map(|emit| kernel::emitted(&emit));
+        let model = [output("-o", model)];
+        let outputs: Vec<_> = model.into_iter().chain(meta).chain(emit).collect();
+        Ok(files::check(&outputs, &files::of_checkpoint(checkpoint))?)
+    }
+
+    fn emit(&self) -> Option<Emit<'_>> {
+        self.emit_kernel.as_deref().map(|path| Emit {
+            path,
+            lags: self.lags,
+        })
     }
 
     fn storage(&self) -> Storage {
@@ -191,39 +230,23 @@ impl Cmd {
             },
         })
     }
+}
 
-    fn print_table(&self, blob: &Blob, layers: &[LayerConversion], took: Duration) -> Result<()> {
-        let rows = layers.iter().enumerate().map(|(i, l)| {
-            [
-                i.to_string(),
-                l.method.name().into(),
-                l.modal.fir_len().to_string(),
-                l.modal.order().to_string(),
-                format!("{:.1e}", l.kernel_error.median),
-                format!("{:.1e}", l.kernel_error.rms),
-                format!("{:.1e}", l.kernel_error.max),
-            ]
-        });
-        let header = [
-            "layer",
-            "method",
-            "taps",
-            "order",
-            "kernel error: median",
-            "rms",
-            "worst channel",
-        ];
-        output::line(output::table(header, rows))?;
-        let model = blob.any()?;
-        output::line(format!(
-            "{}: {} bytes of flash, {} bytes of session memory; converted in {:.1} s",
-            self.output.display(),
-            bytes(model.blob_bytes()),
-            bytes(model.memory_needed()),
-            took.as_secs_f64()
-        ))?;
-        Ok(())
-    }
+fn print_table(
+    path: &Path,
+    blob: &Blob,
+    converted: &[LayerConversion],
+    took: Duration,
+) -> Result<()> {
+    layers::print(converted)?;
+    let model = blob.any()?;
+    Ok(output::line(format!(
+        "{}: {} bytes of flash, {} bytes of session memory; converted in {:.1} s",
+        path.display(),
+        bytes(model.blob_bytes()),
+        bytes(model.memory_needed()),
+        took.as_secs_f64()
+    ))?)
 }
 
 /// What the user should know, a line each.
@@ -272,25 +295,12 @@ fn meta(blob: &Blob) -> Result<String> {
 
 fn print_json(
     blob: &Blob,
-    layers: &[LayerConversion],
+    converted: &[LayerConversion],
     warnings: &[String],
     took: Duration,
 ) -> Result<()> {
     let model = blob.any()?;
-    let layers: Vec<Value> = layers
-        .iter()
-        .map(|l| {
-            let e = l.kernel_error;
-            json!({
-                "method": l.method.name(),
-                "taps": l.modal.fir_len(),
-                "order": l.modal.order(),
-                "kernel_error": { "median": e.median, "rms": e.rms, "max": e.max },
-                "measured_lags": l.measured_lags,
-                "warnings": l.warnings,
-            })
-        })
-        .collect();
+    let layers: Vec<Value> = converted.iter().map(layers::json).collect();
     output::json(&json!({
         "contract": model.contract(),
         "blob_bytes": model.blob_bytes(),

@@ -6,6 +6,8 @@ pub mod eval;
 pub mod files;
 pub mod input;
 pub mod inspect;
+pub mod kernel;
+pub mod layers;
 pub mod output;
 pub mod reference;
 pub mod run;
