@@ -134,9 +134,10 @@ mod tests {
             found.kernel_error
         );
         let lags = 0..found.measured_lags;
-        let far = found.modal.kernel(lags.clone()) - table.slice(ndarray::s![lags, ..]);
+        let far =
+            found.modal.to_f32_safe().kernel(lags.clone()) - table.slice(ndarray::s![lags, ..]);
         for (c, bound) in found.certificate.l1.iter().enumerate() {
-            assert!(far.column(c).iter().map(|e| e.abs()).sum::<f64>() <= bound * 1.001);
+            assert!(far.column(c).iter().map(|e| e.abs()).sum::<f64>() <= *bound);
         }
         found
     }
@@ -175,28 +176,28 @@ mod tests {
 
     #[test]
     fn kernels_that_have_none_keep_their_taps_and_say_so() {
-        let white = converted(700, noise);
+        let white = converted(300, noise);
         assert_eq!(white.method.name(), "fir");
-        assert!(white.modal.fir_len() > 690);
+        assert!(white.modal.fir_len() > 290);
         assert!(
             matches!(white.warnings[..], [Warning::NoSmallRecurrence { .. }]),
             "{:?}",
             white.warnings
         );
         // fading noise needs as many taps as are heard
-        let fading = converted(2000, |i, c| noise(i, c) * (-i / 30.0).exp());
+        let fading = converted(500, |i, c| noise(i, c) * (-i / 20.0).exp());
         assert!(
-            (100..260).contains(&fading.modal.fir_len()),
+            (60..180).contains(&fading.modal.fir_len()),
             "{}",
             fading.modal.fir_len()
         );
-        let delay = converted(2000, |i, _| f64::from(u8::from(i == 333.0)));
+        let delay = converted(500, |i, _| f64::from(u8::from(i == 333.0)));
         assert_eq!((delay.modal.fir_len(), delay.modal.order()), (334, 0));
     }
 
     #[test]
     fn a_tail_behind_many_spiky_lags_gets_a_longer_head() {
-        let found = converted(3000, |i, c| {
+        let found = converted(1500, |i, c| {
             if i < 60.0 {
                 noise(i, c)
             } else {

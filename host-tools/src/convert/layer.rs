@@ -6,7 +6,7 @@ use super::etsc;
 use super::fir::fir;
 use super::measure::KernelError;
 use super::modal::Modal;
-use super::search::{Reduced, Search};
+use super::search::{Reduced, Search, error_in_f32};
 use super::source::{KernelSource, MAX_WINDOW, fit_window, lags_up_to, measure_window};
 use super::warning::Warning;
 use ndarray::{Array2, ArrayView2, Axis, s};
@@ -266,11 +266,6 @@ fn check(kernel: ArrayView2<f64>) -> Result<(), ConvertError> {
 
 fn largest_size(numbers: impl Iterator<Item = f64>) -> f64 {
     numbers.fold(0.0, |a, x| a.max(x.abs()))
-}
-
-fn error_in_f32(modal: &Modal, truth: ArrayView2<f64>) -> KernelError {
-    let stepped = modal.impulse_f32(truth.nrows()).mapv(f64::from);
-    KernelError::between(stepped.view(), truth)
 }
 
 /// [`error_in_f32`] of evenly spaced channels, as many as [`SIMULATION`] affords.

@@ -47,6 +47,14 @@ pub const MAX_TAPS: usize = 4;
 /// The most states that a search considers.
 pub const MAX_ORDER: usize = 32;
 
+/// States that may be added to level the error over frequency.
+const ROOM: usize = 2;
+
+/// Orders that are tried from a given one down, and the factor by which rounding to f32 may raise the
+/// error of one that is taken at once.
+const FEWER: usize = 8;
+const ROUNDED: f64 = 2.0;
+
 /// What to look for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Search {
@@ -103,11 +111,7 @@ impl Search {
         if let Some(order) = self.order {
             let taps = self.taps.unwrap_or(MAX_TAPS);
             let reduction = Reduction::new(&window, taps, order)?;
-            let poles = reduction.truncate(order)?.0;
-            let modal = match reduction.levelled(&poles)? {
-                Some(levelled) => levelled,
-                None => reduction.modal(&poles)?,
-            };
+            let modal = self.given(&reduction, order, truth)?;
             return Reduced::new(modal, &reduction);
         }
         if self.taps.is_none() && self.nothing_is_enough(kernel) {
@@ -119,6 +123,7 @@ impl Search {
             truth,
             window: &window,
             best: None,
+            reduction: None,
             rejected: Vec::new(),
         };
         let most = self.taps.unwrap_or(MAX_TAPS).min(kernel.nrows());
@@ -127,6 +132,33 @@ impl Search {
             found.try_taps(taps)?;
         }
         found.into_best()
+    }
+
+    /// The reduction to `order` states; to fewer where f32 cannot tell the last ones apart, as where
+    /// poles all but coincide, and more states would only add rounding errors.
+    fn given(
+        &self,
+        reduction: &Reduction,
+        order: usize,
+        truth: ArrayView2<f64>,
+    ) -> Result<Modal, ConvertError> {
+        let mut best: Option<(f64, Modal)> = None;
+        for order in (0..=order.min(reduction.max_order())).rev().take(FEWER) {
+            let foretold = reduction.truncate(order)?.1.rms;
+            let modal = reduction.levelled(order)?.modal;
+            let found = error_in_f32(&modal, truth).rms;
+            if best.as_ref().is_none_or(|(error, _)| found < *error) {
+                best = Some((found, modal));
+            }
+            if found <= ROUNDED * foretold + f64::from(f32::EPSILON) {
+                break;
+            }
+        }
+        let best = best.map(|(_, modal)| modal);
+        best.ok_or(ConvertError::NoConvergence {
+            what: "the reduction",
+            size: order,
+        })
     }
 
     /// Whether a kernel is zero as far as the tolerance can tell.
@@ -160,8 +192,9 @@ struct Found<'a> {
     search: &'a Search,
     truth: ArrayView2<'a, f64>,
     window: &'a Window,
-    /// The smallest reduction within the bounds.
-    best: Option<Reduced>,
+    /// The smallest reduction within the bounds, and what it is the truncation of.
+    best: Option<Modal>,
+    reduction: Option<Reduction<'a>>,
     /// Excess in f64, taps and states of those that are not.
     rejected: Vec<(f64, usize, usize)>,
 }
@@ -172,7 +205,7 @@ impl Found<'_> {
         let limit = match &self.best {
             None => self.search.max_order,
             // Strictly smaller in all.
-            Some(best) => match best.modal.states_per_channel().checked_sub(taps + 1) {
+            Some(best) => match best.states_per_channel().checked_sub(taps + 1) {
                 Some(order) => order.min(self.search.max_order),
                 None => return Ok(()),
             },
@@ -184,6 +217,7 @@ impl Found<'_> {
         }
         for order in 0..=highest {
             if self.try_order(&reduction, taps, order)?.is_break() {
+                self.reduction = Some(reduction);
                 break;
             }
         }
@@ -208,9 +242,7 @@ impl Found<'_> {
             // Good enough in f64; f32 decides.
             let modal = reduction.modal(&poles)?;
             if self.search.accepts(&self.error_in_f32(&modal)) {
-                let levelled = reduction.levelled(&poles)?;
-                let levelled = levelled.filter(|m| self.search.accepts(&self.error_in_f32(m)));
-                self.best = Some(Reduced::new(levelled.unwrap_or(modal), reduction)?);
+                self.best = Some(self.level(reduction, order, modal)?);
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -218,15 +250,36 @@ impl Found<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// `modal`, of `order` states with least squares residues within the bounds, levelled over
+    /// frequency if that stays within them too. Where its peak is far from the best possible, a
+    /// state or two more may leave room for that.
+    fn level(
+        &self,
+        reduction: &Reduction,
+        order: usize,
+        modal: Modal,
+    ) -> Result<Modal, ConvertError> {
+        let most = reduction.max_order().min(order + ROOM);
+        for order in order..=most {
+            let levelled = reduction.levelled(order)?;
+            if self.search.accepts(&self.error_in_f32(&levelled.modal)) {
+                return Ok(levelled.modal);
+            }
+            if levelled.was_near {
+                break;
+            }
+        }
+        Ok(modal)
+    }
+
     fn error_in_f32(&self, modal: &Modal) -> KernelError {
-        let stepped = modal.impulse_f32(self.truth.nrows()).mapv(f64::from);
-        KernelError::between(stepped.view(), self.truth)
+        error_in_f32(modal, self.truth)
     }
 
     fn into_best(mut self) -> Result<Reduced, ConvertError> {
-        match self.best.take() {
-            Some(best) => Ok(best),
-            None => self.nearest(),
+        match (self.best.take(), self.reduction.take()) {
+            (Some(best), Some(reduction)) => Reduced::new(best, &reduction),
+            _ => self.nearest(),
         }
     }
 
@@ -259,4 +312,10 @@ impl Found<'_> {
                 size: self.search.max_order,
             })
     }
+}
+
+/// Error against `truth` of the kernel as f32 arithmetic realises it.
+pub fn error_in_f32(modal: &Modal, truth: ArrayView2<f64>) -> KernelError {
+    let stepped = modal.impulse_f32(truth.nrows()).mapv(f64::from);
+    KernelError::between(stepped.view(), truth)
 }

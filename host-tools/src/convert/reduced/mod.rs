@@ -20,16 +20,14 @@ pub use balance::MAX_RADIUS;
 use super::error::ConvertError;
 use super::measure::{KernelError, squared_norms};
 use super::modal::Modal;
-use balance::Balanced;
+use super::rounding::round_pole;
+use balance::{BEYOND, Balanced};
 use compress::Compressed;
 use hankel::Hankel;
 use nalgebra::DMatrix;
 use ndarray::{Array2, ArrayView2, s};
 use num_complex::Complex64;
 use residues::Basis;
-
-/// States beyond the order asked for that a bound looks at.
-const BEYOND: usize = 4;
 
 /// A layer's kernel over the lags of the fit, with its channels compressed.
 pub struct Window {
@@ -106,12 +104,14 @@ impl<'a> Reduction<'a> {
         self.balanced.values.iter().map(|s| s * self.window.scale)
     }
 
-    /// Poles at `order` states and the kernel error that the best residues reach with them.
+    /// Poles at `order` states, rounded to f32, and the kernel error that the best residues reach with them.
     ///
     /// # Errors
     /// [`ConvertError::NoConvergence`].
     pub fn truncate(&self, order: usize) -> Result<(Vec<Complex64>, KernelError), ConvertError> {
+        // Rounded as they are stored before residues are fitted to them: those make good for it.
         let poles = self.balanced.poles(order.min(self.max_order()))?;
+        let poles: Vec<Complex64> = poles.into_iter().map(round_pole).collect();
         let residual = Basis::new(&poles, self.outputs.nrows())?.residual(&self.outputs);
         let gram = residual.transpose() * &residual;
         let compressed = &self.window.compressed;
@@ -158,22 +158,45 @@ impl<'a> Reduction<'a> {
         Ok(self.form(poles, coefficients))
     }
 
-    /// The modal form with `poles` and residues that lower the error's peak over frequency, see
-    /// [`minimax`]. Nothing if least squares residues are within its goal, or it finds none lower.
+    /// The modal form of `order` states with residues that lower the error's peak over frequency, see
+    /// [`minimax`]. Where that is not enough with the balanced poles, those that are optimal in the
+    /// Hankel norm are tried too.
     ///
     /// # Errors
     /// [`ConvertError::NoConvergence`].
-    pub fn levelled(&self, poles: &[Complex64]) -> Result<Option<Modal>, ConvertError> {
-        let order: usize = poles.iter().map(residues::states).sum();
+    pub fn levelled(&self, order: usize) -> Result<Levelled, ConvertError> {
+        let balanced = self.truncate(order)?.0;
+        let order = balanced.iter().map(residues::states).sum();
         let bound = self.balanced.values.get(order).copied().unwrap_or(0.0);
+        let (before, mut best) = self.level(&balanced, bound)?;
+        if best.peak > minimax::GOAL * bound {
+            if let Some(optimal) = self.balanced.optimal_poles(order)? {
+                let optimal: Vec<Complex64> = optimal.into_iter().map(round_pole).collect();
+                let (_, other) = self.level(&optimal, bound)?;
+                let nearer = other.peak < NEARER * best.peak;
+                if nearer && other.mean <= minimax::MEAN_OF_OPTIMAL * best.mean {
+                    best = other;
+                }
+            }
+        }
+        Ok(Levelled {
+            modal: best.modal,
+            was_near: before <= minimax::TWICE * bound,
+        })
+    }
+
+    /// The peak of least squares residues of `poles`, and what levelling makes of them.
+    fn level(&self, poles: &[Complex64], bound: f64) -> Result<(f64, Candidate), ConvertError> {
         let basis = Basis::new(poles, self.outputs.nrows())?;
         let refined = minimax::refine(&basis, &self.outputs, bound);
-        if refined.after >= refined.before {
-            return Ok(None);
-        }
         let change = basis.coefficients(&refined.change) * self.window.compressed.basis.transpose();
         let coefficients = self.least_squares(&basis) + change;
-        Ok(Some(self.form(poles, coefficients)))
+        let candidate = Candidate {
+            modal: self.form(poles, coefficients),
+            peak: refined.after,
+            mean: refined.mean,
+        };
+        Ok((refined.before, candidate))
     }
 
     /// Least squares coefficients of all channels, `[order, channels]`.
@@ -196,6 +219,26 @@ impl<'a> Reduction<'a> {
             channel_decay: None,
         }
     }
+}
+
+/// A modal form, and how far it is from the kernel.
+struct Candidate {
+    modal: Modal,
+    /// Largest error over frequencies.
+    peak: f64,
+    /// The l2 error.
+    mean: f64,
+}
+
+/// Other poles are taken for a peak lower by this factor.
+const NEARER: f64 = 0.9;
+
+/// What levelling gives.
+pub struct Levelled {
+    /// With levelled residues; with least squares residues where they are level enough.
+    pub modal: Modal,
+    /// Whether least squares residues have a peak of at most [`minimax::TWICE`] the bound.
+    pub was_near: bool,
 }
 
 /// Reduces `kernel` `[lags, channels]` (finite) to `taps` taps and at most `order` states.
@@ -262,14 +305,14 @@ mod tests {
                 let nearest = (0..found.poles.len())
                     .min_by(|a, b| distance(&found.poles[*a]).total_cmp(&distance(&found.poles[*b])))
                     .unwrap();
-                prop_assert!(distance(&found.poles[nearest]) < 1e-8);
+                prop_assert!(distance(&found.poles[nearest]) < 1e-7);
                 for c in 0..truth.channels() {
                     let off = found.residues[[nearest, c]] - truth.residues[[k, c]];
-                    prop_assert!(off.norm() < 1e-7, "{off}");
+                    prop_assert!(off.norm() < 1e-4, "{off}");
                 }
             }
             let deviation = found.kernel(0..400) - truth.kernel(0..400);
-            prop_assert!(deviation.iter().all(|d| d.abs() < 1e-8));
+            prop_assert!(deviation.iter().all(|d| d.abs() < 1e-6));
             // More states than the system has are not made up.
             prop_assert!(reduce(kernel.view(), 2, 20).unwrap().radius() < 1.0);
         }

@@ -6,9 +6,13 @@ use crate::convert::ConvertError;
 use nalgebra::{DMatrix, DMatrixView};
 use num_complex::Complex64;
 
-/// Directions of the scaled basis weaker than this, relative to the strongest, are left out: poles
-/// that all but coincide would get huge residues of opposite sign, for no gain in the fit.
+/// Directions of the scaled basis weaker than this, relative to the strongest, are left out.
 const CUTOFF: f64 = 1e-9;
+
+/// What a coefficient of size 1 costs by being rounded to f32, with its state. Poles that all but
+/// coincide want huge coefficients of opposite sign, whose rounding errors do not cancel: directions
+/// of the scaled basis near this size are damped as that error asks for (ridge regression).
+const ROUNDING: f64 = 1.0 / (1u64 << 23) as f64;
 
 /// An orthonormal basis of the kernels that a set of poles can realise.
 pub struct Basis {
@@ -48,7 +52,7 @@ impl Basis {
         let strongest = values.first().copied().unwrap_or(0.0);
         let rank = values.iter().filter(|s| **s > strongest * CUTOFF).count();
         let coefficients = DMatrix::from_fn(norms.len(), rank, |i, j| {
-            norms[i] * right[(i, j)] / values[j]
+            norms[i] * right[(i, j)] * values[j] / (values[j] * values[j] + ROUNDING * ROUNDING)
         });
         Ok(Self {
             span: q * left.columns(0, rank),
