@@ -9,6 +9,7 @@ pub mod inspect;
 pub mod output;
 pub mod reference;
 pub mod run;
+mod weights;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
