@@ -100,13 +100,13 @@ fn int4_weights_are_calibrated() {
             (&source.into(), &16_384.into())
         );
         let matrices = printed["matrices"].as_array().unwrap();
-        assert_eq!(matrices.len(), 9);
+        assert_eq!(matrices.len(), 10);
         assert_eq!(
             (&matrices[0]["name"], &matrices[0]["dtype"]),
             (&"embed".into(), &"int4".into())
         );
         assert_eq!(
-            matrices[1]["name"],
+            matrices[2]["name"],
             "layers.0.token_mixer.u_proj, token_mixer.v_proj"
         );
         for matrix in matrices {
