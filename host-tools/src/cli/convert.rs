@@ -3,8 +3,9 @@
 use super::files::{self, Output};
 use super::kernel::{self, Emit};
 use super::output::{self, bytes};
+use super::weights::{self, Rounded};
 use super::{input, layers};
-use crate::blob::{self, Blob, Staged, Storage, Target, WeightType};
+use crate::blob::{self, Blob, Staged, Target, WeightType};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::RpeInput;
 use crate::convert::layer::{LayerConversion, Method, convert_layers};
@@ -27,6 +28,7 @@ Examples:
   toeplite convert checkpoint -o model.toep
   toeplite convert checkpoint.pt -o model.toep --weights f32 --tolerance 1e-4
   toeplite convert checkpoint -o model.toep --target m4 --meta model_meta.rs
+  toeplite convert checkpoint -o model.toep --weights int4 --calibrate train.txt
   toeplite convert checkpoint -o model.toep --contract fixed
   toeplite convert checkpoint -o model.toep --order 8 --fir 4
   toeplite convert --kernel k.npy --json
@@ -47,7 +49,7 @@ pub struct Cmd {
     /// .npy or .safetensors. Says what the recurrence is and how good; writes no model.
     #[arg(
         long, value_name = "FILE",
-        conflicts_with_all = ["checkpoint", "output", "meta", "contract", "weights", "target"]
+        conflicts_with_all = ["checkpoint", "output", "meta", "contract", "weights", "target", "calibrate"]
     )]
     kernel: Option<PathBuf>,
     /// Also write the kernels that the recurrences realise, in f64: `[lags, channels]` of a bare
@@ -79,6 +81,11 @@ pub struct Cmd {
     /// Weights in the model. With int8 and int4, activations are quantized too.
     #[arg(long, value_enum, default_value_t = WeightType::Int8)]
     weights: WeightType,
+    /// What int4 weights are calibrated on: a text for byte-level models, or a .safetensors file with the
+    /// tensor "tokens". Text like that which the network was trained on, never that which it is judged
+    /// by; 16,384 tokens of it are read, of large models fewer. By default the model itself writes the text.
+    #[arg(long, value_name = "FILE")]
+    calibrate: Option<PathBuf>,
     /// The core whose kernels the weights are packed for. The logits are the same on all; a model
     /// for `portable` runs everywhere, one for another core only there (and here).
     #[arg(long, value_enum, default_value_t = Target::Portable)]
@@ -144,6 +151,10 @@ impl Cmd {
             self.contract == ContractName::F32 || self.weights == WeightType::Int8,
             "--contract fixed has weights of type int8 only"
         );
+        ensure!(
+            self.calibrate.is_none() || self.weights == WeightType::Int4,
+            "--calibrate belongs to --weights int4: other weights are rounded to nearest"
+        );
         self.check_outputs(path, output)?;
         let spinner = output::spinner("converting");
         let checkpoint = input::checkpoint(path)?;
@@ -153,9 +164,16 @@ impl Cmd {
         let network = Network::<f64>::from_checkpoint(&checkpoint)?;
         let layers = convert_layers(&trained_kernels(&network, train_len), &method)?;
         let recurrences: Vec<_> = layers.iter().map(|l| l.modal.clone()).collect();
-        let blob = match self.contract {
-            ContractName::F32 => blob::write(&checkpoint, &recurrences, self.storage())?,
-            ContractName::Fixed => blob::write_fixed(&checkpoint, &recurrences)?,
+        drop(network);
+        let (blob, rounded) = match self.contract {
+            ContractName::F32 => {
+                let text = self.calibrate.as_deref();
+                let rounded = weights::round(&checkpoint, &recurrences, self.weights, text)?;
+                let weights = &rounded.weights;
+                let blob = blob::write_weights(&checkpoint, &recurrences, weights, self.target)?;
+                (blob, Some(rounded))
+            }
+            ContractName::Fixed => (blob::write_fixed(&checkpoint, &recurrences)?, None),
         };
         // both are on disk before either takes its name: constants and model belong together
         let staged = Staged::new(output, blob.bytes())?;
@@ -172,9 +190,9 @@ impl Cmd {
             eprintln!("warning: {warning}");
         }
         if self.json {
-            print_json(&blob, &layers, &warnings, start.elapsed())?;
+            print_json(&blob, &layers, rounded.as_ref(), &warnings, start.elapsed())?;
         } else {
-            print_table(output, &blob, &layers, start.elapsed())?;
+            print_table(output, &blob, &layers, rounded.as_ref(), start.elapsed())?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -186,7 +204,9 @@ impl Cmd {
         let emit = self.emit().map(|emit| kernel::emitted(&emit));
         let model = [output("-o", model)];
         let outputs: Vec<_> = model.into_iter().chain(meta).chain(emit).collect();
-        Ok(files::check(&outputs, &files::of_checkpoint(checkpoint))?)
+        let mut inputs = files::of_checkpoint(checkpoint);
+        inputs.extend(self.calibrate.clone());
+        Ok(files::check(&outputs, &inputs)?)
     }
 
     fn emit(&self) -> Option<Emit<'_>> {
@@ -194,13 +214,6 @@ impl Cmd {
             path,
             lags: self.lags,
         })
-    }
-
-    fn storage(&self) -> Storage {
-        Storage {
-            weights: self.weights,
-            target: self.target,
-        }
     }
 
     fn method(&self, train_len: usize) -> Result<Method> {
@@ -236,9 +249,11 @@ fn print_table(
     path: &Path,
     blob: &Blob,
     converted: &[LayerConversion],
+    rounded: Option<&Rounded>,
     took: Duration,
 ) -> Result<()> {
     layers::print(converted)?;
+    rounded.map_or(Ok(()), weights::print)?;
     let model = blob.any()?;
     Ok(output::line(format!(
         "{}: {} bytes of flash, {} bytes of session memory; converted in {:.1} s",
@@ -296,6 +311,7 @@ fn meta(blob: &Blob) -> Result<String> {
 fn print_json(
     blob: &Blob,
     converted: &[LayerConversion],
+    rounded: Option<&Rounded>,
     warnings: &[String],
     took: Duration,
 ) -> Result<()> {
@@ -309,6 +325,8 @@ fn print_json(
         "identity": format!("{:08x}", model.identity()),
         "packed_for": model.shape().weight_order.name(),
         "layers": layers,
+        "calibration": rounded.and_then(|r| r.calibration.as_ref()),
+        "matrices": rounded.map(|r| &r.report),
         "warnings": warnings,
     }))
 }

@@ -11,6 +11,7 @@ pub mod layers;
 pub mod output;
 pub mod reference;
 pub mod run;
+mod weights;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -5,7 +5,6 @@ mod matrix;
 mod recurrence;
 
 use super::file::Blob;
-use super::quantize::WeightType;
 use super::writer::{self, Contract, Section, Source, WriteError};
 use crate::blob::SessionMemory;
 use crate::checkpoint::Checkpoint;
@@ -29,10 +28,7 @@ pub fn write_fixed(checkpoint: &Checkpoint, layers: &[Modal]) -> Result<Blob, Wr
     let config = &checkpoint.config;
     writer::check(config, layers)?;
     supported(config, layers)?;
-    let source = Source {
-        checkpoint,
-        storage: WeightType::Int8.into(),
-    };
+    let source = Source { checkpoint };
     let (mut sections, fraction) = globals(&source)?;
     for (index, modal) in layers.iter().enumerate() {
         sections.extend(layer(&source, index, modal, fraction)?);
