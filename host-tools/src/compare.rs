@@ -6,7 +6,7 @@ use crate::reference::evaluate::{EvaluateError, Observer, argmax, nats};
 use crate::reference::recurrence::ModalMix;
 use crate::reference::{Network, ReferenceError, evaluate};
 use crate::stream;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2};
 use serde::Serialize;
 use std::f64::consts::LN_2;
 use std::sync::Mutex;
@@ -42,6 +42,9 @@ pub struct LengthComparison {
     pub bits_per_byte: BitsPerByte,
     /// Share of positions where the likeliest next token is the reference's.
     pub argmax_agreement: PerForm,
+    /// Mean Kullback-Leibler divergence from the reference's distribution of the next token, in bits. Never
+    /// negative, and free of luck: a change of the bits per byte may be of either sign by chance.
+    pub divergence: PerForm,
     /// Largest difference of a logit from the reference's.
     pub max_logit_error: PerForm,
 }
@@ -161,6 +164,7 @@ pub fn compare<'a>(
     };
     let bits = both(|d| d.nats / LN_2);
     let agreeing = both(|d| d.agreeing as f64);
+    let divergence = both(|d| d.divergence / LN_2);
     Ok(LengthComparison {
         length,
         targets: fft.targets,
@@ -172,6 +176,10 @@ pub fn compare<'a>(
         argmax_agreement: PerForm {
             recurrence: agreeing.recurrence / targets,
             blob: agreeing.blob / targets,
+        },
+        divergence: PerForm {
+            recurrence: divergence.recurrence / targets,
+            blob: divergence.blob / targets,
         },
         max_logit_error: both(|d| d.largest),
     })
@@ -233,10 +241,23 @@ impl<P> Forms<'_, P> {
     }
 }
 
+/// Kullback-Leibler divergence, in nats, of the softmax of `logits` from that of `expected`: the mean
+/// of what each token costs more, by `expected`.
+fn divergence(expected: ArrayView1<f32>, logits: ArrayView1<f32>) -> f64 {
+    // of a logit of zero: the logarithms of the sums
+    let (expected_sum, sum) = (nats(expected, 0.0), nats(logits, 0.0));
+    let costs = expected.iter().zip(logits).map(|(&expected, &logit)| {
+        let log = f64::from(expected) - expected_sum;
+        log.exp() * (log - (f64::from(logit) - sum))
+    });
+    costs.sum()
+}
+
 /// How logits differ from the reference's, over some positions.
 #[derive(Clone, Copy, Debug, Default)]
 struct Deviation {
     nats: f64,
+    divergence: f64,
     agreeing: usize,
     largest: f64,
 }
@@ -257,6 +278,7 @@ impl Deviation {
                 .map(|(a, b)| f64::from((a - b).abs()));
             out.add(Self {
                 nats: nats(row, target),
+                divergence: divergence(expected, row),
                 agreeing: usize::from(argmax(row) == argmax(expected)),
                 largest: largest.fold(0.0, f64::max),
             });
@@ -266,7 +288,24 @@ impl Deviation {
 
     fn add(&mut self, other: Self) {
         self.nats += other.nats;
+        self.divergence += other.divergence;
         self.agreeing += other.agreeing;
         self.largest = self.largest.max(other.largest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn divergence_is_that_of_the_distributions() {
+        let logits = |odds: [f32; 2]| ndarray::Array1::from_iter(odds.map(|x| x.ln() + 7.0));
+        let [even, skewed] = [logits([1.0, 1.0]), logits([3.0, 1.0])];
+        let found = divergence(even.view(), skewed.view());
+        // half of ln(.5 / .75), half of ln(.5 / .25)
+        let expected = 0.5 * (2.0f64 / 3.0).ln() + 0.5 * 2f64.ln();
+        assert!((found - expected).abs() < 1e-6, "{found}");
+        assert!(divergence(skewed.view(), (&skewed + 2.0).view()).abs() < 1e-6);
     }
 }

@@ -5,5 +5,6 @@ pub use toeplite_checkpoint as checkpoint;
 pub mod cli;
 pub mod compare;
 pub mod convert;
+pub mod quantize;
 pub mod reference;
 pub mod stream;

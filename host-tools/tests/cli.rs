@@ -82,6 +82,58 @@ fn models_are_packed_for_the_core_that_is_named() {
 }
 
 #[test]
+fn int4_weights_are_calibrated() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.toep");
+    let small = small();
+    let (model, small) = (model.to_str().unwrap(), small.to_str().unwrap());
+    let text = format!("{small}/val.txt");
+    let convert = |more: &[&str]| {
+        let first = ["convert", small, "-o", model, "--order", "2", "--fir", "1"];
+        toeplite(&[&first[..], more].concat())
+    };
+    let int4 = |more: &[&str]| json(&convert(&[&["--json", "--weights", "int4"], more].concat()));
+    for (printed, source) in [
+        (int4(&["--calibrate", &text]), "text"),
+        (int4(&[]), "sampled"),
+    ] {
+        let calibration = &printed["calibration"];
+        assert_eq!(
+            (&calibration["source"], &calibration["tokens"]),
+            (&source.into(), &16_384.into())
+        );
+        let matrices = printed["matrices"].as_array().unwrap();
+        assert_eq!(matrices.len(), 10);
+        assert_eq!(
+            (&matrices[0]["name"], &matrices[0]["dtype"]),
+            (&"embed".into(), &"int4".into())
+        );
+        assert_eq!(
+            matrices[2]["name"],
+            "layers.0.token_mixer.u_proj, token_mixer.v_proj"
+        );
+        for matrix in matrices {
+            assert!(matrix["weight_sqnr"].as_f64().unwrap() > 10.0, "{matrix}");
+            assert!(matrix["output_sqnr"].as_f64().unwrap() > 10.0, "{matrix}");
+        }
+    }
+    let int8 = json(&convert(&["--json"]));
+    assert!(int8["calibration"].is_null() && int8["matrices"][0]["output_sqnr"].is_null());
+    let refused = convert(&["--calibrate", &text]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        said.contains("--calibrate belongs to --weights int4"),
+        "{said}"
+    );
+    let refused = convert(&["--weights", "int4", "--calibrate", "/no/such/text"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("/no/such/text"),
+        "{said}"
+    );
+}
+
+#[test]
 fn interfaces_that_other_programs_rely_on() {
     let folder = tempfile::tempdir().unwrap();
     let (model, converted) = convert(folder.path());

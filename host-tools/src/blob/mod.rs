@@ -5,16 +5,17 @@ mod any;
 mod file;
 mod fixed;
 mod pack;
-mod quantize;
 mod target;
+mod weights;
 mod writer;
 
+pub use crate::quantize::{
+    QuantizedGroups, QuantizedRows, WeightType, quantize_groups, quantize_rows,
+};
 pub use any::{AnyModel, Logits};
 pub use file::{Blob, BlobFileError, SessionMemory, Staged, write_atomically};
 pub use fixed::write_fixed;
 pub use pack::{pack_int4, pack_int8};
-pub use quantize::{
-    QuantizedGroups, QuantizedRows, WeightType, quantize_group, quantize_groups, quantize_rows,
-};
 pub use target::{Storage, Target};
-pub use writer::{WriteError, can_stream, write};
+pub use weights::{nearest, trained};
+pub use writer::{WriteError, can_stream, write, write_weights};

@@ -1,6 +1,6 @@
 //! Integer matrices in the order that a target's kernels read.
 
-use super::quantize::{QuantizedGroups, QuantizedRows};
+use crate::quantize::{QuantizedGroups, QuantizedRows};
 use toeplite::format::Packing;
 use toeplite::kernel::dense::{dual, int4};
 

@@ -2,7 +2,7 @@
 
 use toeplite::format::WeightOrder;
 
-use super::quantize::WeightType;
+use crate::quantize::WeightType;
 
 /// Cores whose kernels a blob's weights can be packed for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

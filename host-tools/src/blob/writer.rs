@@ -1,13 +1,13 @@
 //! A checkpoint and its recurrences as the bytes of a blob.
 
 use super::file::Blob;
-use super::pack::{pack_int4, pack_int8};
-use super::quantize::{WeightType, quantize_groups, quantize_rows};
-use super::target::Storage;
+use super::target::{Storage, Target};
+use super::weights::{self, affine_sections, matrix_sections};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::{self, Config, Task};
 use crate::convert::modal::Modal;
-use ndarray::{Array2, ArrayView1, ArrayView2, Ix2, concatenate};
+use crate::quantize::{Affine, Weights};
+use ndarray::{Array2, ArrayView1, Ix2};
 use toeplite::format::{
     self, ALIGNMENT, ElementType, GLOBALS, NO_LAYER, PER_LAYER, WeightOrder, offset,
 };
@@ -61,6 +61,9 @@ pub enum WriteError {
         /// The matrix's columns.
         columns: usize,
     },
+    /// The matrices given are not those of the checkpoint.
+    #[error("the matrices have other sizes than the checkpoint's: they were made of another one")]
+    OtherWeights,
     /// Sizes in a blob are 32-bit numbers.
     #[error("the model would take {bytes} bytes; a blob has at most 4 GiB")]
     TooLarge {
@@ -89,7 +92,8 @@ pub enum WriteError {
 /// How many tokens the known-answer test has.
 const SELF_TEST_TOKENS: u32 = 16;
 
-/// Writes `checkpoint`, its Toeplitz operators replaced by `layers`, as a blob.
+/// Writes `checkpoint`, its Toeplitz operators replaced by `layers`, as a blob whose weights are rounded to
+/// nearest.
 ///
 /// The blob's known-answer test is computed by running the blob.
 ///
@@ -100,24 +104,34 @@ pub fn write(
     layers: &[Modal],
     storage: impl Into<Storage>,
 ) -> Result<Blob, WriteError> {
+    let storage = storage.into();
+    let weights = weights::nearest(checkpoint, |_| storage.weights)?;
+    write_weights(checkpoint, layers, &weights, storage.target)
+}
+
+/// [`write`] with `weights` for the checkpoint's matrices and biases.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn write_weights(
+    checkpoint: &Checkpoint,
+    layers: &[Modal],
+    weights: &Weights,
+    target: Target,
+) -> Result<Blob, WriteError> {
     let config = &checkpoint.config;
     check(config, layers)?;
-    let source = Source {
-        checkpoint,
-        storage: storage.into(),
-    };
-    let columns = config.dim.max(config.channels()).max(config.glu_dim);
-    if source.storage.weights == WeightType::Int4 && columns > format::MAX_COLUMNS_I4 {
-        return Err(WriteError::TooWide { columns });
-    }
-    let mut sections = source.globals()?;
-    for (i, modal) in layers.iter().enumerate() {
-        sections.extend(source.layer(i, &modal.to_f32_safe())?);
+    weights::check(config, weights)?;
+    let source = Source { checkpoint };
+    let order = target.order();
+    let mut sections = source.globals(weights, order)?;
+    for (i, (modal, maps)) in layers.iter().zip(&weights.layers).enumerate() {
+        sections.extend(source.layer(i, &modal.to_f32_safe(), maps, order)?);
     }
     let tokens = self_test_tokens(config);
     let contract = Contract {
         number: format::CONTRACT_F32,
-        order: source.storage.target.order(),
+        order,
         embed_scale: (config.embed_scale as f32).to_le_bytes(),
         tied: config.tie_embeddings,
     };
@@ -194,7 +208,7 @@ pub(super) struct Section {
 }
 
 impl Section {
-    fn f32(numbers: impl IntoIterator<Item = f32>) -> Self {
+    pub fn f32(numbers: impl IntoIterator<Item = f32>) -> Self {
         Self {
             element: ElementType::F32,
             bytes: numbers.into_iter().flat_map(f32::to_le_bytes).collect(),
@@ -216,19 +230,16 @@ impl Section {
 /// Where sections come from.
 pub(super) struct Source<'a> {
     pub checkpoint: &'a Checkpoint,
-    pub storage: Storage,
 }
 
 impl Source<'_> {
     /// The global sections but the last, the known-answer test.
-    fn globals(&self) -> Result<Vec<Section>, WriteError> {
+    fn globals(&self, weights: &Weights, order: WeightOrder) -> Result<Vec<Section>, WriteError> {
         let c = &self.checkpoint.config;
-        let [embedding, embedding_scale] =
-            self.quantized(&self.matrix("embed.weight", c.vocab_size, c.dim)?);
-        let [head, head_scale] = if c.tie_embeddings {
-            [Section::empty(), Section::empty()]
-        } else {
-            self.quantized(&self.matrix("head.weight", c.vocab_size, c.dim)?)
+        let [embedding, embedding_scale] = matrix_sections(&weights.embedding, order);
+        let [head, head_scale] = match &weights.head {
+            Some(head) => matrix_sections(head, order),
+            None => [Section::empty(), Section::empty()],
         };
         let final_norm = self.norm(c.final_norm, "final_norm", c.dim)?;
         Ok(vec![
@@ -241,77 +252,30 @@ impl Source<'_> {
     }
 
     /// The sections of layer `i`, in the format's order.
-    fn layer(&self, i: usize, modal: &Modal) -> Result<Vec<Section>, WriteError> {
+    fn layer(
+        &self,
+        i: usize,
+        modal: &Modal,
+        [gtu_in, gtu_out, glu_in, glu_out]: &[Affine; 4],
+        order: WeightOrder,
+    ) -> Result<Vec<Section>, WriteError> {
         let c = &self.checkpoint.config;
-        let (dim, channels, glu) = (c.dim, c.channels(), c.glu_dim);
         let name = |s: &str| format!("layers.{i}.{s}");
         let mut out = vec![counts(modal)];
-        out.extend(self.linear(
-            &[&name("token_mixer.u_proj"), &name("token_mixer.v_proj")],
-            channels,
-            dim,
-        )?);
+        out.extend(affine_sections(gtu_in, order));
         out.extend(recurrence(modal));
-        out.extend(self.linear(&[&name("token_mixer.o")], dim, channels)?);
-        out.extend(self.linear(
-            &[&name("feature_mixer.l1"), &name("feature_mixer.l2")],
-            glu,
-            dim,
-        )?);
-        out.extend(self.linear(&[&name("feature_mixer.l3")], dim, glu)?);
-        out.push(self.norm(c.norm, &name("token_norm"), dim)?);
-        out.push(self.norm(c.norm, &name("feature_norm"), dim)?);
+        for map in [gtu_out, glu_in, glu_out] {
+            out.extend(affine_sections(map, order));
+        }
+        out.push(self.norm(c.norm, &name("token_norm"), c.dim)?);
+        out.push(self.norm(c.norm, &name("feature_norm"), c.dim)?);
         let inside = if c.gtu_norm {
             c.norm
         } else {
             config::Norm::None
         };
-        out.push(self.norm(inside, &name("token_mixer.norm"), channels)?);
+        out.push(self.norm(inside, &name("token_mixer.norm"), c.channels())?);
         Ok(out)
-    }
-
-    /// Weights, scales and biases of the linear maps `names`, stacked, each `[rows, columns]`.
-    fn linear(
-        &self,
-        names: &[&str],
-        rows: usize,
-        columns: usize,
-    ) -> Result<[Section; 3], WriteError> {
-        let mut weights = Vec::new();
-        let mut biases = Vec::new();
-        for name in names {
-            weights.push(self.matrix(&format!("{name}.weight"), rows, columns)?);
-            biases.extend(if self.checkpoint.config.bias {
-                self.vector(&format!("{name}.bias"), rows)?
-            } else {
-                vec![0.0; rows]
-            });
-        }
-        let views: Vec<ArrayView2<'_, f32>> = weights.iter().map(|w| w.view()).collect();
-        let stacked = concatenate(ndarray::Axis(0), &views).expect("all have the same columns");
-        let [weights, scales] = self.quantized(&stacked);
-        let biases = Section::f32(biases.into_iter().map(flushed));
-        Ok([weights, scales, biases])
-    }
-
-    /// Weights and scales of a matrix in the type that the blob stores.
-    fn quantized(&self, weights: &Array2<f32>) -> [Section; 2] {
-        let (order, columns) = (self.storage.target.order(), weights.ncols());
-        match self.storage.weights {
-            WeightType::F32 => [Section::f32(weights.iter().copied()), Section::empty()],
-            WeightType::Int8 => {
-                let q = quantize_rows(weights.view());
-                let bytes = pack_int8(order.int8(), &q, columns);
-                let element = ElementType::I8;
-                [Section { element, bytes }, Section::f32(q.scales)]
-            }
-            WeightType::Int4 => {
-                let q = quantize_groups(weights.view());
-                let bytes = pack_int4(order.int4(), &q, columns);
-                let element = ElementType::I4;
-                [Section { element, bytes }, Section::f32(q.scales)]
-            }
-        }
     }
 
     fn norm(&self, norm: config::Norm, name: &str, width: usize) -> Result<Section, WriteError> {
@@ -415,7 +379,7 @@ fn blocks(rows: &[ArrayView1<'_, f64>], channels: usize) -> Vec<f32> {
 }
 
 /// The contract has no numbers below 2^-50.
-fn flushed(x: f32) -> f32 {
+pub(super) fn flushed(x: f32) -> f32 {
     if x.abs() < format::SMALLEST { 0.0 } else { x }
 }
 

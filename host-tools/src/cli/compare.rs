@@ -118,32 +118,39 @@ fn print_table(lengths: &[LengthComparison], unit: &str) -> Result<()> {
         let bits = l.bits_per_byte;
         let change = |x: f64| format!("{:+.3}%", (x / bits.fft - 1.0) * 100.0);
         let percent = |x: f64| format!("{:.2}%", x * 100.0);
-        let row = |form: &str, bits: f64, change: String, agrees: String, error: String| {
+        let row = |form: &str, bits: f64, [change, divergence, agrees, error]: [String; 4]| {
             [
                 form.into(),
                 l.length.to_string(),
                 format!("{bits:.5}"),
                 change,
+                divergence,
                 agrees,
                 error,
             ]
         };
         let (agreement, error) = (l.argmax_agreement, l.max_logit_error);
         [
-            row("fft", bits.fft, String::new(), String::new(), String::new()),
+            row("fft", bits.fft, Default::default()),
             row(
                 "recurrence",
                 bits.recurrence,
-                change(bits.recurrence),
-                percent(agreement.recurrence),
-                format!("{:.4}", error.recurrence),
+                [
+                    change(bits.recurrence),
+                    format!("{:.5}", l.divergence.recurrence),
+                    percent(agreement.recurrence),
+                    format!("{:.4}", error.recurrence),
+                ],
             ),
             row(
                 "blob",
                 bits.blob,
-                change(bits.blob),
-                percent(agreement.blob),
-                format!("{:.4}", error.blob),
+                [
+                    change(bits.blob),
+                    format!("{:.5}", l.divergence.blob),
+                    percent(agreement.blob),
+                    format!("{:.4}", error.blob),
+                ],
             ),
         ]
     });
@@ -152,6 +159,7 @@ fn print_table(lengths: &[LengthComparison], unit: &str) -> Result<()> {
         "window",
         unit,
         "change",
+        "divergence, bits",
         "argmax agrees",
         "largest logit error",
     ];

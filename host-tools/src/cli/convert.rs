@@ -1,19 +1,21 @@
 //! `toeplite convert`: a checkpoint becomes a model that streams.
 
 use super::files::{self, Output};
-use super::input;
+use super::kernel::{self, Emit};
 use super::output::{self, bytes};
-use crate::blob::{self, Blob, Staged, Storage, Target, WeightType};
+use super::weights::{self, Rounded};
+use super::{input, layers};
+use crate::blob::{self, Blob, Staged, Target, WeightType};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::RpeInput;
 use crate::convert::layer::{LayerConversion, Method, convert_layers};
 use crate::convert::network::trained_kernels;
 use crate::convert::search::{MAX_ORDER, MAX_TAPS, Search, TOLERANCE};
 use crate::reference::Network;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use toeplite::format::WeightOrder;
@@ -27,8 +29,11 @@ Examples:
   toeplite convert checkpoint -o model.toep
   toeplite convert checkpoint.pt -o model.toep --weights f32 --tolerance 1e-4
   toeplite convert checkpoint -o model.toep --target m4 --meta model_meta.rs
+  toeplite convert checkpoint -o model.toep --weights int4 --calibrate train.txt
   toeplite convert checkpoint -o model.toep --contract fixed
   toeplite convert checkpoint -o model.toep --order 8 --fir 4
+  toeplite convert --kernel k.npy --json
+  toeplite convert --kernel k.safetensors --emit-kernel realised.npy --lags 16384
 
 Methods:
   reduced  a few taps and poles that all channels share: the smallest, right at every length
@@ -36,10 +41,25 @@ Methods:
   fir      the first taps, over past inputs: exact, then nothing")]
 pub struct Cmd {
     /// A checkpoint folder (config.json and model.safetensors) or a fairseq checkpoint (.pt).
-    checkpoint: PathBuf,
+    #[arg(required_unless_present = "kernel")]
+    checkpoint: Option<PathBuf>,
     /// The model to write.
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "kernel")]
+    output: Option<PathBuf>,
+    /// Convert a bare kernel instead, of any long convolution: `[lags, channels]` or `[lags]`, as
+    /// .npy or .safetensors. Says what the recurrence is and how good; writes no model.
+    #[arg(
+        long, value_name = "FILE",
+        conflicts_with_all = ["checkpoint", "output", "meta", "contract", "weights", "target", "calibrate"]
+    )]
+    kernel: Option<PathBuf>,
+    /// Also write the kernels that the recurrences realise, in f64: `[lags, channels]` of a bare
+    /// kernel, `[layers, lags, channels]` of a checkpoint.
+    #[arg(long, value_name = "FILE.npy")]
+    emit_kernel: Option<PathBuf>,
+    /// Lags of --emit-kernel, any number; by default those that the error was measured on.
+    #[arg(long, value_name = "N", requires = "emit_kernel", value_parser = input::positive)]
+    lags: Option<usize>,
     /// How Toeplitz operators become recurrences.
     #[arg(long, value_enum, default_value_t = MethodName::Reduced)]
     method: MethodName,
@@ -62,6 +82,11 @@ pub struct Cmd {
     /// Weights in the model. With int8 and int4, activations are quantized too.
     #[arg(long, value_enum, default_value_t = WeightType::Int8)]
     weights: WeightType,
+    /// What int4 weights are calibrated on: a text for byte-level models, or a .safetensors file with the
+    /// tensor "tokens". Text like that which the network was trained on, never that which it is judged
+    /// by; 16,384 tokens of it are read, of large models fewer. By default the model itself writes the text.
+    #[arg(long, value_name = "FILE")]
+    calibrate: Option<PathBuf>,
     /// The core whose kernels the weights are packed for. The logits are the same on all; a model
     /// for `portable` runs everywhere, one for another core only there (and here).
     #[arg(long, value_enum, default_value_t = Target::Portable)]
@@ -109,6 +134,19 @@ enum ContractName {
 impl Cmd {
     /// Runs the subcommand.
     pub fn run(self) -> Result<ExitCode> {
+        if let Some(path) = &self.kernel {
+            // a table's own lags are the method's
+            let method = self.method(usize::MAX)?;
+            kernel::convert(path, &method, self.emit(), self.json)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let (Some(checkpoint), Some(output)) = (&self.checkpoint, &self.output) else {
+            bail!("a checkpoint and -o FILE are needed, or --kernel FILE");
+        };
+        self.convert(checkpoint, output)
+    }
+
+    fn convert(&self, path: &Path, output: &Path) -> Result<ExitCode> {
         let start = Instant::now();
         ensure!(
             self.contract == ContractName::F32 || self.weights != WeightType::F32,
@@ -118,23 +156,41 @@ impl Cmd {
             self.contract == ContractName::F32 || self.target.order() == WeightOrder::Portable,
             "--contract fixed has one order of weights, for all cores: leave --target out, or take --contract f32 for this core"
         );
-        self.check_outputs()?;
+        ensure!(
+            self.calibrate.is_none()
+                || self.weights == WeightType::Int4 && self.contract == ContractName::F32,
+            "--calibrate belongs to --weights int4 of --contract f32: other weights are rounded to nearest"
+        );
+        self.check_outputs(path, output)?;
         let spinner = output::spinner("converting");
-        let checkpoint = input::checkpoint(&self.checkpoint)?;
+        let checkpoint = input::checkpoint(path)?;
         let train_len = checkpoint.config.train_len;
         let method = self.method(train_len)?;
         blob::can_stream(&checkpoint.config)?;
         let network = Network::<f64>::from_checkpoint(&checkpoint)?;
         let layers = convert_layers(&trained_kernels(&network, train_len), &method)?;
         let recurrences: Vec<_> = layers.iter().map(|l| l.modal.clone()).collect();
-        let blob = match self.contract {
-            ContractName::F32 => blob::write(&checkpoint, &recurrences, self.storage())?,
-            ContractName::Fixed => blob::write_fixed(&checkpoint, &recurrences, self.weights)?,
+        drop(network);
+        let (blob, rounded) = match self.contract {
+            ContractName::F32 => {
+                let text = self.calibrate.as_deref();
+                let rounded = weights::round(&checkpoint, &recurrences, self.weights, text)?;
+                let weights = &rounded.weights;
+                let blob = blob::write_weights(&checkpoint, &recurrences, weights, self.target)?;
+                (blob, Some(rounded))
+            }
+            ContractName::Fixed => {
+                let blob = blob::write_fixed(&checkpoint, &recurrences, self.weights)?;
+                (blob, None)
+            }
         };
         // both are on disk before either takes its name: constants and model belong together
-        let staged = Staged::new(&self.output, blob.bytes())?;
+        let staged = Staged::new(output, blob.bytes())?;
         if let Some(path) = &self.meta {
             Staged::new(path, meta(&blob)?.as_bytes())?.commit()?;
+        }
+        if let Some(emit) = self.emit() {
+            kernel::write_layers(&layers, emit)?;
         }
         staged.commit()?;
         spinner.finish_and_clear();
@@ -143,30 +199,30 @@ impl Cmd {
             eprintln!("warning: {warning}");
         }
         if self.json {
-            print_json(&blob, &layers, &warnings, start.elapsed())?;
+            print_json(&blob, &layers, rounded.as_ref(), &warnings, start.elapsed())?;
         } else {
-            self.print_table(&blob, &layers, start.elapsed())?;
+            print_table(output, &blob, &layers, rounded.as_ref(), start.elapsed())?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
     /// Before the work, which takes a while.
-    fn check_outputs(&self) -> Result<()> {
+    fn check_outputs(&self, checkpoint: &Path, model: &Path) -> Result<()> {
         let output = |option, path| Output { option, path };
-        let model = output("-o", self.output.as_path());
         let meta = self.meta.as_deref().map(|path| output("--meta", path));
-        let outputs: Vec<_> = [model].into_iter().chain(meta).collect();
-        Ok(files::check(
-            &outputs,
-            &files::of_checkpoint(&self.checkpoint),
-        )?)
+        let emit = self.emit().map(|emit| kernel::emitted(&emit));
+        let model = [output("-o", model)];
+        let outputs: Vec<_> = model.into_iter().chain(meta).chain(emit).collect();
+        let mut inputs = files::of_checkpoint(checkpoint);
+        inputs.extend(self.calibrate.clone());
+        Ok(files::check(&outputs, &inputs)?)
     }
 
-    fn storage(&self) -> Storage {
-        Storage {
-            weights: self.weights,
-            target: self.target,
-        }
+    fn emit(&self) -> Option<Emit<'_>> {
+        self.emit_kernel.as_deref().map(|path| Emit {
+            path,
+            lags: self.lags,
+        })
     }
 
     fn method(&self, train_len: usize) -> Result<Method> {
@@ -196,39 +252,25 @@ impl Cmd {
             },
         })
     }
+}
 
-    fn print_table(&self, blob: &Blob, layers: &[LayerConversion], took: Duration) -> Result<()> {
-        let rows = layers.iter().enumerate().map(|(i, l)| {
-            [
-                i.to_string(),
-                l.method.name().into(),
-                l.modal.fir_len().to_string(),
-                l.modal.order().to_string(),
-                format!("{:.1e}", l.kernel_error.median),
-                format!("{:.1e}", l.kernel_error.rms),
-                format!("{:.1e}", l.kernel_error.max),
-            ]
-        });
-        let header = [
-            "layer",
-            "method",
-            "taps",
-            "order",
-            "kernel error: median",
-            "rms",
-            "worst channel",
-        ];
-        output::line(output::table(header, rows))?;
-        let model = blob.any()?;
-        output::line(format!(
-            "{}: {} bytes of flash, {} bytes of session memory; converted in {:.1} s",
-            self.output.display(),
-            bytes(model.blob_bytes()),
-            bytes(model.memory_needed()),
-            took.as_secs_f64()
-        ))?;
-        Ok(())
-    }
+fn print_table(
+    path: &Path,
+    blob: &Blob,
+    converted: &[LayerConversion],
+    rounded: Option<&Rounded>,
+    took: Duration,
+) -> Result<()> {
+    layers::print(converted)?;
+    rounded.map_or(Ok(()), weights::print)?;
+    let model = blob.any()?;
+    Ok(output::line(format!(
+        "{}: {} bytes of flash, {} bytes of session memory; converted in {:.1} s",
+        path.display(),
+        bytes(model.blob_bytes()),
+        bytes(model.memory_needed()),
+        took.as_secs_f64()
+    ))?)
 }
 
 /// What the user should know, a line each.
@@ -277,25 +319,13 @@ fn meta(blob: &Blob) -> Result<String> {
 
 fn print_json(
     blob: &Blob,
-    layers: &[LayerConversion],
+    converted: &[LayerConversion],
+    rounded: Option<&Rounded>,
     warnings: &[String],
     took: Duration,
 ) -> Result<()> {
     let model = blob.any()?;
-    let layers: Vec<Value> = layers
-        .iter()
-        .map(|l| {
-            let e = l.kernel_error;
-            json!({
-                "method": l.method.name(),
-                "taps": l.modal.fir_len(),
-                "order": l.modal.order(),
-                "kernel_error": { "median": e.median, "rms": e.rms, "max": e.max },
-                "measured_lags": l.measured_lags,
-                "warnings": l.warnings,
-            })
-        })
-        .collect();
+    let layers: Vec<Value> = converted.iter().map(layers::json).collect();
     output::json(&json!({
         "contract": model.contract(),
         "blob_bytes": model.blob_bytes(),
@@ -304,6 +334,8 @@ fn print_json(
         "identity": format!("{:08x}", model.identity()),
         "packed_for": model.shape().weight_order.name(),
         "layers": layers,
+        "calibration": rounded.and_then(|r| r.calibration.as_ref()),
+        "matrices": rounded.map(|r| &r.report),
         "warnings": warnings,
     }))
 }

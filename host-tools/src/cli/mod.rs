@@ -6,9 +6,12 @@ pub mod eval;
 pub mod files;
 pub mod input;
 pub mod inspect;
+pub mod kernel;
+pub mod layers;
 pub mod output;
 pub mod reference;
 pub mod run;
+mod weights;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -1,5 +1,7 @@
 //! Toeplitz kernels to recurrences.
 
+pub mod bare;
+pub mod certificate;
 pub mod error;
 pub mod etsc;
 pub mod fir;
@@ -15,6 +17,7 @@ pub mod source;
 mod test_kernels;
 pub mod warning;
 
+pub use certificate::Certificate;
 pub use error::{ConvertError, LayerError};
 pub use layer::{LayerConversion, Method, convert_layer, convert_layers};
 pub use measure::KernelError;

@@ -160,6 +160,35 @@ impl Modal {
         out
     }
 
+    /// A bound a channel of what the modes add to the kernel, in absolute value, over `lags` lags
+    /// from lag `from` on: `sum_k |residue[k]| |pole[k]|^j`. Infinite where a mode does not decay
+    /// and `lags` is `usize::MAX`.
+    pub fn modes_l1(&self, from: usize, lags: usize) -> Vec<f64> {
+        let most = if lags == usize::MAX {
+            f64::INFINITY
+        } else {
+            lags as f64
+        };
+        let steps = from.saturating_sub(self.fir_len()) as f64;
+        (0..self.channels())
+            .map(|c| {
+                let decay = self.channel_decay.as_ref().map_or(1.0, |d| d[c].abs());
+                let mode = |(pole, residue): (&Complex64, &Complex64)| {
+                    let (radius, size) = (pole.norm() * decay, residue.norm());
+                    if size == 0.0 {
+                        return 0.0;
+                    }
+                    size * radius.powf(steps) * (1.0 / (1.0 - radius).max(0.0)).min(most)
+                };
+                self.poles
+                    .iter()
+                    .zip(self.residues.column(c))
+                    .map(mode)
+                    .sum()
+            })
+            .collect()
+    }
+
     /// The same kernel for some of the channels only, in the order given.
     ///
     /// # Panics

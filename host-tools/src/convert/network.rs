@@ -44,4 +44,8 @@ impl KernelSource for TrainedKernels<'_> {
             .filter(|_| separable)
             .map(<[f64]>::to_vec)
     }
+
+    fn tail_bound(&self, from: usize) -> Option<Vec<f64>> {
+        self.operator.tail_bound(from)
+    }
 }

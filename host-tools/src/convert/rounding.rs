@@ -167,7 +167,7 @@ fn round(x: f64) -> f64 {
 /// The nearest of the four points around `pole` whose real part and whose square of the imaginary
 /// part are f32 values, and which lies in the closed unit disc; towards zero in both parts where none
 /// does (then `pole` itself lies outside).
-fn round_pole(pole: Complex64) -> Complex64 {
+pub(super) fn round_pole(pole: Complex64) -> Complex64 {
     let square = pole.im * pole.im;
     let point = |re, square: f64| {
         let b = if square == 0.0 && pole.im != 0.0 {

@@ -47,6 +47,14 @@ pub const MAX_TAPS: usize = 4;
 /// The most states that a search considers.
 pub const MAX_ORDER: usize = 32;
 
+/// States that may be added to level the error over frequency.
+const ROOM: usize = 2;
+
+/// Orders that are tried from a given one down, and the factor by which rounding to f32 may raise the
+/// error of one that is taken at once.
+const FEWER: usize = 8;
+const ROUNDED: f64 = 2.0;
+
 /// What to look for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Search {
@@ -95,7 +103,7 @@ impl Search {
         &self,
         kernel: ArrayView2<f64>,
         truth: ArrayView2<f64>,
-    ) -> Result<Modal, ConvertError> {
+    ) -> Result<Reduced, ConvertError> {
         if !(self.tolerance > 0.0 && self.tolerance.is_finite()) {
             return Err(ConvertError::Tolerance(self.tolerance));
         }
@@ -103,16 +111,19 @@ impl Search {
         if let Some(order) = self.order {
             let taps = self.taps.unwrap_or(MAX_TAPS);
             let reduction = Reduction::new(&window, taps, order)?;
-            return reduction.modal(reduction.truncate(order)?.0);
+            let modal = self.given(&reduction, order, truth)?;
+            return Reduced::new(modal, &reduction);
         }
         if self.taps.is_none() && self.nothing_is_enough(kernel) {
-            return Ok(Modal::from_taps(Array2::zeros((0, kernel.ncols()))));
+            let modal = Modal::from_taps(Array2::zeros((0, kernel.ncols())));
+            return Reduced::new(modal, &Reduction::new(&window, 0, 0)?);
         }
         let mut found = Found {
             search: self,
             truth,
             window: &window,
             best: None,
+            reduction: None,
             rejected: Vec::new(),
         };
         let most = self.taps.unwrap_or(MAX_TAPS).min(kernel.nrows());
@@ -120,7 +131,34 @@ impl Search {
         for taps in (least..=most).rev() {
             found.try_taps(taps)?;
         }
-        found.into_modal()
+        found.into_best()
+    }
+
+    /// The reduction to `order` states; to fewer where f32 cannot tell the last ones apart, as where
+    /// poles all but coincide, and more states would only add rounding errors.
+    fn given(
+        &self,
+        reduction: &Reduction,
+        order: usize,
+        truth: ArrayView2<f64>,
+    ) -> Result<Modal, ConvertError> {
+        let mut best: Option<(f64, Modal)> = None;
+        for order in (0..=order.min(reduction.max_order())).rev().take(FEWER) {
+            let foretold = reduction.truncate(order)?.1.rms;
+            let modal = reduction.levelled(order)?.modal;
+            let found = error_in_f32(&modal, truth).rms;
+            if best.as_ref().is_none_or(|(error, _)| found < *error) {
+                best = Some((found, modal));
+            }
+            if found <= ROUNDED * foretold + f64::from(f32::EPSILON) {
+                break;
+            }
+        }
+        let best = best.map(|(_, modal)| modal);
+        best.ok_or(ConvertError::NoConvergence {
+            what: "the reduction",
+            size: order,
+        })
     }
 
     /// Whether a kernel is zero as far as the tolerance can tell.
@@ -130,13 +168,33 @@ impl Search {
     }
 }
 
+/// What a search found.
+#[derive(Clone, Debug)]
+pub struct Reduced {
+    /// The recurrence in f64.
+    pub modal: Modal,
+    /// What no recurrence with as many taps and states can beat, see
+    /// [`Reduction::lower_bound`](super::reduced::Reduction::lower_bound).
+    pub lower_bound: f64,
+}
+
+impl Reduced {
+    fn new(modal: Modal, reduction: &Reduction) -> Result<Self, ConvertError> {
+        Ok(Self {
+            lower_bound: reduction.lower_bound(modal.order())?,
+            modal,
+        })
+    }
+}
+
 /// The state of one search.
 struct Found<'a> {
     search: &'a Search,
     truth: ArrayView2<'a, f64>,
     window: &'a Window,
-    /// The smallest reduction within the bounds.
+    /// The smallest reduction within the bounds, and what it is the truncation of.
     best: Option<Modal>,
+    reduction: Option<Reduction<'a>>,
     /// Excess in f64, taps and states of those that are not.
     rejected: Vec<(f64, usize, usize)>,
 }
@@ -159,6 +217,7 @@ impl Found<'_> {
         }
         for order in 0..=highest {
             if self.try_order(&reduction, taps, order)?.is_break() {
+                self.reduction = Some(reduction);
                 break;
             }
         }
@@ -181,9 +240,9 @@ impl Found<'_> {
         let excess = self.search.excess(&error);
         if excess <= 1.0 {
             // Good enough in f64; f32 decides.
-            let modal = reduction.modal(poles)?;
+            let modal = reduction.modal(&poles)?;
             if self.search.accepts(&self.error_in_f32(&modal)) {
-                self.best = Some(modal);
+                self.best = Some(self.level(reduction, order, modal)?);
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -191,24 +250,45 @@ impl Found<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn error_in_f32(&self, modal: &Modal) -> KernelError {
-        let stepped = modal.impulse_f32(self.truth.nrows()).mapv(f64::from);
-        KernelError::between(stepped.view(), self.truth)
+    /// `modal`, of `order` states with least squares residues within the bounds, levelled over
+    /// frequency if that stays within them too. Where its peak is far from the best possible, a
+    /// state or two more may leave room for that.
+    fn level(
+        &self,
+        reduction: &Reduction,
+        order: usize,
+        modal: Modal,
+    ) -> Result<Modal, ConvertError> {
+        let most = reduction.max_order().min(order + ROOM);
+        for order in order..=most {
+            let levelled = reduction.levelled(order)?;
+            if self.search.accepts(&self.error_in_f32(&levelled.modal)) {
+                return Ok(levelled.modal);
+            }
+            if levelled.was_near {
+                break;
+            }
+        }
+        Ok(modal)
     }
 
-    fn into_modal(mut self) -> Result<Modal, ConvertError> {
-        match self.best.take() {
-            Some(best) => Ok(best),
-            None => self.nearest(),
+    fn error_in_f32(&self, modal: &Modal) -> KernelError {
+        error_in_f32(modal, self.truth)
+    }
+
+    fn into_best(mut self) -> Result<Reduced, ConvertError> {
+        match (self.best.take(), self.reduction.take()) {
+            (Some(best), Some(reduction)) => Reduced::new(best, &reduction),
+            _ => self.nearest(),
         }
     }
 
     /// The rejected reduction whose kernel is nearest in f32. The error in f64 is a lower bound of
     /// that in f32, so the search ends at the first that cannot be nearer than the nearest so far.
-    fn nearest(mut self) -> Result<Modal, ConvertError> {
+    fn nearest(mut self) -> Result<Reduced, ConvertError> {
         self.rejected.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut reductions: BTreeMap<usize, Reduction> = BTreeMap::new();
-        let mut nearest: Option<(f64, Modal)> = None;
+        let mut nearest: Option<(f64, Reduced)> = None;
         for &(lower_bound, taps, order) in &self.rejected {
             if nearest.as_ref().is_some_and(|(e, _)| lower_bound >= *e) {
                 break;
@@ -219,17 +299,23 @@ impl Found<'_> {
                     entry.insert(Reduction::new(self.window, taps, self.search.max_order)?)
                 }
             };
-            let modal = reduction.modal(reduction.truncate(order)?.0)?;
+            let modal = reduction.modal(&reduction.truncate(order)?.0)?;
             let excess = self.search.excess(&self.error_in_f32(&modal));
             if nearest.as_ref().is_none_or(|(e, _)| excess < *e) {
-                nearest = Some((excess, modal));
+                nearest = Some((excess, Reduced::new(modal, reduction)?));
             }
         }
         nearest
-            .map(|(_, modal)| modal)
+            .map(|(_, nearest)| nearest)
             .ok_or(ConvertError::NoConvergence {
                 what: "the eigenvalue iteration at any order",
                 size: self.search.max_order,
             })
     }
+}
+
+/// Error against `truth` of the kernel as f32 arithmetic realises it.
+pub fn error_in_f32(modal: &Modal, truth: ArrayView2<f64>) -> KernelError {
+    let stepped = modal.impulse_f32(truth.nrows()).mapv(f64::from);
+    KernelError::between(stepped.view(), truth)
 }

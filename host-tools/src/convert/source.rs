@@ -7,6 +7,9 @@ use std::ops::Range;
 /// one of .99 to 1e-18.
 pub const MAX_WINDOW: usize = 4096;
 
+/// The same for a kernel that is a table: its own lags are all there is to go by.
+pub const MAX_TABLE: usize = 1 << 16;
+
 /// What is left of a kernel, relative to its largest coefficient in the same channel, where it
 /// counts as died out.
 const DEAD: f64 = 1e-8;
@@ -30,6 +33,12 @@ pub trait KernelSource: Sync {
     fn decay(&self) -> Option<Vec<f64>> {
         None
     }
+
+    /// A bound a channel of `sum |kernel(i)|` over all `i >= from`; `None` where there is none.
+    fn tail_bound(&self, from: usize) -> Option<Vec<f64>> {
+        let _ = from;
+        None
+    }
 }
 
 /// A table `[lags, channels]` of kernels, unknown past its last row.
@@ -47,10 +56,13 @@ impl KernelSource for Array2<f64> {
     }
 }
 
-/// The lags that a fit looks at: from 0 until every channel has died out, at most [`MAX_WINDOW`]
-/// and at most those that are known. `[window, channels]`, at least one lag unless none is known.
+/// The lags that a fit looks at: from 0 until every channel has died out, at most [`MAX_WINDOW`], or
+/// those that are known, up to [`MAX_TABLE`]. `[window, channels]`, at least one lag unless none is known.
 pub fn fit_window(source: &(impl KernelSource + ?Sized)) -> Array2<f64> {
-    let kernel = source.kernel(0..lags_up_to(source, MAX_WINDOW));
+    let most = source
+        .known_lags()
+        .map_or(MAX_WINDOW, |known| known.min(MAX_TABLE));
+    let kernel = source.kernel(0..most);
     let alive = alive_lags(kernel.view()).max(1).min(kernel.nrows());
     kernel.slice(s![..alive, ..]).to_owned()
 }

@@ -40,6 +40,17 @@ impl KernelSource for Rpe {
     fn decay(&self) -> Option<Vec<f64>> {
         Some(self.gamma.clone())
     }
+
+    /// Normalized, then cut off below zero, a hidden row is at most as long as the root of its width.
+    fn tail_bound(&self, from: usize) -> Option<Vec<f64>> {
+        let (weight, bias) = self.maps.last()?;
+        let bound = |(c, gamma): (usize, &f64)| {
+            let row = weight.row(c);
+            let largest = (row.dot(&row) * row.len() as f64).sqrt() + bias[c].abs();
+            (*gamma < 1.0).then(|| largest * gamma.powf(from as f64) / (1.0 - gamma))
+        };
+        self.gamma.iter().enumerate().map(bound).collect()
+    }
 }
 
 /// The layers of the checkpoint in `folder`.

@@ -37,6 +37,15 @@ pub enum Warning {
         /// States found.
         found: usize,
     },
+    /// Nothing smaller than the kernel's own taps is within the tolerance.
+    NoSmallRecurrence {
+        /// Taps kept.
+        taps: usize,
+        /// The most states that were tried.
+        states: usize,
+        /// Error that the search over small recurrences reached, root mean square over channels.
+        reached: f64,
+    },
     /// The kernel is alive past the lags that the fit could look at.
     AliveAtEnd {
         /// Lags of the fit.
@@ -75,6 +84,12 @@ impl fmt::Display for Warning {
             Self::FewerStates { asked, found } => write!(
                 f,
                 "{asked} states were asked for, the kernel has {found}: further ones would be rounding noise"
+            ),
+            Self::NoSmallRecurrence { taps, states, reached } => write!(
+                f,
+                "no small recurrence: up to {states} states are not enough (a search up to {MAX_ORDER} reached {reached:.2e}); \
+                 the kernel keeps its first {taps} lags as taps, a multiplication and a number of state each. \
+                 A higher --tolerance, or --order and --fir, give something smaller"
             ),
             Self::AliveAtEnd { lags, level } => write!(
                 f,

@@ -22,6 +22,22 @@ pub(super) fn activate<T: Real>(activation: Activation, x: &mut Array2<T>) {
     }
 }
 
+/// `(a, b)` with `|activation(x)| <= a |x| + b` for all `x`; none for one that grows faster.
+pub(super) fn size_after(activation: Activation) -> Option<(f64, f64)> {
+    match activation {
+        Activation::None
+        | Activation::Relu
+        | Activation::LeakyRelu
+        | Activation::Elu
+        | Activation::Silu
+        | Activation::Gelu => Some((1.0, 0.0)),
+        Activation::Sigmoid => Some((0.0, 1.0)),
+        Activation::OnePlusElu => Some((1.0, 1.0)),
+        Activation::TwoPlusElu => Some((1.0, 2.0)),
+        Activation::Exp => None,
+    }
+}
+
 /// `1 / (1 + exp(-x))`.
 pub(super) fn sigmoid<T: Real>(x: T) -> T {
     T::one() / (T::one() + (-x).exp())

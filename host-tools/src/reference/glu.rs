@@ -1,7 +1,7 @@
 //! The gated linear unit: a layer's feature mixing.
 
 use super::activation::activate;
-use super::{Linear, Params, Real, ReferenceError};
+use super::{Linear, Maps, Params, Place, Real, ReferenceError};
 use crate::checkpoint::config::{Activation, Config};
 use ndarray::Array2;
 
@@ -33,13 +33,20 @@ impl<T: Real> Glu<T> {
         })
     }
 
-    /// `[n, dim]` to `[n, dim]`.
-    pub fn forward(&self, x: &Array2<T>) -> Array2<T> {
-        let mut gate = self.l1.forward(x);
+    /// `[n, dim]` to `[n, dim]`, with `maps` for the linear maps.
+    ///
+    /// # Errors
+    /// Those of `maps`.
+    pub fn forward_with<M: Maps<T>>(
+        &self,
+        x: &Array2<T>,
+        maps: &mut M,
+    ) -> Result<Array2<T>, M::Error> {
+        let [mut gate, value] = maps.apply(Place::GluIn, [&self.l1, &self.l2], x)?;
         activate(self.act, &mut gate);
-        gate *= &self.l2.forward(x);
-        let mut y = self.l3.forward(&gate);
+        gate *= &value;
+        let [mut y] = maps.apply(Place::GluOut, [&self.l3], &gate)?;
         activate(self.final_act, &mut y);
-        y
+        Ok(y)
     }
 }

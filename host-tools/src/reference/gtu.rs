@@ -2,7 +2,7 @@
 
 use super::activation::activate;
 use super::toeplitz::Toeplitz;
-use super::{Linear, NormLayer, Params, Real, ReferenceError};
+use super::{AsTrained, Linear, Maps, NormLayer, Params, Place, Real, ReferenceError};
 use crate::checkpoint::config::{Activation, Config, Norm};
 use ndarray::{Array2, ArrayView2};
 
@@ -60,12 +60,26 @@ impl<T: Real> Gtu<T> {
 
     /// `[n, dim]` to `[n, dim]`, with `mix` for the Toeplitz product of `[n, channels]`.
     pub fn forward(&self, x: &Array2<T>, mix: impl Fn(ArrayView2<T>) -> Array2<T>) -> Array2<T> {
-        let mut u = self.u_proj.forward(x);
+        let Ok(y) = self.forward_with(x, mix, &mut AsTrained);
+        y
+    }
+
+    /// [`forward`](Self::forward) with `maps` for the linear maps.
+    ///
+    /// # Errors
+    /// Those of `maps`.
+    pub fn forward_with<M: Maps<T>>(
+        &self,
+        x: &Array2<T>,
+        mix: impl Fn(ArrayView2<T>) -> Array2<T>,
+        maps: &mut M,
+    ) -> Result<Array2<T>, M::Error> {
+        let [mut u, mut v] = maps.apply(Place::GtuIn, [&self.u_proj, &self.v_proj], x)?;
         activate(self.act, &mut u);
-        let mut v = self.v_proj.forward(x);
         activate(self.act, &mut v);
         u *= &self.toep.apply(v.view(), mix);
         self.norm.apply(&mut u);
-        self.o.forward(&u)
+        let [y] = maps.apply(Place::GtuOut, [&self.o], &u)?;
+        Ok(y)
     }
 }

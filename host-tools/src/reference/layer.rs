@@ -3,7 +3,7 @@
 use super::glu::Glu;
 use super::gtu::Gtu;
 use super::toeplitz::Toeplitz;
-use super::{NormLayer, Params, Real, ReferenceError};
+use super::{AsTrained, Maps, NormLayer, Params, Real, ReferenceError};
 use crate::checkpoint::config::{Config, NormPosition};
 use ndarray::{Array2, ArrayView2};
 
@@ -40,34 +40,52 @@ impl<T: Real> Layer<T> {
 
     /// `[n, dim]` to `[n, dim]`, with `mix` for the Toeplitz product of `[n, channels]`.
     pub fn forward(&self, x: Array2<T>, mix: impl Fn(ArrayView2<T>) -> Array2<T>) -> Array2<T> {
-        let x = self.branch(x, &self.token_norm, |x| self.token_mixer.forward(x, &mix));
-        self.branch(x, &self.feature_norm, |x| self.feature_mixer.forward(x))
+        let Ok(y) = self.forward_with(x, mix, &mut AsTrained);
+        y
+    }
+
+    /// [`forward`](Self::forward) with `maps` for the linear maps.
+    ///
+    /// # Errors
+    /// Those of `maps`.
+    pub fn forward_with<M: Maps<T>>(
+        &self,
+        x: Array2<T>,
+        mix: impl Fn(ArrayView2<T>) -> Array2<T>,
+        maps: &mut M,
+    ) -> Result<Array2<T>, M::Error> {
+        let x = self.branch(x, &self.token_norm, |x| {
+            self.token_mixer.forward_with(x, mix, maps)
+        })?;
+        self.branch(x, &self.feature_norm, |x| {
+            self.feature_mixer.forward_with(x, maps)
+        })
     }
 
     /// `x` with the branch `f` added, normalized where the layer's norms stand.
-    fn branch(
+    fn branch<E>(
         &self,
         x: Array2<T>,
         norm: &NormLayer<T>,
-        f: impl Fn(&Array2<T>) -> Array2<T>,
-    ) -> Array2<T> {
-        match self.position {
+        f: impl FnOnce(&Array2<T>) -> Result<Array2<T>, E>,
+    ) -> Result<Array2<T>, E> {
+        Ok(match self.position {
             NormPosition::Pre => {
                 let mut inner = x.clone();
                 norm.apply(&mut inner);
-                x + f(&inner)
+                x + f(&inner)?
             }
             NormPosition::PostBranch => {
-                let mut branch = f(&x);
+                let mut branch = f(&x)?;
                 norm.apply(&mut branch);
                 x + branch
             }
             NormPosition::PostResidual => {
-                let branch = f(&x);
+                let branch = f(&x)?;
                 let mut sum = x + branch;
                 norm.apply(&mut sum);
                 sum
             }
-        }
+        })
     }
 }

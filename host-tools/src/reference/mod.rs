@@ -25,11 +25,11 @@ pub mod toeplitz;
 
 pub use error::ReferenceError;
 pub use evaluate::evaluate;
-pub use linear::Linear;
+pub use linear::{AsTrained, Linear, Maps, Place};
 pub use network::Network;
 pub use norm::NormLayer;
 pub use params::Params;
 pub use real::Real;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -12,6 +12,7 @@ use ndarray::Array2;
 pub struct Network<T> {
     /// `[vocab, dim]`, already multiplied by `embed_scale`.
     embed: Array2<T>,
+    embed_scale: T,
     layers: Vec<Layer<T>>,
     final_norm: NormLayer<T>,
     head: Linear<T>,
@@ -41,6 +42,7 @@ impl<T: Real> Network<T> {
         let scale = T::of(config.embed_scale);
         Ok(Self {
             embed: embed.mapv_into(|x| x * scale),
+            embed_scale: scale,
             layers: layers.collect::<Result<_, _>>()?,
             final_norm: NormLayer::from_params(config.final_norm, &final_norm, config.dim)?,
             head: Linear::from_params(&head, config.dim, config.vocab_size, false)?,
@@ -50,6 +52,21 @@ impl<T: Real> Network<T> {
     /// The layers, in order.
     pub fn layers(&self) -> &[Layer<T>] {
         &self.layers
+    }
+
+    /// The factor on the embedding.
+    pub fn embed_scale(&self) -> T {
+        self.embed_scale
+    }
+
+    /// The norm before the head.
+    pub fn final_norm(&self) -> &NormLayer<T> {
+        &self.final_norm
+    }
+
+    /// The head.
+    pub fn head(&self) -> &Linear<T> {
+        &self.head
     }
 
     /// Tokens that the network knows.
@@ -98,7 +115,11 @@ impl<T: Real> Network<T> {
         }
     }
 
-    fn embed(&self, tokens: &[u32]) -> Result<Array2<T>, ReferenceError> {
+    /// The embedding `[n, dim]` of `n` tokens, times its factor.
+    ///
+    /// # Errors
+    /// There are no tokens, or one is not in the vocabulary.
+    pub fn embed(&self, tokens: &[u32]) -> Result<Array2<T>, ReferenceError> {
         if tokens.is_empty() {
             return Err(ReferenceError::EmptySequence);
         }

@@ -55,6 +55,20 @@ impl<T: Real> NormLayer<T> {
         }))
     }
 
+    /// A bound of the Euclidean norm of what comes out, for rows of `width` numbers; none without a norm.
+    pub fn bound(&self, width: usize) -> Option<f64> {
+        let size = |x: &T| x.wide().abs();
+        let largest = |xs: &Array1<T>| xs.iter().map(size).fold(0.0, f64::max);
+        let root = (width as f64).sqrt();
+        match &self.0 {
+            Kind::None => None,
+            Kind::SimpleRms => Some(root),
+            Kind::Rms { scale } | Kind::GatedRms { scale, .. } => Some(root * largest(scale)),
+            Kind::Scale { scala } => Some(root * size(scala)),
+            Kind::Layer { weight, bias } => Some(root * (largest(weight) + largest(bias))),
+        }
+    }
+
     /// Normalizes every row of `[rows, width]`.
     pub fn apply(&self, x: &mut Array2<T>) {
         if let Kind::None = self.0 {

@@ -1,6 +1,6 @@
 //! The relative position encoder: the small network that a Toeplitz kernel is read from.
 
-use super::activation::activate;
+use super::activation::{activate, size_after};
 use super::{Linear, NormLayer, Params, Real, ReferenceError};
 use crate::checkpoint::config::{Activation, ToeplitzConfig};
 use ndarray::{Array2, ArrayD, s};
@@ -39,6 +39,14 @@ impl<T: Real> Block<T> {
             act: config.rpe_act,
             linear: Linear::from_params(&params.sub("2"), config.rpe_dim, outputs, bias)?,
         })
+    }
+
+    /// A bound of each output over all inputs; none if the norm does not bound what it gives.
+    fn bound(&self) -> Option<Vec<f64>> {
+        let width = self.linear.inputs();
+        let (factor, offset) = size_after(self.act)?;
+        let length = factor * self.norm.bound(width)? + offset * (width as f64).sqrt();
+        Some(self.linear.bound(length))
     }
 
     fn forward(&self, mut x: Array2<T>) -> Array2<T> {
@@ -85,6 +93,12 @@ impl<T: Real> Rpe<T> {
             residual: config.residual,
             outputs,
         })
+    }
+
+    /// A bound of each output's absolute value over all positions, `[outputs]`; none if nothing bounds
+    /// them (without a norm they grow with the position).
+    pub fn bound(&self) -> Option<Vec<f64>> {
+        self.out.bound()
     }
 
     /// The outputs at the given positions, `[positions, outputs]`.

@@ -14,7 +14,7 @@ pub(super) fn cases() -> PathBuf {
 }
 
 /// A trained checkpoint's folder.
-pub(super) fn checkpoint_folder(name: &str) -> PathBuf {
+pub(crate) fn checkpoint_folder(name: &str) -> PathBuf {
     Path::new(ROOT)
         .join("firmware-examples/checkpoints")
         .join(name)
@@ -46,6 +46,6 @@ fn numbers<const BYTES: usize>(data: &[u8], read: impl Fn([u8; BYTES]) -> f32) -
 }
 
 /// A trained checkpoint.
-pub(super) fn checkpoint(name: &str) -> Checkpoint {
+pub(crate) fn checkpoint(name: &str) -> Checkpoint {
     Checkpoint::open(&checkpoint_folder(name)).unwrap()
 }

@@ -1,6 +1,6 @@
 //! Toeplitz kernels from the RPE, at every lag.
 
-use super::activation::{activate, sigmoid};
+use super::activation::{activate, sigmoid, size_after};
 use super::rpe::Rpe;
 use super::{Params, Real, ReferenceError};
 use crate::checkpoint::config::{Activation, RpeInput, ToeplitzConfig};
@@ -90,6 +90,20 @@ impl<T: Real> Toeplitz<T> {
     /// The decay of every channel, `[channels]`; absent without a decay.
     pub fn gamma(&self) -> Option<&[f64]> {
         self.gamma.as_deref()
+    }
+
+    /// A bound a channel of `sum |kernel(i)|` over all `i >= from`: the RPE is bounded where its last
+    /// block is normalized, and gamma decays. `None` where nothing bounds the sum, such as without
+    /// decay.
+    pub fn tail_bound(&self, from: usize) -> Option<Vec<f64>> {
+        let (gamma, bound) = (self.gamma.as_ref()?, self.rpe.bound()?);
+        // an activation that moves zero keeps the kernel from dying out
+        let (factor, offset) = size_after(self.act)?;
+        let channel = |(gamma, bound): (&f64, f64)| {
+            let decays = (0.0..1.0).contains(gamma) && offset == 0.0;
+            decays.then(|| factor * bound * gamma.powf(from as f64) / (1.0 - gamma))
+        };
+        gamma.iter().zip(bound).map(channel).collect()
     }
 
     /// The lags that a sequence of length `n` uses: `0..n`, or `1 - n..n` without causality.

@@ -3,7 +3,7 @@
 use super::super::pack::pack_int4;
 use super::super::writer::{Section, WriteError};
 use super::section_i32;
-use crate::blob::{QuantizedGroups, quantize_group};
+use crate::quantize::{QuantizedGroups, quantize_group};
 use ndarray::{Array1, Array2};
 use toeplite::format::{ElementType, MAX_COLUMNS_I4, Packing};
 use toeplite::kernel::dense::int4::COLUMNS;

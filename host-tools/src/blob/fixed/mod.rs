@@ -33,10 +33,7 @@ pub fn write_fixed(
     writer::check(config, layers)?;
     supported(config, layers)?;
     let packing = packing(weights)?;
-    let source = Source {
-        checkpoint,
-        storage: weights.into(),
-    };
+    let source = Source { checkpoint };
     let (mut sections, fraction) = globals(&source, packing)?;
     for (index, modal) in layers.iter().enumerate() {
         sections.extend(layer(&source, packing, index, (modal, fraction))?);

@@ -5,9 +5,6 @@ use nalgebra::DMatrix;
 use num_complex::Complex64;
 use toeplite_fft::Plan;
 
-/// The most rows (per output) and columns of the operator.
-const MAX_SIDE: usize = 512;
-
 /// `H[(c, i), j] = y_c[i + j]` for outputs `c`, `i < rows`, `j < columns`.
 pub struct Hankel {
     rows: usize,
@@ -18,15 +15,15 @@ pub struct Hankel {
 }
 
 impl Hankel {
-    /// Operator of `outputs` `[lags, outputs]`, as square as [`MAX_SIDE`] and the lags allow.
+    /// Operator of `outputs` `[lags, outputs]`, as square as the lags allow.
     ///
     /// # Panics
     /// If there are no lags.
     pub fn new(outputs: &DMatrix<f64>) -> Self {
         let lags = outputs.nrows();
         assert!(lags > 0, "a Hankel matrix has at least one lag");
-        let columns = lags.div_ceil(2).min(MAX_SIDE);
-        let rows = (lags + 1 - columns).min(MAX_SIDE);
+        let columns = lags.div_ceil(2);
+        let rows = lags + 1 - columns;
         let length = (rows + columns - 1).next_power_of_two().max(2);
         let mut operator = Self {
             rows,
@@ -60,24 +57,6 @@ impl Hankel {
                 out.view_mut((c * self.rows, k), (self.rows, 1))
                     .copy_from_slice(&part);
             }
-        }
-        out
-    }
-
-    /// `H^T H V` for `V` `[columns, k]`: `[columns, k]`.
-    pub fn normal_product(&self, vectors: &DMatrix<f64>) -> DMatrix<f64> {
-        let mut out = DMatrix::zeros(self.columns, vectors.ncols());
-        for (k, vector) in vectors.column_iter().enumerate() {
-            let v = self.spectrum(vector.as_slice());
-            let mut sum = vec![Complex64::default(); v.len()];
-            for y in &self.spectra {
-                let part = self.spectrum(&self.correlate(y, &v, self.rows));
-                for ((s, a), b) in sum.iter_mut().zip(y).zip(&part) {
-                    *s += a * b.conj();
-                }
-            }
-            out.column_mut(k)
-                .copy_from_slice(&self.invert(sum, self.columns));
         }
         out
     }
@@ -135,8 +114,6 @@ mod tests {
                 DMatrix::from_fn(3 * rows, columns, |i, j| outputs[(i % rows + j, i / rows)]);
             let v = pseudo_random(columns, 2, 8);
             assert!((operator.product(&v) - &dense * &v).amax() < 1e-13);
-            let normal = dense.tr_mul(&(&dense * &v));
-            assert!((operator.normal_product(&v) - normal).amax() < 1e-12);
         }
     }
 }

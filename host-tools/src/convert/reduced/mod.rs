@@ -3,7 +3,7 @@
 //! A layer is one system with a single input (the convolution is the same for any) and as many
 //! outputs as channels. The first `M` taps, which are spiky in trained networks, are kept as they
 //! are. The rest is smooth: its channels are compressed by SVD (`compress`), the block Hankel
-//! matrix of the compressed kernel is balanced and truncated to `r` states (`balance`), the
+//! matrix of the compressed kernel is sampled (`sample`), balanced and truncated to `r` states (`balance`), the
 //! truncated system's eigenvalues become the poles, and the residues of every channel follow by
 //! least squares (`residues`).
 
@@ -11,15 +11,19 @@ mod balance;
 mod compress;
 mod hankel;
 mod linalg;
+pub mod minimax;
 mod residues;
+mod sample;
 
 pub use balance::MAX_RADIUS;
 
 use super::error::ConvertError;
 use super::measure::{KernelError, squared_norms};
 use super::modal::Modal;
-use balance::Balanced;
+use super::rounding::round_pole;
+use balance::{BEYOND, Balanced};
 use compress::Compressed;
+use hankel::Hankel;
 use nalgebra::DMatrix;
 use ndarray::{Array2, ArrayView2, s};
 use num_complex::Complex64;
@@ -62,6 +66,7 @@ impl Window {
 pub struct Reduction<'a> {
     window: &'a Window,
     taps: usize,
+    max_order: usize,
     /// Compressed kernel behind the head, `[lags, rank]`.
     outputs: DMatrix<f64>,
     balanced: Balanced,
@@ -80,28 +85,33 @@ impl<'a> Reduction<'a> {
         Ok(Self {
             window,
             taps,
-            balanced: Balanced::new(&outputs, max_order)?,
+            max_order,
+            // What is dropped bounds the error.
+            balanced: Balanced::new(&outputs, max_order + BEYOND)?,
             outputs,
         })
     }
 
     /// The largest order that the kernel supports: up to there, further states are not noise.
     pub fn max_order(&self) -> usize {
-        self.balanced.max_order()
+        self.balanced.max_order().min(self.max_order)
     }
 
-    /// Hankel singular values of the compressed tail, largest first, up to the order prepared for.
+    /// Hankel singular values of the compressed tail, largest first, a few more than the order
+    /// prepared for, as far as sampling tells them.
     /// Twice the sum of those dropped bounds the truncation's error at any frequency.
     pub fn hankel_values(&self) -> impl Iterator<Item = f64> + '_ {
         self.balanced.values.iter().map(|s| s * self.window.scale)
     }
 
-    /// Poles at `order` states and the kernel error that the best residues reach with them.
+    /// Poles at `order` states, rounded to f32, and the kernel error that the best residues reach with them.
     ///
     /// # Errors
     /// [`ConvertError::NoConvergence`].
     pub fn truncate(&self, order: usize) -> Result<(Vec<Complex64>, KernelError), ConvertError> {
+        // Rounded as they are stored before residues are fitted to them: those make good for it.
         let poles = self.balanced.poles(order.min(self.max_order()))?;
+        let poles: Vec<Complex64> = poles.into_iter().map(round_pole).collect();
         let residual = Basis::new(&poles, self.outputs.nrows())?.residual(&self.outputs);
         let gram = residual.transpose() * &residual;
         let compressed = &self.window.compressed;
@@ -118,22 +128,117 @@ impl<'a> Reduction<'a> {
         ))
     }
 
+    /// What no recurrence of `order` states behind so many taps can beat: its error's largest
+    /// Euclidean norm over channels at any frequency is at least the next Hankel singular value
+    /// (Adamyan, Arov, Krein 1971; with any taps whatever, by Nehari 1957).
+    ///
+    /// It is that of the finite Hankel matrix of all lags, projected on the combinations of channels
+    /// and on powers of poles: each can only lower it, so what is returned is a bound.
+    ///
+    /// # Errors
+    /// [`ConvertError::NoConvergence`].
+    pub fn lower_bound(&self, order: usize) -> Result<f64, ConvertError> {
+        if self.outputs.is_empty() {
+            return Ok(0.0);
+        }
+        let hankel = Hankel::new(&self.outputs);
+        let wider = (order + BEYOND).min(self.balanced.values.len());
+        let powers = Basis::new(&self.balanced.poles(wider)?, hankel.columns())?;
+        let (values, _) = linalg::right_svd(hankel.product(powers.span()))?;
+        Ok(values.get(order).map_or(0.0, |s| s * self.window.scale))
+    }
+
     /// The modal form with `poles` and every channel's least squares residues.
     ///
     /// # Errors
     /// [`ConvertError::NoConvergence`].
-    pub fn modal(&self, poles: Vec<Complex64>) -> Result<Modal, ConvertError> {
-        let lags = self.outputs.nrows();
-        let tail = self.window.transposed.columns(self.taps, lags);
-        let coefficients = Basis::new(&poles, lags)?.fit(&tail) * self.window.scale;
-        let rows = residues::residues(&poles, &coefficients);
-        Ok(Modal {
-            taps: self.window.kernel.slice(s![..self.taps, ..]).to_owned(),
-            residues: Array2::from_shape_fn((poles.len(), tail.nrows()), |(k, c)| rows[k][c]),
-            poles,
-            channel_decay: None,
+    pub fn modal(&self, poles: &[Complex64]) -> Result<Modal, ConvertError> {
+        let basis = Basis::new(poles, self.outputs.nrows())?;
+        let coefficients = self.least_squares(&basis);
+        Ok(self.form(poles, coefficients))
+    }
+
+    /// The modal form of `order` states with residues that lower the error's peak over frequency, see
+    /// [`minimax`]. Where that is not enough with the balanced poles, those that are optimal in the
+    /// Hankel norm are tried too.
+    ///
+    /// # Errors
+    /// [`ConvertError::NoConvergence`].
+    pub fn levelled(&self, order: usize) -> Result<Levelled, ConvertError> {
+        let balanced = self.truncate(order)?.0;
+        let order = balanced.iter().map(residues::states).sum();
+        let bound = self.balanced.values.get(order).copied().unwrap_or(0.0);
+        let (before, mut best) = self.level(&balanced, bound)?;
+        if best.peak > minimax::GOAL * bound {
+            if let Some(optimal) = self.balanced.optimal_poles(order)? {
+                let optimal: Vec<Complex64> = optimal.into_iter().map(round_pole).collect();
+                let (_, other) = self.level(&optimal, bound)?;
+                let nearer = other.peak < NEARER * best.peak;
+                if nearer && other.mean <= minimax::MEAN_OF_OPTIMAL * best.mean {
+                    best = other;
+                }
+            }
+        }
+        Ok(Levelled {
+            modal: best.modal,
+            was_near: before <= minimax::TWICE * bound,
         })
     }
+
+    /// The peak of least squares residues of `poles`, and what levelling makes of them.
+    fn level(&self, poles: &[Complex64], bound: f64) -> Result<(f64, Candidate), ConvertError> {
+        let basis = Basis::new(poles, self.outputs.nrows())?;
+        let refined = minimax::refine(&basis, &self.outputs, bound);
+        let change = basis.coefficients(&refined.change) * self.window.compressed.basis.transpose();
+        let coefficients = self.least_squares(&basis) + change;
+        let candidate = Candidate {
+            modal: self.form(poles, coefficients),
+            peak: refined.after,
+            mean: refined.mean,
+        };
+        Ok((refined.before, candidate))
+    }
+
+    /// Least squares coefficients of all channels, `[order, channels]`.
+    fn least_squares(&self, basis: &Basis) -> DMatrix<f64> {
+        let tail = self
+            .window
+            .transposed
+            .columns(self.taps, self.outputs.nrows());
+        basis.fit(&tail)
+    }
+
+    fn form(&self, poles: &[Complex64], coefficients: DMatrix<f64>) -> Modal {
+        let coefficients = coefficients * self.window.scale;
+        let rows = residues::residues(poles, &coefficients);
+        let size = (poles.len(), coefficients.ncols());
+        Modal {
+            taps: self.window.kernel.slice(s![..self.taps, ..]).to_owned(),
+            residues: Array2::from_shape_fn(size, |(k, c)| rows[k][c]),
+            poles: poles.to_vec(),
+            channel_decay: None,
+        }
+    }
+}
+
+/// A modal form, and how far it is from the kernel.
+struct Candidate {
+    modal: Modal,
+    /// Largest error over frequencies.
+    peak: f64,
+    /// The l2 error.
+    mean: f64,
+}
+
+/// Other poles are taken for a peak lower by this factor.
+const NEARER: f64 = 0.9;
+
+/// What levelling gives.
+pub struct Levelled {
+    /// With levelled residues; with least squares residues where they are level enough.
+    pub modal: Modal,
+    /// Whether least squares residues have a peak of at most [`minimax::TWICE`] the bound.
+    pub was_near: bool,
 }
 
 /// Reduces `kernel` `[lags, channels]` (finite) to `taps` taps and at most `order` states.
@@ -143,7 +248,7 @@ impl<'a> Reduction<'a> {
 pub fn reduce(kernel: ArrayView2<f64>, taps: usize, order: usize) -> Result<Modal, ConvertError> {
     let window = Window::new(kernel)?;
     let reduction = Reduction::new(&window, taps, order)?;
-    reduction.modal(reduction.truncate(order)?.0)
+    reduction.modal(&reduction.truncate(order)?.0)
 }
 
 #[cfg(test)]
@@ -200,14 +305,14 @@ mod tests {
                 let nearest = (0..found.poles.len())
                     .min_by(|a, b| distance(&found.poles[*a]).total_cmp(&distance(&found.poles[*b])))
                     .unwrap();
-                prop_assert!(distance(&found.poles[nearest]) < 1e-8);
+                prop_assert!(distance(&found.poles[nearest]) < 1e-7);
                 for c in 0..truth.channels() {
                     let off = found.residues[[nearest, c]] - truth.residues[[k, c]];
-                    prop_assert!(off.norm() < 1e-7, "{off}");
+                    prop_assert!(off.norm() < 1e-4, "{off}");
                 }
             }
             let deviation = found.kernel(0..400) - truth.kernel(0..400);
-            prop_assert!(deviation.iter().all(|d| d.abs() < 1e-8));
+            prop_assert!(deviation.iter().all(|d| d.abs() < 1e-6));
             // More states than the system has are not made up.
             prop_assert!(reduce(kernel.view(), 2, 20).unwrap().radius() < 1.0);
         }
@@ -223,7 +328,7 @@ mod tests {
         for (taps, order) in [(0, 3), (2, 4), (4, 6)] {
             let reduction = Reduction::new(&window, taps, order).unwrap();
             let (poles, foretold) = reduction.truncate(order).unwrap();
-            let form = reduction.modal(poles).unwrap();
+            let form = reduction.modal(&poles).unwrap();
             let made = KernelError::between(form.kernel(0..900).view(), kernel.view());
             assert!(
                 (made.rms / foretold.rms - 1.0).abs() < 1e-3,
@@ -232,6 +337,11 @@ mod tests {
             assert!((made.max / foretold.max - 1.0).abs() < 1e-3);
             assert_eq!((form.fir_len(), form.order()), (taps, order));
             assert!(reduction.hankel_values().all(|s| s > 0.0));
+            let (sampled, bound) = (
+                reduction.hankel_values().nth(order).unwrap(),
+                reduction.lower_bound(order).unwrap(),
+            );
+            assert!((sampled / bound - 1.0).abs() < 0.03, "{sampled} {bound}");
         }
     }
 }

@@ -6,9 +6,13 @@ use crate::convert::ConvertError;
 use nalgebra::{DMatrix, DMatrixView};
 use num_complex::Complex64;
 
-/// Directions of the scaled basis weaker than this, relative to the strongest, are left out: poles
-/// that all but coincide would get huge residues of opposite sign, for no gain in the fit.
+/// Directions of the scaled basis weaker than this, relative to the strongest, are left out.
 const CUTOFF: f64 = 1e-9;
+
+/// What a coefficient of size 1 costs by being rounded to f32, with its state. Poles that all but
+/// coincide want huge coefficients of opposite sign, whose rounding errors do not cancel: directions
+/// of the scaled basis near this size are damped as that error asks for (ridge regression).
+const ROUNDING: f64 = 1.0 / (1u64 << 23) as f64;
 
 /// An orthonormal basis of the kernels that a set of poles can realise.
 pub struct Basis {
@@ -48,12 +52,22 @@ impl Basis {
         let strongest = values.first().copied().unwrap_or(0.0);
         let rank = values.iter().filter(|s| **s > strongest * CUTOFF).count();
         let coefficients = DMatrix::from_fn(norms.len(), rank, |i, j| {
-            norms[i] * right[(i, j)] / values[j]
+            norms[i] * right[(i, j)] * values[j] / (values[j] * values[j] + ROUNDING * ROUNDING)
         });
         Ok(Self {
             span: q * left.columns(0, rank),
             coefficients,
         })
+    }
+
+    /// Orthonormal columns, `[lags, rank]`.
+    pub fn span(&self) -> &DMatrix<f64> {
+        &self.span
+    }
+
+    /// Coefficients `[order, outputs]` of what has coordinates `[rank, outputs]` in the span.
+    pub fn coefficients(&self, coordinates: &DMatrix<f64>) -> DMatrix<f64> {
+        &self.coefficients * coordinates
     }
 
     /// What the best fit leaves of `outputs` `[lags, outputs]`.
@@ -64,7 +78,7 @@ impl Basis {
     /// Least squares coefficients of a kernel given as `[channels, lags]`: `[order, channels]`,
     /// rows as the columns of [`power_columns`].
     pub fn fit(&self, transposed: &DMatrixView<f64>) -> DMatrix<f64> {
-        &self.coefficients * (transposed * &self.span).transpose()
+        self.coefficients(&(transposed * &self.span).transpose())
     }
 }
 
@@ -87,7 +101,8 @@ fn power_columns(poles: &[Complex64], lags: usize) -> DMatrix<f64> {
     columns
 }
 
-fn states(pole: &Complex64) -> usize {
+/// Real states of a pole: two for one that stands for a conjugate pair.
+pub fn states(pole: &Complex64) -> usize {
     if pole.im == 0.0 { 1 } else { 2 }
 }
 

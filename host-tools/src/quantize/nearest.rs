@@ -1,4 +1,4 @@
-//! Weight quantization.
+//! Rounding to nearest.
 
 use ndarray::ArrayView2;
 use toeplite::format::SMALLEST;
@@ -14,6 +14,17 @@ pub enum WeightType {
     /// Four bits, in groups of 32 columns with a scale each (4.25 bits a weight); activations as with
     /// int8.
     Int4,
+}
+
+impl WeightType {
+    /// As `--weights` has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Int8 => "int8",
+            Self::Int4 => "int4",
+        }
+    }
 }
 
 /// A matrix of signed bytes with one scale a row.

@@ -1,0 +1,207 @@
+//! `toeplite convert --kernel`, and kernels in files.
+
+use super::output;
+use super::{files, input, layers};
+use crate::blob::Staged;
+use crate::convert::bare::convert_table;
+use crate::convert::layer::{LayerConversion, Method, convert_layer};
+use anyhow::{Context, Result, bail, ensure};
+use half::{bf16, f16};
+use ndarray::{Array2, ArrayD, Axis, Ix2};
+use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyExt};
+use safetensors::{Dtype, SafeTensors};
+use serde_json::json;
+use std::fs::File;
+use std::path::Path;
+use std::time::Instant;
+
+/// Most numbers of an emitted kernel.
+const MOST_NUMBERS: usize = 1 << 28;
+
+/// Where realised kernels go.
+#[derive(Clone, Copy, Debug)]
+pub struct Emit<'a> {
+    /// A file that does not exist yet, or may be replaced.
+    pub path: &'a Path,
+    /// Lags to write; those that were measured if absent.
+    pub lags: Option<usize>,
+}
+
+/// Converts the kernel in the file `path` and prints what became of it.
+pub fn convert(path: &Path, method: &Method, emit: Option<Emit<'_>>, json: bool) -> Result<()> {
+    let start = Instant::now();
+    let outputs: Vec<_> = emit.iter().map(emitted).collect();
+    files::check(&outputs, &[path.into()])?;
+    let spinner = output::spinner("converting");
+    let kernel = read(path)?;
+    let named = || format!("{}", path.display());
+    let layer = match method {
+        Method::Reduced(search) => convert_table(&kernel.table, search),
+        Method::Etsc { .. } => {
+            let lags = kernel.table.nrows();
+            convert_layer(&kernel.table, &Method::Etsc { lags })
+        }
+        Method::Fir { taps } => {
+            let taps = (*taps).min(kernel.table.nrows());
+            convert_layer(&kernel.table, &Method::Fir { taps })
+        }
+    }
+    .with_context(named)?;
+    if let Some(emit) = emit {
+        let table = realised(&layer, emit.lags)?;
+        if kernel.one_dimensional {
+            write(emit.path, &table.index_axis_move(Axis(1), 0).into_dyn())?;
+        } else {
+            write(emit.path, &table.into_dyn())?;
+        }
+    }
+    spinner.finish_and_clear();
+    for warning in &layer.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    if json {
+        return output::json(&json!({
+            "layers": [layers::json(&layer)],
+            "bound": layers::bound(&layer),
+            "lower_bound": layer.lower_bound,
+            "lags": kernel.table.nrows(),
+            "channels": kernel.table.ncols(),
+            "seconds": seconds,
+            "warnings": layer.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }));
+    }
+    layers::print(std::slice::from_ref(&layer))?;
+    let c = &layer.certificate;
+    Ok(output::line(format!(
+        "certified of every channel: l1 {:.2e}, l2 {:.2e} at most{}; {} lags, {} channels; converted in {seconds:.1} s",
+        c.worst_l1(),
+        c.worst_l2(),
+        c.lags
+            .map_or(String::new(), |lags| format!(" over {lags} lags")),
+        kernel.table.nrows(),
+        kernel.table.ncols(),
+    ))?)
+}
+
+/// `--emit-kernel` as a file to be written.
+pub fn emitted<'a>(emit: &Emit<'a>) -> files::Output<'a> {
+    files::Output {
+        option: "--emit-kernel",
+        path: emit.path,
+    }
+}
+
+/// Writes the kernels that all layers realise, `[layers, lags, channels]` in f64.
+pub fn write_layers(layers: &[LayerConversion], emit: Emit<'_>) -> Result<()> {
+    let most = layers.iter().map(|l| l.measured_lags).max();
+    let lags = emit.lags.or(most);
+    let tables: Vec<Array2<f64>> = layers
+        .iter()
+        .map(|layer| realised(layer, lags))
+        .collect::<Result<_>>()?;
+    let views: Vec<_> = tables.iter().map(|t| t.view()).collect();
+    let all = ndarray::stack(Axis(0), &views).context("layers of different widths")?;
+    write(emit.path, &all.into_dyn())
+}
+
+/// The kernel that the recurrence stands for, its numbers rounded as they are stored.
+fn realised(layer: &LayerConversion, lags: Option<usize>) -> Result<Array2<f64>> {
+    let lags = lags.unwrap_or(layer.measured_lags);
+    let numbers = lags.saturating_mul(layer.modal.channels());
+    ensure!(
+        numbers <= MOST_NUMBERS,
+        "--lags {lags}: a kernel of {numbers} numbers is more than is written; fewer than {} lags are",
+        MOST_NUMBERS / layer.modal.channels() + 1
+    );
+    Ok(layer.modal.to_f32_safe().kernel(0..lags))
+}
+
+fn write(path: &Path, array: &ArrayD<f64>) -> Result<()> {
+    let mut bytes = Vec::new();
+    array.write_npy(&mut bytes)?;
+    Ok(Staged::new(path, &bytes)?.commit()?)
+}
+
+/// A kernel from a file.
+struct Kernel {
+    /// `[lags, channels]`.
+    table: Array2<f64>,
+    /// Whether the file has `[lags]`.
+    one_dimensional: bool,
+}
+
+/// Reads a `.npy` file, or a safetensors file with one tensor or one named "kernel".
+fn read(path: &Path) -> Result<Kernel> {
+    let name = path.display();
+    input::refuse_empty(path, "a kernel (.npy or .safetensors)")?;
+    let array = match path.extension().and_then(|e| e.to_str()) {
+        Some("npy") => read_npy(path)?,
+        Some("safetensors") => read_safetensors(path)?,
+        _ => bail!("{name}: a kernel is read from a file that ends in .npy or .safetensors"),
+    };
+    let shape = array.shape().to_vec();
+    let table = match shape.len() {
+        1 => array.insert_axis(Axis(1)),
+        _ => array,
+    };
+    let Ok(table) = table.into_dimensionality::<Ix2>() else {
+        bail!("{name} has shape {shape:?}; [lags] or [lags, channels] is expected");
+    };
+    Ok(Kernel {
+        table: table.as_standard_layout().into_owned(),
+        one_dimensional: shape.len() == 1,
+    })
+}
+
+/// Numbers of f64 or f32.
+fn read_npy(path: &Path) -> Result<ArrayD<f64>> {
+    let name = path.display();
+    let open = || File::open(path).with_context(|| format!("cannot read {name}"));
+    match ArrayD::<f64>::read_npy(open()?) {
+        Err(ReadNpyError::WrongDescriptor(_)) => {}
+        other => return other.with_context(|| format!("{name} cannot be read as a .npy file")),
+    }
+    match ArrayD::<f32>::read_npy(open()?) {
+        Err(ReadNpyError::WrongDescriptor(found)) => {
+            bail!(
+                "{name} holds numbers of type {found}; little-endian f32 or f64 is expected: kernel.astype(\"<f8\")"
+            )
+        }
+        other => Ok(other
+            .with_context(|| format!("{name} cannot be read as a .npy file"))?
+            .mapv(f64::from)),
+    }
+}
+
+fn read_safetensors(path: &Path) -> Result<ArrayD<f64>> {
+    let name = path.display();
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .with_context(|| format!("{name} is not a safetensors file"))?;
+    let names = file.names();
+    let chosen = match names[..] {
+        [only] => only,
+        _ if names.iter().any(|n| *n == "kernel") => "kernel",
+        _ => bail!(
+            "{name} has {} tensors; one, or one named \"kernel\", is expected",
+            names.len()
+        ),
+    };
+    let tensor = file.tensor(chosen)?;
+    let data = tensor.data();
+    let numbers: Vec<f64> = match tensor.dtype() {
+        Dtype::F64 => each(data, f64::from_le_bytes),
+        Dtype::F32 => each(data, |b| f32::from_le_bytes(b).into()),
+        Dtype::F16 => each(data, |b| f16::from_le_bytes(b).into()),
+        Dtype::BF16 => each(data, |b| bf16::from_le_bytes(b).into()),
+        other => bail!(
+            "{name}: tensor \"{chosen}\" is of type {other:?}; f64, f32, f16 or bf16 is expected"
+        ),
+    };
+    Ok(ArrayD::from_shape_vec(tensor.shape(), numbers)?)
+}
+
+fn each<const N: usize>(data: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+    data.as_chunks().0.iter().map(|b| number(*b)).collect()
+}

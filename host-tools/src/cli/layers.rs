@@ -1,0 +1,72 @@
+//! How converted layers are shown.
+
+use super::output;
+use crate::convert::layer::LayerConversion;
+use anyhow::Result;
+use serde_json::{Value, json};
+
+/// A table of the layers.
+pub fn print(layers: &[LayerConversion]) -> Result<()> {
+    let rows = layers.iter().enumerate().map(|(i, l)| {
+        [
+            i.to_string(),
+            l.method.name().into(),
+            l.modal.fir_len().to_string(),
+            l.modal.order().to_string(),
+            format!("{:.1e}", l.kernel_error.median),
+            format!("{:.1e}", l.kernel_error.rms),
+            format!("{:.1e}", l.kernel_error.max),
+            format!("{:.1e}", l.certificate.hinf),
+            l.lower_bound
+                .map_or("-".into(), |b| ratio(l.certificate.hinf, b)),
+        ]
+    });
+    let header = [
+        "layer",
+        "method",
+        "taps",
+        "order",
+        "kernel error: median",
+        "rms",
+        "worst channel",
+        "peak over frequency",
+        "/ best possible",
+    ];
+    Ok(output::line(output::table(header, rows))?)
+}
+
+/// How far from the best possible; nothing to compare with where an exact recurrence exists.
+fn ratio(peak: f64, bound: f64) -> String {
+    // what f32 cannot represent is no fault of the order
+    if bound <= f64::from(f32::EPSILON) * peak {
+        return "-".into();
+    }
+    format!("{:.2}", peak / bound)
+}
+
+/// A layer as programs read it.
+pub fn json(layer: &LayerConversion) -> Value {
+    let e = layer.kernel_error;
+    json!({
+        "method": layer.method.name(),
+        "taps": layer.modal.fir_len(),
+        "order": layer.modal.order(),
+        "kernel_error": { "median": e.median, "rms": e.rms, "max": e.max },
+        "measured_lags": layer.measured_lags,
+        "bound": bound(layer),
+        "lower_bound": layer.lower_bound,
+        "warnings": layer.warnings,
+    })
+}
+
+/// The certificate: of the worst channel, of the layer as one operator, and of every channel.
+pub fn bound(layer: &LayerConversion) -> Value {
+    let c = &layer.certificate;
+    json!({
+        "l1": c.worst_l1(),
+        "l2": c.worst_l2(),
+        "hinf": c.hinf,
+        "lags": c.lags,
+        "channels": { "l1": c.l1, "l2": c.l2, "hinf": c.hinf_channels },
+    })
+}
