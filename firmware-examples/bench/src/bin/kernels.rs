@@ -6,7 +6,9 @@
 use boards::instructions::Counter;
 use boards::{Console, entry, exit};
 use static_cell::ConstStaticCell;
-use toeplite::bench::{Buffers, CHANNELS, Case, Contract, FEW_CHANNELS, MOST_WORDS, Meter, state_words};
+use toeplite::bench::{
+    Buffers, CHANNELS, Case, Contract, FEW_CHANNELS, MOST_WORDS, Meter, state_words,
+};
 
 /// 16 KB of RAM are too few for the state of all channels; long FIR heads are cases of floats.
 const STATE_WORDS: usize = if cfg!(target_abi = "eabihf") {
