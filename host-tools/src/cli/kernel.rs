@@ -182,7 +182,7 @@ fn read_safetensors(path: &Path) -> Result<ArrayD<f64>> {
     let names = file.names();
     let chosen = match names[..] {
         [only] => only,
-        _ if names.iter().any(|n| *n == "kernel") => "kernel",
+        _ if names.contains(&"kernel") => "kernel",
         _ => bail!(
             "{name} has {} tensors; one, or one named \"kernel\", is expected",
             names.len()

@@ -169,14 +169,14 @@ impl<'a> Reduction<'a> {
         let order = balanced.iter().map(residues::states).sum();
         let bound = self.balanced.values.get(order).copied().unwrap_or(0.0);
         let (before, mut best) = self.level(&balanced, bound)?;
-        if best.peak > minimax::GOAL * bound {
-            if let Some(optimal) = self.balanced.optimal_poles(order)? {
-                let optimal: Vec<Complex64> = optimal.into_iter().map(round_pole).collect();
-                let (_, other) = self.level(&optimal, bound)?;
-                let nearer = other.peak < NEARER * best.peak;
-                if nearer && other.mean <= minimax::MEAN_OF_OPTIMAL * best.mean {
-                    best = other;
-                }
+        if best.peak > minimax::GOAL * bound
+            && let Some(optimal) = self.balanced.optimal_poles(order)?
+        {
+            let optimal: Vec<Complex64> = optimal.into_iter().map(round_pole).collect();
+            let (_, other) = self.level(&optimal, bound)?;
+            let nearer = other.peak < NEARER * best.peak;
+            if nearer && other.mean <= minimax::MEAN_OF_OPTIMAL * best.mean {
+                best = other;
             }
         }
         Ok(Levelled {

@@ -238,6 +238,7 @@ fn macs(shape: &Shape) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use toeplite::bench::CHANNELS;
 
     /// What a device would print that computes as the host does.
     fn lines(channels: usize) -> String {
