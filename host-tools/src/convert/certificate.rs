@@ -270,7 +270,7 @@ mod tests {
                         "layer {index}: {reached} {bound}"
                     );
                 }
-                for turn in [0.0, 0.001, 0.01, 0.1, 0.5, 1.5, 3.14] {
+                for turn in [0.0, 0.001, 0.01, 0.1, 0.5, 1.5, 3.1] {
                     let at = |f: fn(f64) -> f64| -> f64 {
                         e.iter()
                             .enumerate()
