@@ -38,7 +38,8 @@ pub fn text(board: &Board, model: &Model, features: &[&str]) -> Result<Firmware>
         .arg(&board.config)
         .args(["build", "--quiet", "--release"]);
     command.args(["--package", "text", "--no-default-features", "--features"]);
-    let needed = Facts::of(&model.files.blob)?.features();
+    // of a damaged model nothing is known: the firmware refuses it
+    let needed = Facts::of(&model.files.blob).map_or(Vec::new(), |facts| facts.features());
     command.arg(
         [&[board.name.as_str()], features, &needed]
             .concat()
