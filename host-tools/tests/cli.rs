@@ -223,7 +223,7 @@ fn models_of_the_contract_fixed_are_models() {
     };
     assert_eq!(json(&convert(&["--json"]))["contract"], "fixed");
     let refused = convert(&["--weights", "f32"]);
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("int8 only"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("int8 and int4 only"));
 
     let inspected = json(&toeplite(&["inspect", &model, "--json"]));
     assert_eq!(

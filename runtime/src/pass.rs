@@ -63,7 +63,6 @@ impl<P: Probe> Passage<'_, P> {
             Ends::Into(2 * shape.channels),
             joined,
         );
-        self.probe.enter(Stage::Gates);
     }
 
     /// From y to the end of the layer.
