@@ -94,6 +94,11 @@ impl<'a> AnyModel<'a> {
         either!(self, model => model.memory_needed())
     }
 
+    /// Bytes of a workspace for a prefill in blocks of `tokens`, at least two.
+    pub fn prefill_memory_needed(&self, tokens: usize) -> usize {
+        either!(self, model => model.prefill_memory_needed(tokens))
+    }
+
     /// A number that tells models apart.
     pub fn identity(&self) -> u32 {
         either!(self, model => model.identity())

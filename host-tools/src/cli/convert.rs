@@ -300,6 +300,10 @@ fn meta(blob: &Blob) -> Result<String> {
             format!("MEMORY_BYTES: usize = {}", model.memory_needed()),
         ),
         (
+            "Bytes of a workspace for a prefill in blocks of two tokens.",
+            format!("PREFILL_BYTES: usize = {}", model.prefill_memory_needed(2)),
+        ),
+        (
             "Bytes of the model in flash.",
             format!("BLOB_BYTES: usize = {}", model.blob_bytes()),
         ),
