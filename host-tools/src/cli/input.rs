@@ -97,7 +97,8 @@ pub fn token_file(path: &Path) -> Result<Vec<u32>> {
     tokens.into_iter().map(token).collect()
 }
 
-fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> {
+/// Numbers of `N` bytes, as they lie in a file.
+pub fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> {
     data.as_chunks().0.iter().copied()
 }
 

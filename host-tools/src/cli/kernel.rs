@@ -191,17 +191,19 @@ fn read_safetensors(path: &Path) -> Result<ArrayD<f64>> {
     let tensor = file.tensor(chosen)?;
     let data = tensor.data();
     let numbers: Vec<f64> = match tensor.dtype() {
-        Dtype::F64 => each(data, f64::from_le_bytes),
-        Dtype::F32 => each(data, |b| f32::from_le_bytes(b).into()),
-        Dtype::F16 => each(data, |b| f16::from_le_bytes(b).into()),
-        Dtype::BF16 => each(data, |b| bf16::from_le_bytes(b).into()),
+        Dtype::F64 => input::words(data).map(f64::from_le_bytes).collect(),
+        Dtype::F32 => input::words(data)
+            .map(|b| f32::from_le_bytes(b).into())
+            .collect(),
+        Dtype::F16 => input::words(data)
+            .map(|b| f16::from_le_bytes(b).into())
+            .collect(),
+        Dtype::BF16 => input::words(data)
+            .map(|b| bf16::from_le_bytes(b).into())
+            .collect(),
         other => bail!(
             "{name}: tensor \"{chosen}\" is of type {other:?}; f64, f32, f16 or bf16 is expected"
         ),
     };
     Ok(ArrayD::from_shape_vec(tensor.shape(), numbers)?)
-}
-
-fn each<const N: usize>(data: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f64> {
-    data.as_chunks().0.iter().map(|b| number(*b)).collect()
 }

@@ -15,6 +15,7 @@
 //! of the circle by a factor of `1 / cos(pi (n - 1) / (2 L))` at most (M. Riesz 1914), which makes
 //! peaks over an FFT's frequencies peaks over all.
 
+use super::measure::column_sums;
 use super::modal::Modal;
 use super::source::{KernelSource, lags_up_to};
 use ndarray::{Array2, ArrayView2, Axis};
@@ -129,9 +130,9 @@ impl Sums {
         let (peaks, peak) = peaks(&errors);
         Self {
             lags: truth.nrows(),
-            l1: sum(errors.view(), f64::abs),
-            squares: sum(errors.view(), |e| e * e),
-            mass: sum(truth, f64::abs),
+            l1: column_sums(errors.view(), f64::abs),
+            squares: column_sums(errors.view(), |e| e * e),
+            mass: column_sums(truth, f64::abs),
             peaks,
             peak,
         }
@@ -143,11 +144,11 @@ impl Sums {
         let add = |to: &mut Vec<f64>, more: Vec<f64>| {
             to.iter_mut().zip(more).for_each(|(to, x)| *to += x);
         };
-        let l1 = sum(errors.view(), f64::abs);
+        let l1 = column_sums(errors.view(), f64::abs);
         add(&mut self.peaks, l1.clone());
         add(&mut self.l1, l1);
-        add(&mut self.squares, sum(errors.view(), |e| e * e));
-        add(&mut self.mass, sum(truth.view(), f64::abs));
+        add(&mut self.squares, column_sums(errors.view(), |e| e * e));
+        add(&mut self.mass, column_sums(truth.view(), f64::abs));
         self.peak += errors.outer_iter().map(|row| norm(row.iter())).sum::<f64>();
         self.lags += truth.nrows();
     }
@@ -181,15 +182,6 @@ impl Sums {
             lags: tail.is_none().then_some(self.lags),
         }
     }
-}
-
-/// Sum of `f` over the rows of each column.
-fn sum(rows: ArrayView2<f64>, f: fn(f64) -> f64) -> Vec<f64> {
-    let mut sums = vec![0.0; rows.ncols()];
-    for row in rows.outer_iter() {
-        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f(*x));
-    }
-    sums
 }
 
 fn norm<'a>(numbers: impl Iterator<Item = &'a f64>) -> f64 {

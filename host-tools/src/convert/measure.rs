@@ -57,14 +57,17 @@ impl KernelError {
 
 /// Squared norm of each channel's kernel.
 pub fn squared_norms(kernel: ArrayView2<f64>) -> Vec<f64> {
-    let mut squares = vec![0.0; kernel.ncols()];
+    column_sums(kernel, |x| x * x)
+}
+
+/// Sum of `f` over the rows of each column.
+pub fn column_sums(table: ArrayView2<f64>, f: fn(f64) -> f64) -> Vec<f64> {
+    let mut sums = vec![0.0; table.ncols()];
     // Row by row, as the numbers lie in memory.
-    for row in kernel.outer_iter() {
-        for (square, x) in squares.iter_mut().zip(row) {
-            *square += x * x;
-        }
+    for row in table.outer_iter() {
+        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f(*x));
     }
-    squares
+    sums
 }
 
 /// The squares that errors are relative to: the channels' own, raised to the floor of [`QUIET`],

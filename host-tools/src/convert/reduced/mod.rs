@@ -104,14 +104,19 @@ impl<'a> Reduction<'a> {
         self.balanced.values.iter().map(|s| s * self.window.scale)
     }
 
+    /// Balanced poles at `order` states, rounded as they are stored before residues are fitted to them:
+    /// those make good for it.
+    fn poles(&self, order: usize) -> Result<Vec<Complex64>, ConvertError> {
+        let poles = self.balanced.poles(order.min(self.max_order()))?;
+        Ok(poles.into_iter().map(round_pole).collect())
+    }
+
     /// Poles at `order` states, rounded to f32, and the kernel error that the best residues reach with them.
     ///
     /// # Errors
     /// [`ConvertError::NoConvergence`].
     pub fn truncate(&self, order: usize) -> Result<(Vec<Complex64>, KernelError), ConvertError> {
-        // Rounded as they are stored before residues are fitted to them: those make good for it.
-        let poles = self.balanced.poles(order.min(self.max_order()))?;
-        let poles: Vec<Complex64> = poles.into_iter().map(round_pole).collect();
+        let poles = self.poles(order)?;
         let residual = Basis::new(&poles, self.outputs.nrows())?.residual(&self.outputs);
         let gram = residual.transpose() * &residual;
         let compressed = &self.window.compressed;
@@ -165,7 +170,7 @@ impl<'a> Reduction<'a> {
     /// # Errors
     /// [`ConvertError::NoConvergence`].
     pub fn levelled(&self, order: usize) -> Result<Levelled, ConvertError> {
-        let balanced = self.truncate(order)?.0;
+        let balanced = self.poles(order)?;
         let order = balanced.iter().map(residues::states).sum();
         let bound = self.balanced.values.get(order).copied().unwrap_or(0.0);
         let (before, mut best) = self.level(&balanced, bound)?;
