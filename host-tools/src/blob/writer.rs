@@ -337,7 +337,7 @@ fn counts(modal: &Modal) -> Section {
 
 /// Taps, poles, residues and decay of a form whose numbers are the runtime's already
 /// ([`Modal::to_f32_safe`]).
-fn recurrence(modal: &Modal) -> [Section; 4] {
+pub(super) fn recurrence(modal: &Modal) -> [Section; 4] {
     let (real, complex): (Vec<_>, Vec<_>) = modal
         .poles
         .iter()

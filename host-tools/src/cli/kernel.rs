@@ -71,7 +71,7 @@ pub fn convert(path: &Path, method: &Method, emit: Option<Emit<'_>>, json: bool)
             "warnings": layer.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }));
     }
-    layers::print(std::slice::from_ref(&layer))?;
+    layers::print(std::slice::from_ref(&layer), None)?;
     let c = &layer.certificate;
     Ok(output::line(format!(
         "certified of every channel: l1 {:.2e}, l2 {:.2e} at most{}; {} lags, {} channels; converted in {seconds:.1} s",

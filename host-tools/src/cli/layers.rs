@@ -5,8 +5,9 @@ use crate::convert::layer::LayerConversion;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-/// A table of the layers.
-pub fn print(layers: &[LayerConversion]) -> Result<()> {
+/// A table of the layers, with what each changes in the predictions where that is known.
+pub fn print(layers: &[LayerConversion], losses: Option<&[f64]>) -> Result<()> {
+    let loss = |i: usize| losses.and_then(|losses| losses.get(i));
     let rows = layers.iter().enumerate().map(|(i, l)| {
         [
             i.to_string(),
@@ -19,6 +20,7 @@ pub fn print(layers: &[LayerConversion]) -> Result<()> {
             format!("{:.1e}", l.certificate.hinf),
             l.lower_bound
                 .map_or("-".into(), |b| ratio(l.certificate.hinf, b)),
+            loss(i).map_or("-".into(), |loss| format!("{loss:.1e}")),
         ]
     });
     let header = [
@@ -31,6 +33,7 @@ pub fn print(layers: &[LayerConversion]) -> Result<()> {
         "worst channel",
         "peak over frequency",
         "/ best possible",
+        "bits a token",
     ];
     Ok(output::line(output::table(header, rows))?)
 }

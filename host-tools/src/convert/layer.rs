@@ -246,7 +246,7 @@ fn known(
 }
 
 /// Refuses kernels that no recurrence in f32 can realise.
-fn check(kernel: ArrayView2<f64>) -> Result<(), ConvertError> {
+pub(crate) fn check(kernel: ArrayView2<f64>) -> Result<(), ConvertError> {
     let (lags, channels) = kernel.dim();
     if lags == 0 || channels == 0 {
         return Err(ConvertError::Empty { lags, channels });
