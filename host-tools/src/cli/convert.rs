@@ -3,6 +3,7 @@
 use super::files::{self, Output};
 use super::kernel::{self, Emit};
 use super::output::{self, bytes};
+use super::report::{Conversion, Wanted, Written};
 use super::weights::{self, Rounded};
 use super::{input, layers};
 use crate::blob::{self, Blob, Staged, Target, WeightType};
@@ -12,6 +13,7 @@ use crate::convert::layer::{LayerConversion, Method, convert_layers};
 use crate::convert::network::trained_kernels;
 use crate::convert::search::{MAX_ORDER, MAX_TAPS, Search, TOLERANCE};
 use crate::reference::Network;
+use crate::report;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -32,6 +34,7 @@ Examples:
   toeplite convert checkpoint -o model.toep --weights int4 --calibrate train.txt
   toeplite convert checkpoint -o model.toep --contract fixed
   toeplite convert checkpoint -o model.toep --order 8 --fir 4
+  toeplite convert checkpoint -o model.toep --report out.html --report-text val.txt
   toeplite convert --kernel k.npy --json
   toeplite convert --kernel k.safetensors --emit-kernel realised.npy --lags 16384
 
@@ -50,7 +53,7 @@ pub struct Cmd {
     /// .npy or .safetensors. Says what the recurrence is and how good; writes no model.
     #[arg(
         long, value_name = "FILE",
-        conflicts_with_all = ["checkpoint", "output", "meta", "contract", "weights", "target", "calibrate"]
+        conflicts_with_all = ["checkpoint", "output", "meta", "contract", "weights", "target", "calibrate", "report_text"]
     )]
     kernel: Option<PathBuf>,
     /// Also write the kernels that the recurrences realise, in f64: `[lags, channels]` of a bare
@@ -94,6 +97,14 @@ pub struct Cmd {
     /// Also write the model's sizes as Rust constants, for firmware.
     #[arg(long, value_name = "FILE")]
     meta: Option<PathBuf>,
+    /// Also write a page that shows the conversion: kernels and their fits, poles, errors, sizes. One
+    /// file that any browser opens; nothing is fetched.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// A text that the report measures bits a byte on, by length: of the network, of the closed form and
+    /// of the model. For byte-level models, or a .safetensors file with the tensor "tokens".
+    #[arg(long, value_name = "FILE", requires = "report")]
+    report_text: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -137,7 +148,7 @@ impl Cmd {
         if let Some(path) = &self.kernel {
             // a table's own lags are the method's
             let method = self.method(usize::MAX)?;
-            kernel::convert(path, &method, self.emit(), self.json)?;
+            kernel::convert(path, &method, self.emit(), self.report(), self.json)?;
             return Ok(ExitCode::SUCCESS);
         }
         let (Some(checkpoint), Some(output)) = (&self.checkpoint, &self.output) else {
@@ -168,7 +179,10 @@ impl Cmd {
         let method = self.method(train_len)?;
         blob::can_stream(&checkpoint.config)?;
         let network = Network::<f64>::from_checkpoint(&checkpoint)?;
-        let layers = convert_layers(&trained_kernels(&network, train_len), &method)?;
+        let kernels = trained_kernels(&network, train_len);
+        let layers = convert_layers(&kernels, &method)?;
+        let wanted = self.report();
+        let seen = wanted.map(|wanted| (wanted, report::layers(&kernels, &layers, train_len)));
         let recurrences: Vec<_> = layers.iter().map(|l| l.modal.clone()).collect();
         drop(network);
         let (blob, rounded) = match self.contract {
@@ -184,6 +198,24 @@ impl Cmd {
                 (blob, None)
             }
         };
+        spinner.finish_and_clear();
+        let warnings = warnings(&checkpoint, &layers);
+        let page = seen.map(|(wanted, layers)| {
+            let conversion = Conversion {
+                subject: path,
+                method: &method,
+                layers,
+                warnings: warnings.clone(),
+            };
+            let written = Written {
+                checkpoint: &checkpoint,
+                blob: &blob,
+                rounded: rounded.as_ref(),
+                limits: report::Limits::default(),
+            };
+            wanted.about_model(conversion, &written)
+        });
+        let page = page.transpose()?;
         // both are on disk before either takes its name: constants and model belong together
         let staged = Staged::new(output, blob.bytes())?;
         if let Some(path) = &self.meta {
@@ -192,9 +224,8 @@ impl Cmd {
         if let Some(emit) = self.emit() {
             kernel::write_layers(&layers, emit)?;
         }
+        page.map_or(Ok(()), Staged::commit)?;
         staged.commit()?;
-        spinner.finish_and_clear();
-        let warnings = warnings(&checkpoint, &layers);
         for warning in &warnings {
             eprintln!("warning: {warning}");
         }
@@ -211,10 +242,13 @@ impl Cmd {
         let output = |option, path| Output { option, path };
         let meta = self.meta.as_deref().map(|path| output("--meta", path));
         let emit = self.emit().map(|emit| kernel::emitted(&emit));
+        let report = self.report().map(|report| report.output());
         let model = [output("-o", model)];
-        let outputs: Vec<_> = model.into_iter().chain(meta).chain(emit).collect();
+        let others = meta.into_iter().chain(emit).chain(report);
+        let outputs: Vec<_> = model.into_iter().chain(others).collect();
         let mut inputs = files::of_checkpoint(checkpoint);
         inputs.extend(self.calibrate.clone());
+        inputs.extend(self.report_text.clone());
         Ok(files::check(&outputs, &inputs)?)
     }
 
@@ -222,6 +256,13 @@ impl Cmd {
         self.emit_kernel.as_deref().map(|path| Emit {
             path,
             lags: self.lags,
+        })
+    }
+
+    fn report(&self) -> Option<Wanted<'_>> {
+        self.report.as_deref().map(|path| Wanted {
+            path,
+            text: self.report_text.as_deref(),
         })
     }
 

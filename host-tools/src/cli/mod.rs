@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod layers;
 pub mod output;
 pub mod reference;
+mod report;
 pub mod run;
 mod weights;
 

@@ -41,17 +41,23 @@ pub struct Calibration {
 /// What became of a matrix.
 #[derive(Serialize)]
 pub struct MatrixReport {
+    /// Which one.
     #[serde(serialize_with = "display")]
-    name: MatrixName,
-    dtype: &'static str,
-    rows: usize,
-    columns: usize,
-    bytes: usize,
-    bits_per_weight: f64,
+    pub name: MatrixName,
+    /// Type of its weights.
+    pub dtype: &'static str,
+    /// Its rows.
+    pub rows: usize,
+    /// Its columns.
+    pub columns: usize,
+    /// Its bytes, scales included.
+    pub bytes: usize,
+    /// The same in bits a weight.
+    pub bits_per_weight: f64,
     /// Decibels; nothing where weights are as trained.
-    weight_sqnr: Option<f64>,
+    pub weight_sqnr: Option<f64>,
     /// Decibels; nothing without calibration.
-    output_sqnr: Option<f64>,
+    pub output_sqnr: Option<f64>,
 }
 
 fn display<S: Serializer>(name: &MatrixName, to: S) -> Result<S::Ok, S::Error> {
@@ -98,14 +104,7 @@ pub fn round(
 
 /// A sample of a text, or of the tokens in a safetensors file.
 fn text_sample(checkpoint: &Checkpoint, path: &Path) -> Result<Sample> {
-    let is_tokens = path.extension().is_some_and(|e| e == "safetensors");
-    let tokens = if is_tokens {
-        input::token_file(path)
-    } else {
-        input::refuse_empty(path, "a text to calibrate on")?;
-        input::text_tokens(path, checkpoint.config.vocab_size)
-    };
-    let tokens = tokens.context("--calibrate")?;
+    let tokens = input::sequence(path, checkpoint.config.vocab_size).context("--calibrate")?;
     let window = checkpoint.config.train_len.max(1);
     Ok(Sample::spread(&tokens, window, budget(checkpoint, WORK)))
 }
