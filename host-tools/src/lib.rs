@@ -8,4 +8,5 @@ pub mod compare;
 pub mod convert;
 pub mod quantize;
 pub mod reference;
+pub mod report;
 pub mod stream;

@@ -569,3 +569,29 @@ fn reference_cases_pass_or_exit_1() {
     let strict = toeplite(&[&arguments[..], &["--tolerance", "0"]].concat());
     assert_eq!(strict.status.code(), Some(1));
 }
+
+#[test]
+fn a_report_overwrites_nothing_and_its_text_belongs_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.toep");
+    let (model, small) = (model.to_str().unwrap(), small());
+    let base = ["convert", small.to_str().unwrap(), "-o", model];
+    let weights = small_file("model.safetensors");
+    let text = small_file("val.txt");
+    for (more, code, says) in [
+        (&["--report", model][..], 1, "name the same file"),
+        (&["--report", &weights], 1, "would overwrite an input"),
+        (
+            &["--report", &text, "--report-text", &text],
+            1,
+            "would overwrite an input",
+        ),
+        (&["--report-text", &text], 2, "--report <FILE.html>"),
+    ] {
+        let refused = toeplite(&[&base, more].concat());
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(code), "{said}");
+        assert!(said.contains(says), "{said}");
+    }
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+}

@@ -14,22 +14,22 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Cost {
     /// Bytes of the model.
-    pub flash: u64,
+    pub flash: usize,
     /// Bytes of session memory.
-    pub ram: u64,
+    pub ram: usize,
     /// Instructions a token.
-    pub instructions: u64,
+    pub instructions: usize,
 }
 
 /// What a model may take; nothing where there is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// Bytes of the model.
-    pub flash: Option<u64>,
+    pub flash: Option<usize>,
     /// Bytes of session memory.
-    pub ram: Option<u64>,
+    pub ram: Option<usize>,
     /// Instructions a token.
-    pub instructions: Option<u64>,
+    pub instructions: Option<usize>,
 }
 
 /// One way to have a part.
@@ -94,11 +94,11 @@ impl Cost {
         ("instructions a token", "--budget-instructions"),
     ];
 
-    fn all(self) -> [u64; 3] {
+    fn all(self) -> [usize; 3] {
         [self.flash, self.ram, self.instructions]
     }
 
-    fn of(all: [u64; 3]) -> Self {
+    fn of(all: [usize; 3]) -> Self {
         let [flash, ram, instructions] = all;
         Self {
             flash,
@@ -115,7 +115,7 @@ impl Cost {
 }
 
 impl Limits {
-    fn all(self) -> [Option<u64>; 3] {
+    fn all(self) -> [Option<usize>; 3] {
         [self.flash, self.ram, self.instructions]
     }
 
@@ -131,7 +131,7 @@ impl Limits {
 
     /// How far `cost` is beyond them: the sum of the excesses, each in parts of its limit.
     fn excess(&self, cost: Cost) -> f64 {
-        let beyond = |(limit, cost): (Option<u64>, u64)| {
+        let beyond = |(limit, cost): (Option<usize>, usize)| {
             let limit = limit?;
             Some(cost.saturating_sub(limit) as f64 / limit.max(1) as f64)
         };
@@ -267,11 +267,11 @@ mod tests {
     /// a constant factor.
     fn layer() -> impl Strategy<Value = Vec<Alternative>> {
         let falls = prop::collection::vec(0.05f64..0.8, 2..6);
-        (0.001f64..10.0, falls, 1u64..9).prop_map(|(sensitivity, falls, width)| {
+        (0.001f64..10.0, falls, 1usize..9).prop_map(|(sensitivity, falls, width)| {
             let mut loss = sensitivity;
             let alternative = |(states, fall): (usize, &f64)| {
                 loss *= fall;
-                let size = 4 * width * (states as u64 + 1);
+                let size = 4 * width * (states + 1);
                 Alternative {
                     loss,
                     cost: Cost {
@@ -311,8 +311,8 @@ mod tests {
         #[test]
         fn limits_hold_wherever_they_can(
             parts in prop::collection::vec(layer(), 1..4),
-            flash in prop::option::of(0u64..900),
-            ram in prop::option::of(0u64..500),
+            flash in prop::option::of(0usize..900),
+            ram in prop::option::of(0usize..500),
         ) {
             let limits = Limits { flash, ram, instructions: None };
             let fixed = Cost { flash: 10, ram: 20, instructions: 30 };
@@ -381,7 +381,7 @@ mod tests {
             let alternative = |states: i32| Alternative {
                 loss: sensitivity * 0.1f64.powi(states),
                 cost: Cost {
-                    ram: states as u64,
+                    ram: states as usize,
                     ..Cost::default()
                 },
             };

@@ -179,7 +179,7 @@ impl Step {
     }
 
     /// Of the product with a matrix `[rows, columns]`, its input's quantization included.
-    pub fn product(&self, name: MatrixName, rows: usize, columns: usize, of: WeightType) -> u64 {
+    pub fn product(&self, name: MatrixName, rows: usize, columns: usize, of: WeightType) -> usize {
         if name == MatrixName::Embedding && !self.tied {
             return 0; // one row is looked up
         }
@@ -199,28 +199,28 @@ impl Step {
             MatrixName::Embedding | MatrixName::Head => rates.logit,
         };
         let (rows, columns) = (rows as f64, columns as f64);
-        (rows * (each * columns + row + logit) + input[0] * columns + input[1]) as u64
+        (rows * (each * columns + row + logit) + input[0] * columns + input[1]) as usize
     }
 
     /// Of a layer's recurrence.
-    pub fn recurrence(&self, taps: usize, order: usize) -> u64 {
+    pub fn recurrence(&self, taps: usize, order: usize) -> usize {
         let ([none, tap, loose], [no_mode, state]) = (self.rates.taps, self.rates.modes);
         let taps = none + tap * taps as f64 + loose * (taps % 4) as f64;
         let modes = match order {
             0 => 0.0,
             order => no_mode + state * order as f64,
         };
-        (self.channels * (taps + modes)) as u64
+        (self.channels * (taps + modes)) as usize
     }
 
     /// Of all that is no product with a matrix and no recurrence.
-    pub fn beside(&self) -> u64 {
+    pub fn beside(&self) -> usize {
         let rates = self.rates;
         let [norm, norm_number, last] = rates.norm;
         let gates = rates.gate * (2.0 * self.channels + self.glu_dim);
         let layer = norm + norm_number * self.dim + gates;
         let [number, lookup] = rates.embedding;
-        (self.layers * layer + (last + number) * self.dim + lookup) as u64
+        (self.layers * layer + (last + number) * self.dim + lookup) as usize
     }
 }
 
@@ -245,7 +245,7 @@ mod tests {
         let recurrences = layers
             .iter()
             .map(|layer| step.recurrence(layer.modal.fir_len(), layer.modal.order()));
-        (products.sum::<u64>() + recurrences.sum::<u64>() + step.beside()) as f64
+        (products.sum::<usize>() + recurrences.sum::<usize>() + step.beside()) as f64
     }
 
     #[test]

@@ -4,10 +4,10 @@ use super::choose::{self, Alternative, Cost, Infeasible, Limits};
 use super::frontier::{Choice, Frontier};
 use super::instructions::{Core, Step};
 use super::sensitivity::Sensitivity;
-use crate::blob::{self, AnyModel, ContractName, Target, WeightType, WriteError};
+use crate::blob::{self, AnyModel, ContractName, WeightType, WriteError};
 use crate::checkpoint::Checkpoint;
 use crate::convert::modal::Modal;
-use crate::quantize::MatrixName;
+use crate::quantize::{Matrix, MatrixName};
 use crate::reference::ReferenceError;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -214,16 +214,10 @@ pub fn plan(
         Some(one) => std::slice::from_ref(one),
         None => &[WeightType::Int8, WeightType::Int4][..],
     };
-    let first = blob::nearest(checkpoint, |_| types[0])?;
-    let names: Vec<MatrixName> = first.matrices().map(|(name, _)| name).collect();
-    for (name, matrix) in first.matrices() {
-        parts.push(matrix_part(
-            name,
-            matrix.dim(),
-            types,
-            &candidates.sensitivity,
-            step,
-        ));
+    let names = MatrixName::all(config);
+    for name in &names {
+        let sensitivity = &candidates.sensitivity;
+        parts.push(matrix_part(checkpoint, *name, types, sensitivity, step)?);
     }
     let mut chosen = start.to_vec();
     chosen.resize(parts.len(), 0);
@@ -233,7 +227,7 @@ pub fn plan(
         .map(|c| c.modal.clone())
         .collect();
     let draft = match request.contract {
-        ContractName::F32 => blob::write_weights(checkpoint, &modals, &first, Target::Portable)?,
+        ContractName::F32 => blob::write(checkpoint, &modals, types[0])?,
         ContractName::Fixed => blob::write_fixed(checkpoint, &modals, |_| types[0])?,
     };
     let taken = choose::total_cost(&parts, &chosen, Cost::default());
@@ -275,8 +269,8 @@ impl PlanError {
 /// What a model takes beside its parts, which take `parts`.
 fn beside(draft: &AnyModel<'_>, parts: Cost, step: Option<&Step>) -> Cost {
     Cost {
-        flash: (draft.blob_bytes() as u64).saturating_sub(parts.flash),
-        ram: (draft.memory_needed() as u64).saturating_sub(parts.ram),
+        flash: (draft.blob_bytes()).saturating_sub(parts.flash),
+        ram: (draft.memory_needed()).saturating_sub(parts.ram),
         instructions: step.map_or(0, Step::beside),
     }
 }
@@ -292,30 +286,36 @@ fn recurrence_cost(
         ContractName::Fixed => (2 * taps + 4 * order) * channels,
     };
     Ok(Cost {
-        flash: blob::recurrence_bytes(modal, contract)? as u64,
-        ram: ram as u64,
+        flash: blob::recurrence_bytes(modal, contract)?,
+        ram: ram,
         instructions: step.map_or(0, |step| step.recurrence(taps, order)),
     })
 }
 
+/// A matrix in each of `types`.
 fn matrix_part(
+    checkpoint: &Checkpoint,
     name: MatrixName,
-    (rows, columns): (usize, usize),
     types: &[WeightType],
     sensitivity: &Sensitivity<'_>,
     step: Option<&Step>,
-) -> Vec<Alternative> {
+) -> Result<Vec<Alternative>, WriteError> {
+    let trained = blob::trained(checkpoint, name)?;
+    let (rows, columns) = trained.dim();
     let alternative = |weight_type: &WeightType| Alternative {
         // where there is nothing to choose it does not matter
         loss: match types {
             [_] => 0.0,
-            _ => sensitivity.of_matrix(name, *weight_type),
+            _ => {
+                let rounded = Matrix::nearest(trained.view(), *weight_type).values();
+                sensitivity.of_matrix(name, rounded.view())
+            }
         },
         cost: Cost {
-            flash: weight_type.bytes(rows, columns).next_multiple_of(ALIGNMENT) as u64,
+            flash: weight_type.bytes(rows, columns).next_multiple_of(ALIGNMENT),
             ram: 0,
             instructions: step.map_or(0, |s| s.product(name, rows, columns, *weight_type)),
         },
     };
-    types.par_iter().map(alternative).collect()
+    Ok(types.par_iter().map(alternative).collect())
 }

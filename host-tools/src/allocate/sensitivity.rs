@@ -7,12 +7,12 @@
 //! others of its reductions only when they are about to be chosen.
 
 use crate::convert::modal::Modal;
+use crate::quantize::MatrixName;
 use crate::quantize::calibrate::Sample;
-use crate::quantize::{Matrix, MatrixName, WeightType};
 use crate::reference::evaluate::{divergence, entropy};
 use crate::reference::mix::{FftMix, Given, Mix, Trained};
 use crate::reference::{AsTrained, Linear, Maps, Network, Place, ReferenceError};
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 use std::convert::Infallible;
 use std::f64::consts::LN_2;
@@ -121,36 +121,38 @@ impl<'a> Sensitivity<'a> {
         Ok(self.mean(|window| window.diverged(changed(window).view())))
     }
 
-    /// The divergence, in bits a token, of the predictions with a matrix rounded to the nearest of a type.
+    /// The divergence, in bits a token, of the predictions with `values` in place of a matrix.
     /// Activations stay as they are.
-    pub fn of_matrix(&self, name: MatrixName, weight_type: WeightType) -> f64 {
-        let rounded = |weights: ArrayView2<'_, f32>| Matrix::nearest(weights, weight_type).values();
+    ///
+    /// # Panics
+    /// The matrix has another shape.
+    pub fn of_matrix(&self, name: MatrixName, values: ArrayView2<'_, f32>) -> f64 {
         let network = self.network;
-        match name {
-            MatrixName::Layer(layer, place) => self.mean(|window| {
-                let mut maps = Rounded { at: place, rounded };
+        let in_layer = |layer: usize, maps: Replacement<'_>, head: &Linear<f32>| {
+            self.mean(|window| {
                 let x = window.inputs[layer].clone();
+                let mut maps = maps;
                 let x = self.run(window, layer, x, &self.trained, &mut maps);
-                window.diverged(network.head().forward(&x).view())
-            }),
+                window.diverged(head.forward(&x).view())
+            })
+        };
+        match name {
+            MatrixName::Layer(layer, place) => {
+                let at = Some(place);
+                in_layer(layer, Replacement { at, values }, network.head())
+            }
             MatrixName::Head => {
-                let head = with_weights(network.head(), rounded);
+                let head = network.head().with_weights(values);
                 let last = network.layers().len() - 1;
-                self.mean(|window| {
-                    let x = window.inputs[last].clone();
-                    let x = self.run(window, last, x, &self.trained, &mut AsTrained);
-                    window.diverged(head.forward(&x).view())
-                })
+                in_layer(last, Replacement { at: None, values }, &head)
             }
             MatrixName::Embedding => {
-                let embedding = rounded(network.embedding());
-                let head = network
-                    .is_tied()
-                    .then(|| with_weights(network.head(), rounded));
+                let tied = network.is_tied();
+                let head = tied.then(|| network.head().with_weights(values));
                 let head = head.as_ref().unwrap_or(network.head());
                 self.mean(|window| {
                     let rows: Vec<usize> = window.tokens.iter().map(|t| *t as usize).collect();
-                    let x = embedding.select(Axis(0), &rows);
+                    let x = values.select(Axis(0), &rows) * network.embed_scale();
                     let x = self.run(window, 0, x, &self.trained, &mut AsTrained);
                     window.diverged(head.forward(&x).view())
                 })
@@ -201,13 +203,14 @@ fn before_head(network: &Network<f32>, x: Array2<f32>, positions: &[usize]) -> A
     x
 }
 
-/// Computes the maps at a place with rounded weights.
-struct Rounded<F> {
-    at: Place,
-    rounded: F,
+/// Computes the maps at a place with other weights, those of all maps one below the other.
+#[derive(Clone, Copy)]
+struct Replacement<'a> {
+    at: Option<Place>,
+    values: ArrayView2<'a, f32>,
 }
 
-impl<F: Fn(ArrayView2<'_, f32>) -> Array2<f32>> Maps<f32> for Rounded<F> {
+impl Maps<f32> for Replacement<'_> {
     type Error = Infallible;
 
     fn apply<const N: usize>(
@@ -216,16 +219,16 @@ impl<F: Fn(ArrayView2<'_, f32>) -> Array2<f32>> Maps<f32> for Rounded<F> {
         maps: [&Linear<f32>; N],
         x: &Array2<f32>,
     ) -> Result<[Array2<f32>; N], Infallible> {
-        if self.at != place {
+        if self.at != Some(place) {
             return AsTrained.apply(place, maps, x);
         }
-        Ok(maps.map(|map| with_weights(map, &self.rounded).forward(x)))
+        let mut start = 0;
+        Ok(maps.map(|map| {
+            let rows = start..start + map.weights().nrows();
+            start = rows.end;
+            map.with_weights(self.values.slice(s![rows, ..])).forward(x)
+        }))
     }
-}
-
-/// `map` with what `f` makes of its weights.
-fn with_weights(map: &Linear<f32>, f: impl Fn(ArrayView2<'_, f32>) -> Array2<f32>) -> Linear<f32> {
-    map.with_weights(f(map.weights()).view())
 }
 
 /// The trained mixing with some layers' operators replaced.

@@ -14,6 +14,15 @@ pub enum AnyModel<'a> {
     Fixed(fixed::Model<'a>),
 }
 
+/// Bytes of a layer's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateBytes {
+    /// The last inputs, for taps.
+    pub taps: usize,
+    /// States of modes.
+    pub modes: usize,
+}
+
 impl<'a> From<&Model<'a>> for AnyModel<'a> {
     fn from(model: &Model<'a>) -> Self {
         Self::F32(*model)
@@ -92,6 +101,22 @@ impl<'a> AnyModel<'a> {
     /// Bytes of memory that a session needs.
     pub fn memory_needed(&self) -> usize {
         either!(self, model => model.memory_needed())
+    }
+
+    /// What a session keeps of `layer` between steps.
+    ///
+    /// # Panics
+    /// If there is no such layer.
+    pub fn state_bytes(&self, layer: usize) -> StateBytes {
+        let (counts, tap) = match self {
+            Self::F32(model) => (model.layer(layer).recurrence.counts, 4),
+            Self::Fixed(model) => (model.layer(layer).recurrence.counts, 2),
+        };
+        let channels = self.shape().channels;
+        StateBytes {
+            taps: tap * counts.taps * channels,
+            modes: 4 * counts.order() * channels,
+        }
     }
 
     /// Bytes of a workspace for a prefill in blocks of `tokens`, at least two.

@@ -13,7 +13,7 @@ mod writer;
 pub use crate::quantize::{
     QuantizedGroups, QuantizedRows, WeightType, Weights, quantize_groups, quantize_rows,
 };
-pub use any::{AnyModel, Logits};
+pub use any::{AnyModel, Logits, StateBytes};
 pub use file::{Blob, BlobFileError, SessionMemory, Staged, write_atomically};
 pub use fixed::write_fixed;
 pub use pack::{pack_int4, pack_int8};

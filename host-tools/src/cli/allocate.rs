@@ -80,6 +80,11 @@ impl<'a> Allocator<'a> {
         })
     }
 
+    /// What changes of the network do to its predictions.
+    pub fn sensitivity(&self) -> &Sensitivity<'a> {
+        self.candidates.sensitivity()
+    }
+
     /// What layers and matrices get.
     pub fn plan(&self, request: &Request) -> Result<Plan, PlanError> {
         plan(self.checkpoint, &self.candidates, &self.start, request)
@@ -111,8 +116,8 @@ impl<'a> Allocator<'a> {
             layers: self.candidates.losses(&plan.layers),
             weights: plan.weights_loss,
             taken: Cost {
-                flash: model.blob_bytes() as u64,
-                ram: model.memory_needed() as u64,
+                flash: model.blob_bytes(),
+                ram: model.memory_needed(),
                 instructions: plan.cost.instructions,
             },
             budget: request.limits,
@@ -147,8 +152,8 @@ fn per_layer<T: Send>(
 /// Nothing smaller can be planned.
 pub fn less(budget: Limits, planned: Limits, blob: &Blob) -> Result<Option<Limits>, WriteError> {
     let model = blob.any()?;
-    let lowered = |limit: Option<u64>, planned: Option<u64>, found: usize| {
-        let over = (found as u64).saturating_sub(limit.unwrap_or(u64::MAX));
+    let lowered = |limit: Option<usize>, planned: Option<usize>, found: usize| {
+        let over = (found).saturating_sub(limit.unwrap_or(usize::MAX));
         planned.map(|planned| planned.saturating_sub(over))
     };
     let next = Limits {
@@ -163,6 +168,20 @@ impl Allocation {
     /// What each layer's recurrence adds to the divergence, in bits a token.
     pub fn layers(&self) -> &[f64] {
         &self.layers
+    }
+
+    /// Instructions a token, where they are counted.
+    pub fn instructions(&self) -> Option<usize> {
+        self.core.map(|_| self.taken.instructions)
+    }
+
+    /// What the recurrences change, as a fact with its name.
+    pub fn fact(&self) -> (&'static str, String) {
+        let (changed, entropy) = (self.divergence, self.entropy);
+        (
+            "recurrences change predictions by",
+            format!("{changed:.1e} bits a token of {entropy:.2} (Kullback-Leibler divergence)"),
+        )
     }
 
     /// A line if what the model loses is more than a user would expect.
@@ -187,10 +206,9 @@ impl Allocation {
         if self.budget.is_empty() {
             return Ok(());
         }
-        let row = |what: String, taken: u64, budget: Option<u64>| {
-            let number = |x: u64| output::bytes(x as usize);
-            let budget = budget.map_or("-".into(), number);
-            [what, number(taken), budget]
+        let row = |what: String, taken: usize, budget: Option<usize>| {
+            let budget = budget.map_or("-".into(), output::bytes);
+            [what, output::bytes(taken), budget]
         };
         let (taken, budget) = (self.taken, self.budget);
         let instructions = self.core.map(|core| {

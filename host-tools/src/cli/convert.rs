@@ -4,6 +4,7 @@ use super::allocate::{self, Allocation, Allocator};
 use super::files::{self, Output};
 use super::kernel::{self, Emit};
 use super::output::{self, bytes};
+use super::report::{Conversion, Wanted, Written};
 use super::weights::{self, Rounded};
 use super::{input, layers};
 use crate::allocate::Limits;
@@ -17,6 +18,7 @@ use crate::convert::network::{TrainedKernels, trained_kernels};
 use crate::convert::search::{MAX_ORDER, MAX_TAPS, Search, TOLERANCE};
 use crate::quantize::MatrixName;
 use crate::reference::Network;
+use crate::report;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -38,6 +40,7 @@ Examples:
   toeplite convert checkpoint -o model.toep --contract fixed
   toeplite convert checkpoint -o model.toep --target m4 --budget-flash 400000 --budget-ram 60000
   toeplite convert checkpoint -o model.toep --order 8 --fir 4
+  toeplite convert checkpoint -o model.toep --report out.html --report-text val.txt
   toeplite convert --kernel k.npy --json
   toeplite convert --kernel k.safetensors --emit-kernel realised.npy --lags 16384
 
@@ -56,7 +59,7 @@ pub struct Cmd {
     /// .npy or .safetensors. Says what the recurrence is and how good; writes no model.
     #[arg(
         long, value_name = "FILE",
-        conflicts_with_all = ["checkpoint", "output", "meta", "contract", "weights", "target", "calibrate"]
+        conflicts_with_all = ["checkpoint", "output", "meta", "contract", "weights", "target", "calibrate", "report_text"]
     )]
     kernel: Option<PathBuf>,
     /// Also write the kernels that the recurrences realise, in f64: `[lags, channels]` of a bare
@@ -96,14 +99,18 @@ pub struct Cmd {
     loss: Option<f64>,
     /// Bytes of flash that the model may take; the runtime's code is not part of it.
     #[arg(long, value_name = "BYTES", conflicts_with_all = FIXED)]
-    budget_flash: Option<u64>,
+    budget_flash: Option<usize>,
     /// Bytes of session memory that the model may take.
     #[arg(long, value_name = "BYTES", conflicts_with_all = FIXED)]
-    budget_ram: Option<u64>,
+    budget_ram: Option<usize>,
     /// Instructions that a token may take, as estimated for the core that --target names; by default a
     /// Cortex-M4F, with --contract fixed a Cortex-M0.
     #[arg(long, value_name = "N", conflicts_with_all = FIXED)]
-    budget_instructions: Option<u64>,
+    budget_instructions: Option<usize>,
+    /// Length of the sequences whose kernels the model gets, of checkpoints that scale positions by it: a
+    /// recurrence cannot know how long its sequence will be [default: the training length].
+    #[arg(long, value_name = "N", value_parser = input::positive, conflicts_with = "kernel")]
+    length: Option<usize>,
     /// What layers are judged by and int4 weights are calibrated on: a text for byte-level models, or a
     /// .safetensors file with the tensor "tokens". Text like that which the network was trained on, never
     /// that which it is judged by; 16,384 tokens of it are read, of large models fewer. By default the
@@ -117,6 +124,14 @@ pub struct Cmd {
     /// Also write the model's sizes as Rust constants, for firmware.
     #[arg(long, value_name = "FILE")]
     meta: Option<PathBuf>,
+    /// Also write a page that shows the conversion: kernels and their fits, poles, errors, sizes. One
+    /// file that any browser opens; nothing is fetched.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// A text that the report measures bits a byte on, by length: of the network, of the closed form and
+    /// of the model. For byte-level models, or a .safetensors file with the tensor "tokens".
+    #[arg(long, value_name = "FILE", requires = "report")]
+    report_text: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -174,7 +189,7 @@ impl Cmd {
         if let Some(path) = &self.kernel {
             // a table's own lags are the method's
             let method = self.method(usize::MAX)?;
-            kernel::convert(path, &method, self.emit(), self.json)?;
+            kernel::convert(path, &method, self.emit(), self.report(), self.json)?;
             return Ok(ExitCode::SUCCESS);
         }
         let (Some(checkpoint), Some(output)) = (&self.checkpoint, &self.output) else {
@@ -202,11 +217,11 @@ impl Cmd {
         self.check_outputs(path, output)?;
         let spinner = output::spinner("converting");
         let checkpoint = input::checkpoint(path)?;
-        let train_len = checkpoint.config.train_len;
-        let method = self.method(train_len)?;
+        let length = self.length(&checkpoint)?;
+        let method = self.method(length)?;
         blob::can_stream(&checkpoint.config)?;
         let network = Network::<f64>::from_checkpoint(&checkpoint)?;
-        let kernels = trained_kernels(&network, train_len);
+        let kernels = trained_kernels(&network, length);
         let made = if self.allocates() {
             self.allocate(&checkpoint, &kernels)?
         } else {
@@ -220,6 +235,25 @@ impl Cmd {
                 allocation: None,
             }
         };
+        spinner.finish_and_clear();
+        let warnings = warnings(&checkpoint, length, &made);
+        let page = self.report().map(|wanted| {
+            let conversion = Conversion {
+                subject: path,
+                method: &method,
+                allocation: made.allocation.as_ref(),
+                layers: report::layers(&kernels, &made.layers, checkpoint.config.train_len),
+                warnings: warnings.clone(),
+            };
+            let written = Written {
+                checkpoint: &checkpoint,
+                blob: &made.blob,
+                rounded: made.rounded.as_ref(),
+                limits: self.limits(),
+            };
+            wanted.about_model(conversion, &written)
+        });
+        let page = page.transpose()?;
         // both are on disk before either takes its name: constants and model belong together
         let staged = Staged::new(output, made.blob.bytes())?;
         if let Some(path) = &self.meta {
@@ -228,9 +262,8 @@ impl Cmd {
         if let Some(emit) = self.emit() {
             kernel::write_layers(&made.layers, emit)?;
         }
+        page.map_or(Ok(()), Staged::commit)?;
         staged.commit()?;
-        spinner.finish_and_clear();
-        let warnings = warnings(&checkpoint, &made);
         for warning in &warnings {
             eprintln!("warning: {warning}");
         }
@@ -246,6 +279,17 @@ impl Cmd {
     fn allocates(&self) -> bool {
         let given = self.tolerance.is_some() || self.order.is_some() || self.fir.is_some();
         self.method == MethodName::Reduced && !given
+    }
+
+    /// The length of the sequences whose kernels the model gets.
+    fn length(&self, checkpoint: &Checkpoint) -> Result<usize> {
+        let config = &checkpoint.config;
+        ensure!(
+            self.length.is_none() || config.toeplitz.rpe_input != RpeInput::Lag,
+            "--length belongs to checkpoints that scale positions by the sequence's length; the kernels of this one are \
+             the same at every length"
+        );
+        Ok(self.length.unwrap_or(config.train_len))
     }
 
     fn limits(&self) -> Limits {
@@ -284,13 +328,19 @@ impl Cmd {
                 .plan(&request)
                 .map_err(|error| error.for_budget(self.limits()))?;
             let layers = allocator.convert(&plan)?;
-            let (blob, rounded) = self.write(checkpoint, &layers, |name| plan.weight_type(name))?;
+            let weight_type = |name| plan.weight_type(name);
+            let (blob, mut rounded) = self.write(checkpoint, &layers, weight_type)?;
             // packing for a core may add a few bytes to what was planned
             if let Some(less) = allocate::less(self.limits(), request.limits, &blob)? {
                 request.limits = less;
                 continue;
             }
             request.limits = self.limits();
+            if let Some(rounded) = &mut rounded
+                && (self.report.is_some() || !request.limits.is_empty())
+            {
+                rounded.measure(allocator.sensitivity());
+            }
             let allocation = allocator.report(&plan, &layers, &blob, &request)?;
             return Ok(Made {
                 layers,
@@ -329,10 +379,13 @@ impl Cmd {
         let output = |option, path| Output { option, path };
         let meta = self.meta.as_deref().map(|path| output("--meta", path));
         let emit = self.emit().map(|emit| kernel::emitted(&emit));
+        let report = self.report().map(|report| report.output());
         let model = [output("-o", model)];
-        let outputs: Vec<_> = model.into_iter().chain(meta).chain(emit).collect();
+        let others = meta.into_iter().chain(emit).chain(report);
+        let outputs: Vec<_> = model.into_iter().chain(others).collect();
         let mut inputs = files::of_checkpoint(checkpoint);
         inputs.extend(self.calibrate.clone());
+        inputs.extend(self.report_text.clone());
         Ok(files::check(&outputs, &inputs)?)
     }
 
@@ -340,6 +393,13 @@ impl Cmd {
         self.emit_kernel.as_deref().map(|path| Emit {
             path,
             lags: self.lags,
+        })
+    }
+
+    fn report(&self) -> Option<Wanted<'_>> {
+        self.report.as_deref().map(|path| Wanted {
+            path,
+            text: self.report_text.as_deref(),
         })
     }
 
@@ -417,7 +477,7 @@ impl Made {
 }
 
 /// What the user should know, a line each.
-fn warnings(checkpoint: &Checkpoint, made: &Made) -> Vec<String> {
+fn warnings(checkpoint: &Checkpoint, length: usize, made: &Made) -> Vec<String> {
     let mut out: Vec<String> = made
         .layers
         .iter()
@@ -428,8 +488,8 @@ fn warnings(checkpoint: &Checkpoint, made: &Made) -> Vec<String> {
     let config = &checkpoint.config;
     if config.toeplitz.rpe_input != RpeInput::Lag {
         out.push(format!(
-            "the checkpoint scales positions by the sequence's length; the model has the kernels of length {}",
-            config.train_len
+            "the checkpoint scales positions by the sequence's length, so its kernels differ from length to length; the \
+             model has those of length {length} (--length), and is the trained network's equal there alone"
         ));
     }
     out

@@ -97,6 +97,15 @@ pub fn token_file(path: &Path) -> Result<Vec<u32>> {
     tokens.into_iter().map(token).collect()
 }
 
+/// The tokens of a text, or those in a file that ends in .safetensors.
+pub fn sequence(path: &Path, vocab: usize) -> Result<Vec<u32>> {
+    if path.extension().is_some_and(|e| e == "safetensors") {
+        return token_file(path);
+    }
+    refuse_empty(path, "a text")?;
+    text_tokens(path, vocab)
+}
+
 /// Numbers of `N` bytes, as they lie in a file.
 pub fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> {
     data.as_chunks().0.iter().copied()

@@ -51,27 +51,27 @@ struct LayerRow {
 
 fn layer_rows(model: &AnyModel<'_>) -> Vec<LayerRow> {
     let recurrences = stream::recurrences(model);
-    let channels = model.shape().channels;
     let row = |(i, modal): (usize, &crate::convert::modal::Modal)| {
-        let (counts, tap_bytes, weight_bytes) = match model {
+        let (counts, weight_bytes) = match model {
             AnyModel::F32(model) => {
                 let layer = model.layer(i);
                 let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
                 let bytes = matrices.iter().map(|m| m.bytes()).sum();
-                (layer.recurrence.counts, 4, bytes)
+                (layer.recurrence.counts, bytes)
             }
             AnyModel::Fixed(model) => {
                 let layer = model.layer(i);
                 let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
                 let bytes = matrices.iter().map(|m| m.bytes()).sum();
-                (layer.recurrence.counts, 2, bytes)
+                (layer.recurrence.counts, bytes)
             }
         };
+        let state = model.state_bytes(i);
         LayerRow {
             taps: counts.taps,
             order: counts.order(),
             radius: modal.radius(),
-            state_bytes: (tap_bytes * counts.taps + 4 * counts.order()) * channels,
+            state_bytes: state.taps + state.modes,
             weight_bytes,
         }
     };

@@ -1,10 +1,12 @@
 //! `toeplite convert --kernel`, and kernels in files.
 
 use super::output;
+use super::report::{Conversion, Wanted};
 use super::{files, input, layers};
 use crate::blob::Staged;
 use crate::convert::bare::convert_table;
 use crate::convert::layer::{LayerConversion, Method, convert_layer};
+use crate::report;
 use anyhow::{Context, Result, bail, ensure};
 use half::{bf16, f16};
 use ndarray::{Array2, ArrayD, Axis, Ix2};
@@ -28,9 +30,16 @@ pub struct Emit<'a> {
 }
 
 /// Converts the kernel in the file `path` and prints what became of it.
-pub fn convert(path: &Path, method: &Method, emit: Option<Emit<'_>>, json: bool) -> Result<()> {
+pub fn convert(
+    path: &Path,
+    method: &Method,
+    emit: Option<Emit<'_>>,
+    wanted: Option<Wanted<'_>>,
+    json: bool,
+) -> Result<()> {
     let start = Instant::now();
-    let outputs: Vec<_> = emit.iter().map(emitted).collect();
+    let report = wanted.map(|wanted| wanted.output());
+    let outputs: Vec<_> = emit.iter().map(emitted).chain(report).collect();
     files::check(&outputs, &[path.into()])?;
     let spinner = output::spinner("converting");
     let kernel = read(path)?;
@@ -54,6 +63,19 @@ pub fn convert(path: &Path, method: &Method, emit: Option<Emit<'_>>, json: bool)
         } else {
             write(emit.path, &table.into_dyn())?;
         }
+    }
+    if let Some(wanted) = wanted {
+        let conversion = Conversion {
+            subject: path,
+            method,
+            allocation: None,
+            // a table has no training length
+            layers: vec![report::layer(&kernel.table, &layer, 0)],
+            warnings: layer.warnings.iter().map(ToString::to_string).collect(),
+        };
+        wanted
+            .about_kernel(conversion, kernel.table.nrows())?
+            .commit()?;
     }
     spinner.finish_and_clear();
     for warning in &layer.warnings {

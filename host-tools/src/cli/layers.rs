@@ -38,13 +38,15 @@ pub fn print(layers: &[LayerConversion], losses: Option<&[f64]>) -> Result<()> {
     Ok(output::line(output::table(header, rows))?)
 }
 
-/// How far from the best possible; nothing to compare with where an exact recurrence exists.
+/// How far from the best possible.
 fn ratio(peak: f64, bound: f64) -> String {
+    above_bound(peak, bound).map_or("-".into(), |ratio| format!("{ratio:.2}"))
+}
+
+/// `peak / bound`; nothing to compare with where an exact recurrence exists.
+pub fn above_bound(peak: f64, bound: f64) -> Option<f64> {
     // what f32 cannot represent is no fault of the order
-    if bound <= f64::from(f32::EPSILON) * peak {
-        return "-".into();
-    }
-    format!("{:.2}", peak / bound)
+    (bound > f64::from(f32::EPSILON) * peak).then(|| peak / bound)
 }
 
 /// A layer as programs read it.

@@ -11,6 +11,7 @@ pub mod kernel;
 pub mod layers;
 pub mod output;
 pub mod reference;
+mod report;
 pub mod run;
 mod weights;
 

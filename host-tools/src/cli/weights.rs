@@ -1,6 +1,7 @@
 //! The weights of `toeplite convert`: how they are rounded, and what became of each matrix.
 
 use super::{input, output};
+use crate::allocate::Sensitivity;
 use crate::blob::{self, WeightType, WriteError};
 use crate::checkpoint::Checkpoint;
 use crate::convert::modal::Modal;
@@ -34,17 +35,26 @@ pub struct Calibration {
 /// What became of a matrix.
 #[derive(Serialize)]
 pub struct MatrixReport {
+    /// Which one.
     #[serde(serialize_with = "display")]
-    name: MatrixName,
-    dtype: &'static str,
-    rows: usize,
-    columns: usize,
-    bytes: usize,
-    bits_per_weight: f64,
+    pub name: MatrixName,
+    /// Type of its weights.
+    pub dtype: &'static str,
+    /// Its rows.
+    pub rows: usize,
+    /// Its columns.
+    pub columns: usize,
+    /// Its bytes, scales included.
+    pub bytes: usize,
+    /// The same in bits a weight.
+    pub bits_per_weight: f64,
     /// Decibels; nothing where weights are as trained.
-    weight_sqnr: Option<f64>,
+    pub weight_sqnr: Option<f64>,
+    /// Divergence of the predictions with this matrix as it is stored and all others as trained, in bits a
+    /// token; nothing where it was not measured.
+    pub change: Option<f64>,
     /// Decibels; nothing without calibration.
-    output_sqnr: Option<f64>,
+    pub output_sqnr: Option<f64>,
 }
 
 fn display<S: Serializer>(name: &MatrixName, to: S) -> Result<S::Ok, S::Error> {
@@ -130,7 +140,7 @@ pub fn sample(
         tokens.clamp(effort.least, effort.tokens)
     };
     let (source, sample) = if let Some(path) = text {
-        let tokens = text_tokens(checkpoint, path).context("--calibrate")?;
+        let tokens = input::sequence(path, checkpoint.config.vocab_size).context("--calibrate")?;
         let sample = Sample::spread(&tokens, train_len.max(1), count(effort.reading));
         ("text", sample)
     } else {
@@ -141,15 +151,6 @@ pub fn sample(
     };
     let tokens = sample.len();
     Ok((Calibration { source, tokens }, sample))
-}
-
-/// A text's tokens, or those in a safetensors file.
-fn text_tokens(checkpoint: &Checkpoint, path: &Path) -> Result<Vec<u32>> {
-    if path.extension().is_some_and(|e| e == "safetensors") {
-        return input::token_file(path);
-    }
-    input::refuse_empty(path, "a text to calibrate on")?;
-    input::text_tokens(path, checkpoint.config.vocab_size)
 }
 
 fn report(
@@ -168,6 +169,7 @@ fn report(
             columns,
             bytes: matrix.bytes(),
             bits_per_weight: 8.0 * matrix.bytes() as f64 / (rows * columns) as f64,
+            change: None,
             weight_sqnr: Some(decibels).filter(|x| x.is_finite()),
             output_sqnr: output_sqnr.get(i).copied().filter(|x| x.is_finite()),
         })
@@ -187,6 +189,7 @@ pub fn print(rounded: &Rounded) -> Result<()> {
             format!("{:.2}", m.bits_per_weight),
             decibels(m.weight_sqnr),
             decibels(m.output_sqnr),
+            m.change.map_or("-".into(), |bits| format!("{bits:.1e}")),
         ]
     });
     let header = [
@@ -197,12 +200,22 @@ pub fn print(rounded: &Rounded) -> Result<()> {
         "bits a weight",
         "SQNR, dB",
         "of outputs",
+        "bits a token",
     ];
     output::line(output::table(header, rows))?;
     if let Some(calibration) = &rounded.calibration {
         output::line(format!("calibrated on {calibration}"))?;
     }
     Ok(())
+}
+
+impl Rounded {
+    /// Measures what each matrix changes in the predictions.
+    pub fn measure(&mut self, sensitivity: &Sensitivity<'_>) {
+        for (line, (name, matrix)) in self.report.iter_mut().zip(self.weights.matrices()) {
+            line.change = Some(sensitivity.of_matrix(name, matrix.values().view()));
+        }
+    }
 }
 
 impl fmt::Display for Calibration {

@@ -2,6 +2,7 @@
 //! running it in QEMU, and looking at what came out; and the compiler that GPU kernels are tested by.
 
 pub mod boards;
+pub mod browser;
 pub mod command;
 pub mod counts;
 pub mod elf;

@@ -1,12 +1,15 @@
-//! Making QEMU and the toolchain for bare-metal targets available.
+//! Making QEMU, the toolchain for bare-metal targets, and for tests a browser available.
 
+use crate::browser;
 use crate::command::complete;
 use crate::paths;
 use anyhow::{Context, Result, bail};
 use std::process::{Command, Stdio};
 
-/// Programs that are needed and the Debian packages that they are in.
-const QEMU: [(&str, &str); 2] = [
+/// Programs and the Debian packages that they are in.
+type Programs<'a> = &'a [(&'a str, &'a str)];
+
+const QEMU: Programs<'_> = &[
     ("qemu-system-arm", "qemu-system-arm"),
     ("qemu-system-riscv32", "qemu-system-misc"),
 ];
@@ -33,31 +36,48 @@ pub fn quietly() -> Result<()> {
     )
 }
 
+/// Sets up the browser that the tests of pages load them in; quick if one is there.
+///
+/// # Errors
+/// It cannot be installed; the message says what to do by hand.
+pub fn browser() -> Result<()> {
+    if browser::program().is_some() {
+        println!("setup: ready: Chromium");
+        return Ok(());
+    }
+    install("Chromium", &[browser::PACKAGE])
+}
+
 fn qemu() -> Result<()> {
     let missing: Vec<_> = QEMU
-        .into_iter()
+        .iter()
         .filter(|(program, _)| !answers(program))
+        .map(|&(_, package)| package)
         .collect();
     if missing.is_empty() {
         println!("setup: ready: QEMU");
         return Ok(());
     }
-    let packages: Vec<_> = missing.iter().map(|&(_, package)| package).collect();
+    install("QEMU", &missing)
+}
+
+/// Installs Debian packages, which are `name`.
+fn install(name: &str, packages: &[&str]) -> Result<()> {
     let by_hand = format!(
         "apt-get install --no-install-recommends {}",
         packages.join(" ")
     );
     if !answers("apt-get") {
         bail!(
-            "QEMU is missing and there is no apt-get: install {}",
+            "{name} is missing and there is no apt-get: install {}",
             packages.join(", ")
         );
     }
     if !is_root() {
-        bail!("QEMU is missing. Run, then try again:\n    sudo {by_hand}");
+        bail!("{name} is missing. Run, then try again:\n    sudo {by_hand}");
     }
     println!(
-        "setup: QEMU is missing: `{by_hand}` installs it system-wide; apt-get's own plan follows"
+        "setup: {name} is missing: `{by_hand}` installs it system-wide; apt-get's own plan follows"
     );
     // A machine that has never fetched the package lists knows no package.
     complete(Command::new("apt-get").args(["update", "--quiet"]))?;
@@ -66,11 +86,11 @@ fn qemu() -> Result<()> {
         .args(["install", "--yes", "--no-install-recommends"])
         .args(packages);
     complete(install.env("DEBIAN_FRONTEND", "noninteractive"))
-        .with_context(|| format!("installing QEMU; by hand: {by_hand}"))
+        .with_context(|| format!("installing {name}; by hand: {by_hand}"))
 }
 
 /// Whether a program is there.
-fn answers(program: &str) -> bool {
+pub(crate) fn answers(program: &str) -> bool {
     let mut command = Command::new(program);
     command
         .arg("--version")

@@ -14,7 +14,10 @@ use xtask::{firmware, nvrtc, paths, setup};
 /// Runs the steps in order; stops at the first that fails.
 pub fn run() -> Result<()> {
     let start = Instant::now();
-    step("set-up", setup::everything)?;
+    step("set-up", || {
+        setup::everything()?;
+        setup::browser()
+    })?;
     step("format", format)?;
     step("oldest compilers", || {
         msrv::check(&paths::root())?;
