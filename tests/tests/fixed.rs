@@ -264,7 +264,7 @@ fn bundled_checkpoints_keep_their_bits_per_byte() {
         let bits = |blob: &Blob| {
             let model = blob.any().unwrap();
             let compared = compare(&network, model, &tokens, 512, |_| ()).unwrap();
-            compared.bits_per_byte
+            compared.bits_per_byte.unwrap()
         };
         let [int8, int4] = blobs.each_ref().map(bits);
         assert!(int8.blob / int8.fft < 1.003, "{name}: {int8:?}");

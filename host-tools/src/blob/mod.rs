@@ -7,6 +7,7 @@ mod fixed;
 mod pack;
 mod target;
 mod weights;
+mod window;
 mod writer;
 
 pub use crate::quantize::{
@@ -18,4 +19,5 @@ pub use fixed::write_fixed;
 pub use pack::{pack_int4, pack_int8};
 pub use target::{Storage, Target};
 pub use weights::{nearest, trained};
-pub use writer::{WriteError, can_stream, write, write_weights};
+pub use window::write_window;
+pub use writer::{WriteError, can_convert, write, write_weights};

@@ -1,20 +1,21 @@
-//! `toeplite convert`: a checkpoint becomes a model that streams.
+//! `toeplite convert`: a checkpoint becomes a model that runs on a device.
 
 use super::files::{self, Output};
 use super::kernel::{self, Emit};
+use super::layers::Converted;
 use super::output::{self, bytes};
 use super::weights::{self, Rounded};
 use super::{input, layers};
 use crate::blob::{self, Blob, Staged, Target, WeightType};
 use crate::checkpoint::Checkpoint;
-use crate::checkpoint::config::RpeInput;
-use crate::convert::layer::{LayerConversion, Method, convert_layers};
-use crate::convert::network::trained_kernels;
+use crate::checkpoint::config::{Config, RpeInput};
+use crate::convert::layer::{Method, convert_layers};
+use crate::convert::network::{backward_kernels, trained_kernels};
 use crate::convert::search::{MAX_ORDER, MAX_TAPS, Search, TOLERANCE};
 use crate::reference::Network;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -22,7 +23,8 @@ use toeplite::format::WeightOrder;
 
 /// Convert a checkpoint into a model (.toep) that streams on a microcontroller.
 ///
-/// Every layer's Toeplitz operator becomes a recurrence of fixed size; weights are quantized.
+/// Every layer's Toeplitz operator becomes a recurrence of fixed size; weights are quantized. A bidirectional
+/// network ("causal": false) becomes a model that runs over a window, by a recurrence from either end.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -54,7 +56,8 @@ pub struct Cmd {
     )]
     kernel: Option<PathBuf>,
     /// Also write the kernels that the recurrences realise, in f64: `[lags, channels]` of a bare
-    /// kernel, `[layers, lags, channels]` of a checkpoint.
+    /// kernel, `[layers, lags, channels]` of a checkpoint, `[layers, 2 * lags - 1, channels]` of a
+    /// bidirectional one, from lag 1 - N to lag N - 1.
     #[arg(long, value_name = "FILE.npy")]
     emit_kernel: Option<PathBuf>,
     /// Lags of --emit-kernel, any number; by default those that the error was measured on.
@@ -91,6 +94,10 @@ pub struct Cmd {
     /// for `portable` runs everywhere, one for another core only there (and here).
     #[arg(long, value_enum, default_value_t = Target::Portable)]
     target: Target,
+    /// Most tokens of a window, of a bidirectional checkpoint; memory grows with it [default: the training
+    /// length].
+    #[arg(long, value_name = "N", value_parser = input::positive, conflicts_with = "kernel")]
+    window: Option<usize>,
     /// Also write the model's sizes as Rust constants, for firmware.
     #[arg(long, value_name = "FILE")]
     meta: Option<PathBuf>,
@@ -164,19 +171,26 @@ impl Cmd {
         self.check_outputs(path, output)?;
         let spinner = output::spinner("converting");
         let checkpoint = input::checkpoint(path)?;
-        let train_len = checkpoint.config.train_len;
-        let method = self.method(train_len)?;
-        blob::can_stream(&checkpoint.config)?;
+        blob::can_convert(&checkpoint.config)?;
+        let length = self.length(&checkpoint.config)?;
+        let method = self.method(length)?;
         let network = Network::<f64>::from_checkpoint(&checkpoint)?;
-        let layers = convert_layers(&trained_kernels(&network, train_len), &method)?;
-        let recurrences: Vec<_> = layers.iter().map(|l| l.modal.clone()).collect();
+        let forward = convert_layers(&trained_kernels(&network, length), &method)?;
+        let backward = convert_layers(&backward_kernels(&network, length), &method)?;
+        let layers = Converted { forward, backward };
+        let [recurrences, backward] = layers.modals();
         drop(network);
         let (blob, rounded) = match self.contract {
             ContractName::F32 => {
                 let text = self.calibrate.as_deref();
                 let rounded = weights::round(&checkpoint, &recurrences, self.weights, text)?;
-                let weights = &rounded.weights;
-                let blob = blob::write_weights(&checkpoint, &recurrences, weights, self.target)?;
+                let (weights, target) = (&rounded.weights, self.target);
+                let blob = if checkpoint.config.causal {
+                    blob::write_weights(&checkpoint, &recurrences, weights, target)?
+                } else {
+                    let both = [&recurrences[..], &backward[..]];
+                    blob::write_window(&checkpoint, both, length, weights, target)?
+                };
                 (blob, Some(rounded))
             }
             ContractName::Fixed => {
@@ -194,7 +208,7 @@ impl Cmd {
         }
         staged.commit()?;
         spinner.finish_and_clear();
-        let warnings = warnings(&checkpoint, &layers);
+        let warnings = warnings(&checkpoint, &layers, length);
         for warning in &warnings {
             eprintln!("warning: {warning}");
         }
@@ -204,6 +218,15 @@ impl Cmd {
             print_table(output, &blob, &layers, rounded.as_ref(), start.elapsed())?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The training length, or the window that a bidirectional network is converted for.
+    fn length(&self, config: &Config) -> Result<usize> {
+        ensure!(
+            self.window.is_none() || !config.causal,
+            "--window belongs to bidirectional checkpoints: this one is causal, and its model streams any number of tokens"
+        );
+        Ok(self.window.unwrap_or(config.train_len))
     }
 
     /// Before the work, which takes a while.
@@ -225,7 +248,7 @@ impl Cmd {
         })
     }
 
-    fn method(&self, train_len: usize) -> Result<Method> {
+    fn method(&self, length: usize) -> Result<Method> {
         let only_reduced = "belongs to --method reduced";
         let reduced = self.method == MethodName::Reduced;
         ensure!(reduced || self.order.is_none(), "--order {only_reduced}");
@@ -245,10 +268,10 @@ impl Cmd {
                     self.fir.is_none(),
                     "--fir belongs to --method reduced and --method fir"
                 );
-                Method::Etsc { lags: train_len }
+                Method::Etsc { lags: length }
             }
             MethodName::Fir => Method::Fir {
-                taps: self.fir.unwrap_or(train_len),
+                taps: self.fir.unwrap_or(length),
             },
         })
     }
@@ -257,15 +280,17 @@ impl Cmd {
 fn print_table(
     path: &Path,
     blob: &Blob,
-    converted: &[LayerConversion],
+    converted: &Converted,
     rounded: Option<&Rounded>,
     took: Duration,
 ) -> Result<()> {
     layers::print(converted)?;
     rounded.map_or(Ok(()), weights::print)?;
     let model = blob.any()?;
+    let window = model.window();
+    let window = window.map_or(String::new(), |n| format!(" for windows of {}", bytes(n)));
     Ok(output::line(format!(
-        "{}: {} bytes of flash, {} bytes of session memory; converted in {:.1} s",
+        "{}: {} bytes of flash, {} bytes of session memory{window}; converted in {:.1} s",
         path.display(),
         bytes(model.blob_bytes()),
         bytes(model.memory_needed()),
@@ -274,17 +299,15 @@ fn print_table(
 }
 
 /// What the user should know, a line each.
-fn warnings(checkpoint: &Checkpoint, layers: &[LayerConversion]) -> Vec<String> {
+fn warnings(checkpoint: &Checkpoint, layers: &Converted, length: usize) -> Vec<String> {
     let mut out: Vec<String> = layers
-        .iter()
-        .enumerate()
-        .flat_map(|(i, l)| l.warnings.iter().map(move |w| format!("layer {i}: {w}")))
+        .named()
+        .flat_map(|(name, l)| l.warnings.iter().map(move |w| format!("layer {name}: {w}")))
         .collect();
     let config = &checkpoint.config;
     if config.toeplitz.rpe_input != RpeInput::Lag {
         out.push(format!(
-            "the checkpoint scales positions by the sequence's length; the model has the kernels of length {}",
-            config.train_len
+            "the checkpoint scales positions by the sequence's length; the model has the kernels of length {length}"
         ));
     }
     out
@@ -294,14 +317,22 @@ fn warnings(checkpoint: &Checkpoint, layers: &[LayerConversion]) -> Vec<String> 
 /// for the whole file cannot stand in a file that is included.
 fn meta(blob: &Blob) -> Result<String> {
     let model = blob.any().context("the model just written")?;
+    let prefill = model.prefill_memory_needed(2).map(|bytes| {
+        (
+            "Bytes of a workspace for a prefill in blocks of two tokens.",
+            format!("PREFILL_BYTES: usize = {bytes}"),
+        )
+    });
+    let window = model.window().map(|tokens| {
+        (
+            "Most tokens of a window.",
+            format!("WINDOW: usize = {tokens}"),
+        )
+    });
     let constants = [
         (
             "Bytes of session memory that the model needs.",
             format!("MEMORY_BYTES: usize = {}", model.memory_needed()),
-        ),
-        (
-            "Bytes of a workspace for a prefill in blocks of two tokens.",
-            format!("PREFILL_BYTES: usize = {}", model.prefill_memory_needed(2)),
         ),
         (
             "Bytes of the model in flash.",
@@ -318,18 +349,18 @@ fn meta(blob: &Blob) -> Result<String> {
     ];
     let line =
         |(what, constant)| format!("/// {what}\n#[allow(dead_code)]\npub const {constant};\n");
-    Ok(constants.map(line).concat())
+    let constants = constants.into_iter().chain(prefill).chain(window);
+    Ok(constants.map(line).collect())
 }
 
 fn print_json(
     blob: &Blob,
-    converted: &[LayerConversion],
+    converted: &Converted,
     rounded: Option<&Rounded>,
     warnings: &[String],
     took: Duration,
 ) -> Result<()> {
     let model = blob.any()?;
-    let layers: Vec<Value> = converted.iter().map(layers::json).collect();
     output::json(&json!({
         "contract": model.contract(),
         "blob_bytes": model.blob_bytes(),
@@ -337,7 +368,8 @@ fn print_json(
         "seconds": took.as_secs_f64(),
         "identity": format!("{:08x}", model.identity()),
         "packed_for": model.shape().weight_order.name(),
-        "layers": layers,
+        "window": model.window(),
+        "layers": converted.json(),
         "calibration": rounded.and_then(|r| r.calibration.as_ref()),
         "matrices": rounded.map(|r| &r.report),
         "warnings": warnings,

@@ -2,14 +2,52 @@
 
 use super::output;
 use crate::convert::layer::LayerConversion;
+use crate::convert::modal::Modal;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+/// The layers of a network.
+pub struct Converted {
+    /// Over lags from 0 on.
+    pub forward: Vec<LayerConversion>,
+    /// Over lags below zero; none of a causal network.
+    pub backward: Vec<LayerConversion>,
+}
+
+impl Converted {
+    /// All recurrences, layer by layer, with the layer's number and, where there are two, the direction.
+    pub fn named(&self) -> impl Iterator<Item = (String, &LayerConversion)> {
+        self.forward.iter().enumerate().flat_map(|(i, forward)| {
+            let backward = self.backward.get(i);
+            let name = match backward {
+                None => i.to_string(),
+                Some(_) => format!("{i} forward"),
+            };
+            let backward = backward.map(|l| (format!("{i} backward"), l));
+            [(name, forward)].into_iter().chain(backward)
+        })
+    }
+
+    /// The recurrences, forward and backward.
+    pub fn modals(&self) -> [Vec<Modal>; 2] {
+        [&self.forward, &self.backward].map(|l| l.iter().map(|l| l.modal.clone()).collect())
+    }
+
+    /// The layers as programs read them.
+    pub fn json(&self) -> Vec<Value> {
+        let mut layers: Vec<Value> = self.forward.iter().map(json).collect();
+        for (layer, backward) in layers.iter_mut().zip(&self.backward) {
+            layer["backward"] = json(backward);
+        }
+        layers
+    }
+}
+
 /// A table of the layers.
-pub fn print(layers: &[LayerConversion]) -> Result<()> {
-    let rows = layers.iter().enumerate().map(|(i, l)| {
+pub fn print(layers: &Converted) -> Result<()> {
+    let rows = layers.named().map(|(name, l)| {
         [
-            i.to_string(),
+            name,
             l.method.name().into(),
             l.modal.fir_len().to_string(),
             l.modal.order().to_string(),

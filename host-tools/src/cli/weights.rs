@@ -7,7 +7,7 @@ use crate::convert::modal::Modal;
 use crate::quantize::calibrate::{Calibrated, Sample, calibrate, sqnr};
 use crate::quantize::sampled::sampled;
 use crate::quantize::{MatrixName, Weights};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Serialize, Serializer};
 use std::path::Path;
 
@@ -75,7 +75,13 @@ pub fn round(
     }
     let (source, sample) = match text {
         Some(path) => ("text", text_sample(checkpoint, path)?),
-        None => ("sampled", written_text(checkpoint, recurrences)?),
+        None => {
+            ensure!(
+                checkpoint.config.causal,
+                "--weights int4 of a bidirectional checkpoint needs --calibrate FILE: a network that sees what comes after a token writes no text itself"
+            );
+            ("sampled", written_text(checkpoint, recurrences)?)
+        }
     };
     let layers = checkpoint.config.layers as u64;
     let bar = output::progress("calibrating".into(), "layers", layers);
