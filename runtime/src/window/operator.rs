@@ -28,30 +28,38 @@ impl Operator<'_> {
     }
 
     fn apply_to(&mut self, block: usize, rows: &mut [f32]) {
-        let width = (2 * self.shape.channels).max(1);
-        let tokens = rows.len() / width;
-        let column = self.column.get_mut(..tokens).unwrap_or_default();
-        let start = self.shape.channels + LANES * block;
-        for (x, row) in column.iter_mut().zip(rows.chunks_exact(width)) {
+        let (width, start) = (2 * self.shape.channels, self.shape.channels + LANES * block);
+        let width = width.max(1);
+        let column = self.column.get_mut(..rows.len() / width);
+        let column = column.unwrap_or_default();
+        for (x, v) in column.iter_mut().zip(from(start, width, rows)) {
+            // a last block may have fewer channels
             *x = [0.0; LANES];
-            let v = row.get(start..).unwrap_or_default();
             x.iter_mut().zip(v).for_each(|(to, v)| *to = *v);
         }
-        let outputs = rows.chunks_exact_mut(width);
-        let outputs = outputs.map(|row| row.get_mut(start..).unwrap_or_default());
         let mut forward = Run::new(&self.forward, block, self.shape, self.state);
-        for (x, v) in column.iter().zip(outputs) {
-            v.iter_mut().zip(forward.step(x)).for_each(|(v, y)| *v = y);
+        for (x, v) in column.iter().zip(from(start, width, rows)) {
+            let y = forward.step(x);
+            v.iter_mut().zip(y).for_each(|(v, y)| *v = y);
         }
-        let outputs = rows.chunks_exact_mut(width).rev().skip(1);
-        let outputs = outputs.map(|row| row.get_mut(start..).unwrap_or_default());
         let mut backward = Run::new(&self.backward, block, self.shape, self.state);
-        for (x, v) in column.iter().rev().zip(outputs) {
-            v.iter_mut()
-                .zip(backward.step(x))
-                .for_each(|(v, y)| *v += y);
+        // an input comes out at the token before it
+        let pairs = column.iter().skip(1).zip(from(start, width, rows));
+        for (x, v) in pairs.rev() {
+            let y = backward.step(x);
+            v.iter_mut().zip(y).for_each(|(v, y)| *v += y);
         }
     }
+}
+
+/// Of each token's row what begins at `start`.
+fn from(
+    start: usize,
+    width: usize,
+    rows: &mut [f32],
+) -> impl DoubleEndedIterator<Item = &mut [f32]> + ExactSizeIterator {
+    let rows = rows.chunks_exact_mut(width);
+    rows.map(move |row| row.get_mut(start..).unwrap_or_default())
 }
 
 /// One block's recurrence on its way.
