@@ -44,8 +44,8 @@ impl Operator<'_> {
         }
         let mut backward = Run::new(&self.backward, block, self.shape, self.state);
         // an input comes out at the token before it
-        let pairs = column.iter().skip(1).zip(from(start, width, rows));
-        for (x, v) in pairs.rev() {
+        let before = from(start, width, rows).rev().skip(1);
+        for (x, v) in column.iter().rev().zip(before) {
             let y = backward.step(x);
             v.iter_mut().zip(y).for_each(|(v, y)| *v += y);
         }
@@ -57,7 +57,7 @@ fn from(
     start: usize,
     width: usize,
     rows: &mut [f32],
-) -> impl DoubleEndedIterator<Item = &mut [f32]> + ExactSizeIterator {
+) -> impl DoubleEndedIterator<Item = &mut [f32]> {
     let rows = rows.chunks_exact_mut(width);
     rows.map(move |row| row.get_mut(start..).unwrap_or_default())
 }
