@@ -4,6 +4,7 @@ use crate::format::{BACKWARD, GLOBALS, LANES, PER_LAYER, PerLayer};
 use crate::kernel::modes::{Lanes, Modes};
 use crate::matrix::Matrix;
 use crate::model::Model;
+use core::ops::Range;
 
 /// How many taps and modes a layer's recurrence has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,11 +106,11 @@ impl<'a> Recurrence<'a> {
         }
     }
 
-    /// That of the four channels of block `index` alone.
-    pub(crate) fn block(&self, index: usize) -> Self {
+    /// That of the channels of some blocks of four alone.
+    pub(crate) fn blocks(&self, blocks: Range<usize>) -> Self {
         let rows = |all: &'a [Lanes], rows| {
-            let rest = all.get(index * rows..).unwrap_or_default();
-            rest.get(..rows).unwrap_or_default()
+            let range = blocks.start * rows..blocks.end * rows;
+            all.get(range).unwrap_or_default()
         };
         Self {
             counts: self.counts,

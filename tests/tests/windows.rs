@@ -236,9 +236,9 @@ fn memory_is_what_the_docs_say() {
         model.memory_needed()
     };
     // residual stream, u, v and a column's place
-    assert_eq!(bytes(30) - bytes(10), 20 * 4 * (6 + 2 * 10 + 4));
-    // two tokens' branch and work, in which the larger of u, v, y and the halves of the GLU; states of a block
-    assert_eq!(bytes(1), 4 * (30 + 2 * (6 + 30) + 4 * 8));
+    assert_eq!(bytes(30) - bytes(10), 20 * 4 * (6 + 2 * 10 + 16));
+    // two tokens' branch and work, in which the larger of u, v, y and the halves of the GLU; states of 16 channels
+    assert_eq!(bytes(1), 4 * (42 + 2 * (6 + 30) + 16 * 8));
 }
 
 #[test]

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use toeplite::format::LANES;
 use toeplite::layer::Layer;
+use toeplite::window;
 
 /// Show what is in a model (.toep) or a checkpoint.
 #[derive(Args)]
@@ -51,7 +51,7 @@ struct LayerRow {
     taps: usize,
     order: usize,
     radius: f64,
-    /// Of all channels; over a window of the four that are run at a time.
+    /// Of all channels; over a window of those that are run together.
     state_bytes: usize,
     /// Of the layer; none beside the backward recurrence.
     weight_bytes: usize,
@@ -87,7 +87,7 @@ fn layer_rows(model: &AnyModel<'_>) -> [Vec<LayerRow>; 2] {
     let state_bytes = |modal: &Modal| match model {
         AnyModel::F32(_) => 4 * modal.states_per_channel() * channels,
         AnyModel::Fixed(_) => (2 * modal.fir_len() + 4 * modal.order()) * channels,
-        AnyModel::Window(_) => 4 * modal.states_per_channel() * LANES,
+        AnyModel::Window(_) => 4 * modal.states_per_channel() * window::CHANNELS,
     };
     let weight_bytes = |i| match model {
         AnyModel::F32(model) => matrix_bytes(&model.layer(i)),

@@ -33,4 +33,5 @@ mod operator;
 mod session;
 
 pub use model::Model;
+pub use operator::CHANNELS;
 pub use session::Session;

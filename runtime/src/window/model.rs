@@ -1,8 +1,9 @@
 //! A checked view of the blob of a model that sees a window.
 
+use super::operator::CHANNELS;
 use super::session::Session;
 use crate::error::{MemoryError, ModelError};
-use crate::format::{self, ElementType, Global, LANES};
+use crate::format::{self, ElementType, Global};
 use crate::layer::{Layer, Recurrence, RecurrenceSections};
 use crate::model::Shape;
 
@@ -12,7 +13,7 @@ use crate::model::Shape;
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'a> {
     pub(super) inner: crate::Model<'a>,
-    /// Words of state of four channels, in the layer and direction that has most.
+    /// Words of state of a group of channels, in the layer and direction that has most.
     state_words: usize,
 }
 
@@ -34,7 +35,7 @@ impl<'a> Model<'a> {
         };
         let directions = |i| [inner.layer(i).recurrence, model.backward(i)].map(|r| r.states());
         let most = (0..inner.layers()).flat_map(directions).max();
-        model.state_words = LANES * most.unwrap_or(0);
+        model.state_words = CHANNELS * most.unwrap_or(0);
         Ok(model)
     }
 
@@ -89,8 +90,8 @@ impl<'a> Model<'a> {
         self.inner.known_answer()
     }
 
-    /// Bytes of memory that a session of this model needs: `4 * (dim + 2 * channels + 4)` a token of the window, and
-    /// scratch space for two tokens, the states of four channels and the logits of one position.
+    /// Bytes of memory that a session of this model needs: `4 * (dim + 2 * channels + 16)` a token of the window, and
+    /// scratch space for two tokens, the states of 16 channels and the logits of one position.
     pub fn memory_needed(&self) -> usize {
         let window = self.window().saturating_mul(self.token_words());
         let words = window.saturating_add(self.state_words + self.scratch_words());
@@ -110,9 +111,9 @@ impl<'a> Model<'a> {
         self.state_words
     }
 
-    /// Words of a token of the window: residual stream, u and v, and a place in a block's column.
+    /// Words of a token of the window: residual stream, u and v, and a place in a group's column.
     fn token_words(&self) -> usize {
-        self.shape().dim + 2 * self.shape().channels + LANES
+        self.shape().dim + 2 * self.shape().channels + CHANNELS
     }
 
     /// Words of what two tokens need that pass through a layer together, and the logits.

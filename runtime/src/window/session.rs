@@ -1,12 +1,11 @@
 //! A window being run.
 
 use super::model::Model;
-use super::operator::Operator;
+use super::operator::{CHANNELS, Group, Operator};
 use crate::block::{Block, Scratch};
 use crate::error::{MemoryError, SelfTestError, StepError, WindowError};
 use crate::gates::Gates;
 use crate::hash::LogitsHash;
-use crate::kernel::modes::Lanes;
 use crate::memory::{self, take};
 use crate::pass::Passage;
 use crate::session::Token;
@@ -17,9 +16,9 @@ pub struct Session<'a, 'm> {
     /// Residual streams of the window.
     block: Block<'m, f32>,
     gates: Gates<'m>,
-    /// Inputs of a block of channels, a row a token.
-    column: &'m mut [Lanes],
-    /// States of a block of channels.
+    /// Inputs of a group of channels, a row a token.
+    column: &'m mut [Group],
+    /// States of a group of channels.
     state: &'m mut [f32],
     /// Without a residual stream of its own.
     scratch: Scratch<'m, f32>,
@@ -34,7 +33,7 @@ impl<'a, 'm> Session<'a, 'm> {
         let mut rest = words.get_mut(..needed / 4).unwrap_or_default();
         let (shape, longest) = (model.shape(), model.inner.longest());
         let gates = take(&mut rest, 2 * shape.channels * shape.window);
-        let column = take(&mut rest, size_of::<Lanes>() / 4 * shape.window);
+        let column = take(&mut rest, CHANNELS * shape.window);
         let state = take(&mut rest, model.state_words());
         let branch = take(&mut rest, shape.dim);
         let work = take(&mut rest, model.inner.work_words());
