@@ -236,7 +236,7 @@ impl<'a> Model<'a> {
             shape,
             state_words: 0,
         };
-        check::sections(&model)?;
+        check::sections(&model, task)?;
         model.state_words = (0..shape.layers)
             .map(|i| model.layer(i).recurrence.states())
             .sum::<usize>()

@@ -142,15 +142,16 @@ fn weight_order(found: u16) -> Result<WeightOrder, ModelError> {
 }
 
 /// Places, kinds, types, sizes and contents of all sections.
-pub(super) fn sections(model: &Model<'_>) -> Result<(), ModelError> {
-    let (layers, window) = (model.shape.layers, model.shape.window);
-    places(model.bytes, layers, model.sections())?;
+pub(super) fn sections(model: &Model<'_>, task: u16) -> Result<(), ModelError> {
+    let layers = model.shape.layers;
+    places(model.bytes, layers, format::sections(layers, task))?;
     for index in 0..GLOBALS {
         global(model, index)?;
     }
     for layer in 0..layers {
         recurrence(model, &RecurrenceSections::forward(layer))?;
-        if window > 0 {
+        // known at compile time: programs that stream do not link it
+        if task == format::TASK_WINDOW_LM {
             recurrence(model, &RecurrenceSections::backward(layer, layers))?;
         }
         for kind in 0..PER_LAYER {
