@@ -2,11 +2,11 @@
 
 use crate::blob::AnyModel;
 use crate::checkpoint::Config;
-use crate::reference::evaluate::{EvaluateError, Observer, argmax, nats};
+use crate::reference::evaluate::{EvaluateError, Observer, argmax, divergence, nats};
 use crate::reference::mix::Mix;
 use crate::reference::{Network, ReferenceError, evaluate};
 use crate::stream;
-use ndarray::{Array2, ArrayView1, ArrayView2};
+use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 use std::f64::consts::LN_2;
 use std::sync::Mutex;
@@ -241,18 +241,6 @@ impl<P> Forms<'_, P> {
     }
 }
 
-/// Kullback-Leibler divergence, in nats, of the softmax of `logits` from that of `expected`: the mean
-/// of what each token costs more, by `expected`.
-fn divergence(expected: ArrayView1<f32>, logits: ArrayView1<f32>) -> f64 {
-    // of a logit of zero: the logarithms of the sums
-    let (expected_sum, sum) = (nats(expected, 0.0), nats(logits, 0.0));
-    let costs = expected.iter().zip(logits).map(|(&expected, &logit)| {
-        let log = f64::from(expected) - expected_sum;
-        log.exp() * (log - (f64::from(logit) - sum))
-    });
-    costs.sum()
-}
-
 /// How logits differ from the reference's, over some positions.
 #[derive(Clone, Copy, Debug, Default)]
 struct Deviation {
@@ -291,21 +279,5 @@ impl Deviation {
         self.divergence += other.divergence;
         self.agreeing += other.agreeing;
         self.largest = self.largest.max(other.largest);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn divergence_is_that_of_the_distributions() {
-        let logits = |odds: [f32; 2]| ndarray::Array1::from_iter(odds.map(|x| x.ln() + 7.0));
-        let [even, skewed] = [logits([1.0, 1.0]), logits([3.0, 1.0])];
-        let found = divergence(even.view(), skewed.view());
-        // half of ln(.5 / .75), half of ln(.5 / .25)
-        let expected = 0.5 * (2.0f64 / 3.0).ln() + 0.5 * 2f64.ln();
-        assert!((found - expected).abs() < 1e-6, "{found}");
-        assert!(divergence(skewed.view(), (&skewed + 2.0).view()).abs() < 1e-6);
     }
 }

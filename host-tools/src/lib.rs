@@ -1,5 +1,6 @@
 //! From a trained Toeplitz neural network to a model that streams on a microcontroller.
 
+pub mod allocate;
 pub mod blob;
 pub use toeplite_checkpoint as checkpoint;
 pub mod cli;

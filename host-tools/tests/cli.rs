@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -81,6 +82,67 @@ fn models_are_packed_for_the_core_that_is_named() {
     }
 }
 
+/// Taps and states of a conversion's layers.
+fn sizes(converted: &Value) -> Vec<u64> {
+    let layers = converted["layers"].as_array().unwrap().iter();
+    let size = |layer: &Value| layer["taps"].as_u64().unwrap() + layer["order"].as_u64().unwrap();
+    layers.map(size).collect()
+}
+
+/// Layers get what they are worth: within the loss, as measured; within budgets, of which the last one cannot
+/// be kept and the error names what can.
+#[test]
+fn states_and_bits_go_where_they_are_worth_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.toep");
+    let small = small();
+    let (model, small) = (model.to_str().unwrap(), small.to_str().unwrap());
+    let text = format!("{small}/val.txt");
+    let convert = |more: &[&str]| {
+        let first = [
+            "convert",
+            small,
+            "-o",
+            model,
+            "--json",
+            "--calibrate",
+            &text,
+        ];
+        toeplite(&[&first[..], more].concat())
+    };
+    let plain = json(&convert(&[]));
+    let allocation = &plain["allocation"];
+    let loss = allocation["divergence"].as_f64().unwrap() / allocation["entropy"].as_f64().unwrap();
+    assert!(0.0 < loss && loss < 1e-4, "{loss}");
+    assert_eq!(allocation["measured_on"]["source"], "text");
+    assert!(sizes(&plain).iter().all(|size| *size <= 12), "{plain}");
+    let lossy = json(&convert(&["--loss", "1"]));
+    assert!(sizes(&lossy).iter().sum::<u64>() < sizes(&plain).iter().sum());
+
+    let bytes = |made: &Value, key: &str| made[key].as_u64().unwrap();
+    let (flash, ram) = (bytes(&plain, "blob_bytes"), bytes(&plain, "memory_bytes"));
+    let budget = [(flash * 4 / 5).to_string(), (ram * 9 / 10).to_string()];
+    let within = json(&convert(&[
+        "--budget-flash",
+        &budget[0],
+        "--budget-ram",
+        &budget[1],
+    ]));
+    assert!(bytes(&within, "blob_bytes") <= flash * 4 / 5);
+    assert!(bytes(&within, "memory_bytes") <= ram * 9 / 10);
+    let types = within["matrices"].as_array().unwrap().iter();
+    let types: BTreeSet<_> = types.map(|m| m["dtype"].as_str().unwrap()).collect();
+    assert_eq!(types, BTreeSet::from(["int4", "int8"]));
+    let refused = convert(&["--budget-flash", "1000"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let least = said
+        .split_once("bytes of flash must be at least ")
+        .and_then(|(_, rest)| rest.split(',').next())
+        .unwrap_or_else(|| panic!("{said}"));
+    let closest = json(&convert(&["--budget-flash", least]));
+    assert!(bytes(&closest, "blob_bytes") <= least.parse().unwrap());
+}
+
 #[test]
 fn int4_weights_are_calibrated() {
     let folder = tempfile::tempdir().unwrap();
@@ -122,7 +184,7 @@ fn int4_weights_are_calibrated() {
     let refused = convert(&["--calibrate", &text]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
-        said.contains("--calibrate belongs to --weights int4"),
+        said.contains("--calibrate has nothing to do here"),
         "{said}"
     );
     let refused = convert(&["--weights", "int4", "--calibrate", "/no/such/text"]);

@@ -176,5 +176,5 @@ pub fn small_fixed_blob(weights: WeightType) -> Blob {
         modal(channels, [3, 1, 2], false, 2),
         modal(channels, [2, 0, 0], false, 3),
     ];
-    write_fixed(&checkpoint, &layers, weights).expect("a network that the contract has all of")
+    write_fixed(&checkpoint, &layers, |_| weights).expect("a network that the contract has all of")
 }

@@ -211,7 +211,7 @@ fn what_the_contract_lacks_is_named() {
     let refusal = |change: &dyn Fn(&mut toeplite_tools::checkpoint::Config)| {
         let mut config = small_config();
         change(&mut config);
-        let refused = write_fixed(&checkpoint(config, 1), &layers, WeightType::Int8);
+        let refused = write_fixed(&checkpoint(config, 1), &layers, |_| WeightType::Int8);
         let error = refused.map(|_| ()).unwrap_err();
         assert!(matches!(error, WriteError::NotInFixed { .. }), "{error}");
         error.to_string()
@@ -224,14 +224,16 @@ fn what_the_contract_lacks_is_named() {
         c.norm_position = Some(NormPosition::PostResidual)
     };
     assert!(refusal(&position).contains("--contract f32"));
-    let floats = write_fixed(&checkpoint(small_config(), 1), &layers, WeightType::F32);
+    let floats = write_fixed(&checkpoint(small_config(), 1), &layers, |_| WeightType::F32);
     let error = floats.map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("not quantized"), "{error}");
     let decaying = [
         modal(10, [1, 1, 0], true, 2),
         modal(10, [2, 0, 0], false, 3),
     ];
-    let error = write_fixed(&checkpoint(small_config(), 1), &decaying, WeightType::Int4);
+    let error = write_fixed(&checkpoint(small_config(), 1), &decaying, |_| {
+        WeightType::Int4
+    });
     assert!(
         error
             .map(|_| ())
@@ -255,7 +257,7 @@ fn bundled_checkpoints_keep_their_bits_per_byte() {
         let kernels = trained_kernels(&network, checkpoint.config.train_len);
         let layers = convert_layers(&kernels, &Method::default()).unwrap();
         let layers: Vec<_> = layers.into_iter().map(|layer| layer.modal).collect();
-        let blobs = STORED.map(|weights| write_fixed(&checkpoint, &layers, weights).unwrap());
+        let blobs = STORED.map(|weights| write_fixed(&checkpoint, &layers, |_| weights).unwrap());
         let floats = write(&checkpoint, &layers, WeightType::Int4).unwrap();
         let text = "../firmware-examples/checkpoints/shakespeare-64x9/val.txt";
         let text = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(text)).unwrap();
@@ -390,7 +392,7 @@ proptest! {
         ];
         let floats = write(&checkpoint, &layers, WeightType::F32).unwrap();
         let floats = stream::logits(&floats.model().unwrap(), &tokens).unwrap();
-        let fixed = write_fixed(&checkpoint, &layers, WeightType::Int8).unwrap();
+        let fixed = write_fixed(&checkpoint, &layers, |_| WeightType::Int8).unwrap();
         let any: AnyModel<'_> = fixed.any().unwrap();
         let fixed = stream::logits(any, &tokens).unwrap();
         let square = |x: f64| x * x;

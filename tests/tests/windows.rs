@@ -333,7 +333,7 @@ fn what_cannot_be_written_is_named() {
         let error = refused(write_window(&masked, &layers, window));
         assert!(matches!(error, WriteError::Window { .. }), "{error}");
     }
-    let error = refused(write_fixed(&masked, &layers, WeightType::Int8)).to_string();
+    let error = refused(write_fixed(&masked, &layers, |_| WeightType::Int8)).to_string();
     assert!(
         error.contains("backward recurrence") && error.contains("--contract f32"),
         "{error}"

@@ -5,19 +5,21 @@ mod any;
 mod file;
 mod fixed;
 mod pack;
+mod recurrence;
 mod target;
 mod weights;
 mod window;
 mod writer;
 
 pub use crate::quantize::{
-    QuantizedGroups, QuantizedRows, WeightType, quantize_groups, quantize_rows,
+    QuantizedGroups, QuantizedRows, WeightType, Weights, quantize_groups, quantize_rows,
 };
 pub use any::{AnyModel, Logits};
 pub use file::{Blob, BlobFileError, SessionMemory, Staged, write_atomically};
 pub use fixed::write_fixed;
 pub use pack::{pack_int4, pack_int8};
-pub use target::{Storage, Target};
+pub use recurrence::recurrence_bytes;
+pub use target::{ContractName, Storage, Target};
 pub use weights::{nearest, trained};
 pub use window::write_window;
 pub use writer::{WriteError, can_convert, write, write_weights};

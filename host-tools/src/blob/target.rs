@@ -41,6 +41,16 @@ impl Target {
     }
 }
 
+/// Numeric contracts of the runtime.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ContractName {
+    /// Activations and states are f32.
+    #[default]
+    F32,
+    /// Integers only, for cores without an FPU.
+    Fixed,
+}
+
 /// How a blob stores its matrices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Storage {

@@ -1,17 +1,22 @@
 //! `toeplite convert`: a checkpoint becomes a model that runs on a device.
 
+use super::allocate::{self, Allocation, Allocator};
 use super::files::{self, Output};
 use super::kernel::{self, Emit};
 use super::layers::Converted;
 use super::output::{self, bytes};
 use super::weights::{self, Rounded};
 use super::{input, layers};
-use crate::blob::{self, Blob, Staged, Target, WeightType};
+use crate::allocate::Limits;
+use crate::allocate::instructions::Core;
+use crate::allocate::plan::{LOSS, Request};
+use crate::blob::{self, Blob, ContractName, Staged, Target, WeightType};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::{Config, RpeInput};
 use crate::convert::layer::{Method, convert_layers};
-use crate::convert::network::{backward_kernels, trained_kernels};
+use crate::convert::network::{TrainedKernels, backward_kernels, trained_kernels};
 use crate::convert::search::{MAX_ORDER, MAX_TAPS, Search, TOLERANCE};
+use crate::quantize::MatrixName;
 use crate::reference::Network;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
@@ -33,6 +38,7 @@ Examples:
   toeplite convert checkpoint -o model.toep --target m4 --meta model_meta.rs
   toeplite convert checkpoint -o model.toep --weights int4 --calibrate train.txt
   toeplite convert checkpoint -o model.toep --contract fixed
+  toeplite convert checkpoint -o model.toep --target m4 --budget-flash 400000 --budget-ram 60000
   toeplite convert checkpoint -o model.toep --order 8 --fir 4
   toeplite convert --kernel k.npy --json
   toeplite convert --kernel k.safetensors --emit-kernel realised.npy --lags 16384
@@ -82,12 +88,29 @@ pub struct Cmd {
     /// Numeric contract: f32, or integers only for cores without an FPU. "fixed" needs no calibration.
     #[arg(long, value_enum, default_value_t = ContractName::F32)]
     contract: ContractName,
-    /// Weights in the model. With int8 and int4, activations are quantized too.
-    #[arg(long, value_enum, default_value_t = WeightType::Int8)]
-    weights: WeightType,
-    /// What int4 weights are calibrated on: a text for byte-level models, or a .safetensors file with the
-    /// tensor "tokens". Text like that which the network was trained on, never that which it is judged
-    /// by; 16,384 tokens of it are read, of large models fewer. By default the model itself writes the text.
+    /// Weights in the model [default: int8; int8 and int4, matrix by matrix, with --budget-flash or
+    /// --budget-instructions]. With int8 and int4, activations are quantized too.
+    #[arg(long, value_enum)]
+    weights: Option<WeightType>,
+    #[arg(
+        long, value_name = "PERCENT", value_parser = percent, allow_negative_numbers = true,
+        conflicts_with_all = ["tolerance", "order", "fir", "kernel"], help = loss_help()
+    )]
+    loss: Option<f64>,
+    /// Bytes of flash that the model may take; the runtime's code is not part of it.
+    #[arg(long, value_name = "BYTES", conflicts_with_all = FIXED)]
+    budget_flash: Option<u64>,
+    /// Bytes of session memory that the model may take.
+    #[arg(long, value_name = "BYTES", conflicts_with_all = FIXED)]
+    budget_ram: Option<u64>,
+    /// Instructions that a token may take, as estimated for the core that --target names; by default a
+    /// Cortex-M4F, with --contract fixed a Cortex-M0.
+    #[arg(long, value_name = "N", conflicts_with_all = FIXED)]
+    budget_instructions: Option<u64>,
+    /// What layers are judged by and int4 weights are calibrated on: a text for byte-level models, or a
+    /// .safetensors file with the tensor "tokens". Text like that which the network was trained on, never
+    /// that which it is judged by; 16,384 tokens of it are read, of large models fewer. By default the
+    /// model itself writes the text.
     #[arg(long, value_name = "FILE")]
     calibrate: Option<PathBuf>,
     /// The core whose kernels the weights are packed for. The logits are the same on all; a model
@@ -106,12 +129,33 @@ pub struct Cmd {
     json: bool,
 }
 
+/// Options that leave nothing to allocate.
+const FIXED: [&str; 4] = ["tolerance", "order", "fir", "kernel"];
+
+/// Of `--loss`; with the number that is used.
+fn loss_help() -> String {
+    format!(
+        "What the recurrences may change (reduced): the Kullback-Leibler divergence of the next token's \
+         distribution, in percent of its entropy. Every layer gets the taps and states that are worth most \
+         [default: {}]",
+        100.0 * LOSS
+    )
+}
+
+/// A percentage that says something, as a part.
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(percent) if 0.0 < percent && percent < 100.0 => Ok(percent / 100.0),
+        _ => Err("a number between 0 and 100 is expected".into()),
+    }
+}
+
 /// Of `--tolerance`; with the numbers that the search uses.
 fn tolerance_help() -> String {
     format!(
-        "Largest relative l2 error of a layer's kernels, root mean square over channels (reduced). The \
-         search for it ends at {MAX_TAPS} taps and {MAX_ORDER} states: --order and --fir reach further \
-         [default: {TOLERANCE}]"
+        "Judges every layer by itself: largest relative l2 error of its kernels, root mean square over \
+         channels (reduced). The search for it ends at {MAX_TAPS} taps and {MAX_ORDER} states: --order and \
+         --fir reach further [with --fir and --kernel, by default {TOLERANCE}]"
     )
 }
 
@@ -129,13 +173,6 @@ enum MethodName {
     Reduced,
     Etsc,
     Fir,
-}
-
-/// Names of the numeric contracts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ContractName {
-    F32,
-    Fixed,
 }
 
 impl Cmd {
@@ -156,7 +193,7 @@ impl Cmd {
     fn convert(&self, path: &Path, output: &Path) -> Result<ExitCode> {
         let start = Instant::now();
         ensure!(
-            self.contract == ContractName::F32 || self.weights != WeightType::F32,
+            self.contract == ContractName::F32 || self.weights != Some(WeightType::F32),
             "--contract fixed has weights of types int8 and int4 only"
         );
         ensure!(
@@ -165,8 +202,9 @@ impl Cmd {
         );
         ensure!(
             self.calibrate.is_none()
-                || self.weights == WeightType::Int4 && self.contract == ContractName::F32,
-            "--calibrate belongs to --weights int4 of --contract f32: other weights are rounded to nearest"
+                || self.allocates()
+                || self.weights == Some(WeightType::Int4) && self.contract == ContractName::F32,
+            "--calibrate has nothing to do here: recurrences are given, and weights are rounded to nearest"
         );
         self.check_outputs(path, output)?;
         let spinner = output::spinner("converting");
@@ -175,47 +213,41 @@ impl Cmd {
         let length = self.length(&checkpoint.config)?;
         let method = self.method(length)?;
         let network = Network::<f64>::from_checkpoint(&checkpoint)?;
-        let forward = convert_layers(&trained_kernels(&network, length), &method)?;
-        let backward = convert_layers(&backward_kernels(&network, length), &method)?;
-        let layers = Converted { forward, backward };
-        let [recurrences, backward] = layers.modals();
-        drop(network);
-        let (blob, rounded) = match self.contract {
-            ContractName::F32 => {
-                let text = self.calibrate.as_deref();
-                let rounded = weights::round(&checkpoint, &recurrences, self.weights, text)?;
-                let (weights, target) = (&rounded.weights, self.target);
-                let blob = if checkpoint.config.causal {
-                    blob::write_weights(&checkpoint, &recurrences, weights, target)?
-                } else {
-                    let both = [&recurrences[..], &backward[..]];
-                    blob::write_window(&checkpoint, both, length, weights, target)?
-                };
-                (blob, Some(rounded))
-            }
-            ContractName::Fixed => {
-                let blob = blob::write_fixed(&checkpoint, &recurrences, self.weights)?;
-                (blob, None)
+        let kernels = trained_kernels(&network, length);
+        let made = if self.allocates() && checkpoint.config.causal {
+            self.allocate(&checkpoint, &kernels)?
+        } else {
+            let layers = Converted {
+                forward: convert_layers(&kernels, &method)?,
+                backward: convert_layers(&backward_kernels(&network, length), &method)?,
+            };
+            let weight_type = self.weights.unwrap_or(WeightType::Int8);
+            let (blob, rounded) = self.write(&checkpoint, &layers, |_| weight_type)?;
+            Made {
+                layers,
+                blob,
+                rounded,
+                allocation: None,
             }
         };
         // both are on disk before either takes its name: constants and model belong together
-        let staged = Staged::new(output, blob.bytes())?;
+        let staged = Staged::new(output, made.blob.bytes())?;
         if let Some(path) = &self.meta {
-            Staged::new(path, meta(&blob)?.as_bytes())?.commit()?;
+            Staged::new(path, meta(&made.blob)?.as_bytes())?.commit()?;
         }
         if let Some(emit) = self.emit() {
-            kernel::write_layers(&layers, emit)?;
+            kernel::write_layers(&made.layers, emit)?;
         }
         staged.commit()?;
         spinner.finish_and_clear();
-        let warnings = warnings(&checkpoint, &layers, length);
+        let warnings = warnings(&checkpoint, &made, length);
         for warning in &warnings {
             eprintln!("warning: {warning}");
         }
         if self.json {
-            print_json(&blob, &layers, rounded.as_ref(), &warnings, start.elapsed())?;
+            made.print_json(&warnings, start.elapsed())?;
         } else {
-            print_table(output, &blob, &layers, rounded.as_ref(), start.elapsed())?;
+            made.print_table(output, start.elapsed())?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -226,7 +258,102 @@ impl Cmd {
             self.window.is_none() || !config.causal,
             "--window belongs to bidirectional checkpoints: this one is causal, and its model streams any number of tokens"
         );
+        ensure!(
+            config.causal || self.limits() == Limits::default() && self.loss.is_none(),
+            "budgets and --loss belong to causal checkpoints: this one is bidirectional; --tolerance, --order and --fir say what its layers get"
+        );
         Ok(self.window.unwrap_or(config.train_len))
+    }
+
+    /// Whether layers get what they are worth, not what was asked for each.
+    fn allocates(&self) -> bool {
+        let given = self.tolerance.is_some() || self.order.is_some() || self.fir.is_some();
+        self.method == MethodName::Reduced && !given
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            flash: self.budget_flash,
+            ram: self.budget_ram,
+            instructions: self.budget_instructions,
+        }
+    }
+
+    /// What a model within the budget is to be.
+    fn request(&self) -> Result<Request> {
+        let core = Core::of(self.target, self.contract);
+        ensure!(
+            self.budget_instructions.is_none() || core.is_some(),
+            "--budget-instructions is known of --target m4, m7, m33, m55 and m85 with --contract f32, and of m0, m3 and \
+             rv32 with --contract fixed"
+        );
+        let mixes = self.budget_flash.is_some() || self.budget_instructions.is_some();
+        let default = (!mixes).then_some(WeightType::Int8);
+        Ok(Request {
+            limits: self.limits(),
+            contract: self.contract,
+            weights: self.weights.or(default),
+            core,
+        })
+    }
+
+    fn allocate(&self, checkpoint: &Checkpoint, kernels: &[TrainedKernels<'_>]) -> Result<Made> {
+        let network = Network::<f32>::from_checkpoint(checkpoint)?;
+        let (text, loss) = (self.calibrate.as_deref(), self.loss.unwrap_or(LOSS));
+        let allocator = Allocator::new(checkpoint, &network, kernels, text, loss)?;
+        let mut request = self.request()?;
+        loop {
+            let plan = allocator
+                .plan(&request)
+                .map_err(|error| error.for_budget(self.limits()))?;
+            let layers = Converted {
+                forward: allocator.convert(&plan)?,
+                backward: Vec::new(),
+            };
+            let (blob, rounded) = self.write(checkpoint, &layers, |name| plan.weight_type(name))?;
+            // packing for a core may add a few bytes to what was planned
+            if let Some(less) = allocate::less(self.limits(), request.limits, &blob)? {
+                request.limits = less;
+                continue;
+            }
+            request.limits = self.limits();
+            let allocation = allocator.report(&plan, &layers.forward, &blob, &request)?;
+            return Ok(Made {
+                layers,
+                blob,
+                rounded,
+                allocation: Some(allocation),
+            });
+        }
+    }
+
+    /// The model, and of the contract `f32` what became of the weights.
+    fn write(
+        &self,
+        checkpoint: &Checkpoint,
+        layers: &Converted,
+        weight_type: impl Fn(MatrixName) -> WeightType,
+    ) -> Result<(Blob, Option<Rounded>)> {
+        let [recurrences, backward] = layers.modals();
+        Ok(match self.contract {
+            ContractName::F32 => {
+                let text = self.calibrate.as_deref();
+                let rounded = weights::round(checkpoint, &recurrences, weight_type, text)?;
+                let (weights, target) = (&rounded.weights, self.target);
+                let blob = if checkpoint.config.causal {
+                    blob::write_weights(checkpoint, &recurrences, weights, target)?
+                } else {
+                    let both = [&recurrences[..], &backward[..]];
+                    let window = self.length(&checkpoint.config)?;
+                    blob::write_window(checkpoint, both, window, weights, target)?
+                };
+                (blob, Some(rounded))
+            }
+            ContractName::Fixed => {
+                let blob = blob::write_fixed(checkpoint, &recurrences, weight_type)?;
+                (blob, None)
+            }
+        })
     }
 
     /// Before the work, which takes a while.
@@ -277,33 +404,60 @@ impl Cmd {
     }
 }
 
-fn print_table(
-    path: &Path,
-    blob: &Blob,
-    converted: &Converted,
-    rounded: Option<&Rounded>,
-    took: Duration,
-) -> Result<()> {
-    layers::print(converted)?;
-    rounded.map_or(Ok(()), weights::print)?;
-    let model = blob.any()?;
-    let window = model.window();
-    let window = window.map_or(String::new(), |n| format!(" for windows of {}", bytes(n)));
-    Ok(output::line(format!(
-        "{}: {} bytes of flash, {} bytes of session memory{window}; converted in {:.1} s",
-        path.display(),
-        bytes(model.blob_bytes()),
-        bytes(model.memory_needed()),
-        took.as_secs_f64()
-    ))?)
+/// A converted model, and what to say of it.
+struct Made {
+    layers: Converted,
+    blob: Blob,
+    rounded: Option<Rounded>,
+    allocation: Option<Allocation>,
+}
+
+impl Made {
+    fn print_table(&self, path: &Path, took: Duration) -> Result<()> {
+        let allocation = self.allocation.as_ref();
+        layers::print(&self.layers, allocation.map(Allocation::layers))?;
+        self.rounded.as_ref().map_or(Ok(()), weights::print)?;
+        allocation.map_or(Ok(()), Allocation::print)?;
+        let model = self.blob.any()?;
+        let window = model.window();
+        let window = window.map_or(String::new(), |n| format!(" for windows of {}", bytes(n)));
+        Ok(output::line(format!(
+            "{}: {} bytes of flash, {} bytes of session memory{window}; converted in {:.1} s",
+            path.display(),
+            bytes(model.blob_bytes()),
+            bytes(model.memory_needed()),
+            took.as_secs_f64()
+        ))?)
+    }
+
+    fn print_json(&self, warnings: &[String], took: Duration) -> Result<()> {
+        let model = self.blob.any()?;
+        let rounded = self.rounded.as_ref();
+        output::json(&json!({
+            "contract": model.contract(),
+            "blob_bytes": model.blob_bytes(),
+            "memory_bytes": model.memory_needed(),
+            "seconds": took.as_secs_f64(),
+            "identity": format!("{:08x}", model.identity()),
+            "packed_for": model.shape().weight_order.name(),
+            "window": model.window(),
+            "layers": self.layers.json(),
+            "allocation": self.allocation,
+            "calibration": rounded.and_then(|r| r.calibration.as_ref()),
+            "matrices": rounded.map(|r| &r.report),
+            "warnings": warnings,
+        }))
+    }
 }
 
 /// What the user should know, a line each.
-fn warnings(checkpoint: &Checkpoint, layers: &Converted, length: usize) -> Vec<String> {
-    let mut out: Vec<String> = layers
+fn warnings(checkpoint: &Checkpoint, made: &Made, length: usize) -> Vec<String> {
+    let mut out: Vec<String> = made
+        .layers
         .named()
         .flat_map(|(name, l)| l.warnings.iter().map(move |w| format!("layer {name}: {w}")))
         .collect();
+    out.extend(made.allocation.as_ref().and_then(Allocation::warning));
     let config = &checkpoint.config;
     if config.toeplitz.rpe_input != RpeInput::Lag {
         out.push(format!(
@@ -351,27 +505,4 @@ fn meta(blob: &Blob) -> Result<String> {
         |(what, constant)| format!("/// {what}\n#[allow(dead_code)]\npub const {constant};\n");
     let constants = constants.into_iter().chain(prefill).chain(window);
     Ok(constants.map(line).collect())
-}
-
-fn print_json(
-    blob: &Blob,
-    converted: &Converted,
-    rounded: Option<&Rounded>,
-    warnings: &[String],
-    took: Duration,
-) -> Result<()> {
-    let model = blob.any()?;
-    output::json(&json!({
-        "contract": model.contract(),
-        "blob_bytes": model.blob_bytes(),
-        "memory_bytes": model.memory_needed(),
-        "seconds": took.as_secs_f64(),
-        "identity": format!("{:08x}", model.identity()),
-        "packed_for": model.shape().weight_order.name(),
-        "window": model.window(),
-        "layers": converted.json(),
-        "calibration": rounded.and_then(|r| r.calibration.as_ref()),
-        "matrices": rounded.map(|r| &r.report),
-        "warnings": warnings,
-    }))
 }

@@ -76,7 +76,7 @@ pub fn convert(path: &Path, method: &Method, emit: Option<Emit<'_>>, json: bool)
         forward: vec![layer],
         backward: Vec::new(),
     };
-    layers::print(&layers)?;
+    layers::print(&layers, None)?;
     let c = &layers.forward[0].certificate;
     Ok(output::line(format!(
         "certified of every channel: l1 {:.2e}, l2 {:.2e} at most{}; {} lags, {} channels; converted in {seconds:.1} s",

@@ -43,9 +43,10 @@ impl Converted {
     }
 }
 
-/// A table of the layers.
-pub fn print(layers: &Converted) -> Result<()> {
-    let rows = layers.named().map(|(name, l)| {
+/// A table of the layers, with what each changes in the predictions where that is known.
+pub fn print(layers: &Converted, losses: Option<&[f64]>) -> Result<()> {
+    let loss = |i: usize| losses.and_then(|losses| losses.get(i));
+    let rows = layers.named().enumerate().map(|(i, (name, l))| {
         [
             name,
             l.method.name().into(),
@@ -57,6 +58,7 @@ pub fn print(layers: &Converted) -> Result<()> {
             format!("{:.1e}", l.certificate.hinf),
             l.lower_bound
                 .map_or("-".into(), |b| ratio(l.certificate.hinf, b)),
+            loss(i).map_or("-".into(), |loss| format!("{loss:.1e}")),
         ]
     });
     let header = [
@@ -69,6 +71,7 @@ pub fn print(layers: &Converted) -> Result<()> {
         "worst channel",
         "peak over frequency",
         "/ best possible",
+        "bits a token",
     ];
     Ok(output::line(output::table(header, rows))?)
 }

@@ -1,5 +1,6 @@
 //! Subcommands, one file each.
 
+mod allocate;
 pub mod compare;
 pub mod convert;
 pub mod eval;

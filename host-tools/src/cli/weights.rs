@@ -9,15 +9,8 @@ use crate::quantize::sampled::sampled;
 use crate::quantize::{MatrixName, Weights};
 use anyhow::{Context, Result, ensure};
 use serde::{Serialize, Serializer};
+use std::fmt;
 use std::path::Path;
-
-/// Most tokens of a calibration.
-const TOKENS: usize = 16_384;
-/// Most tokens of a calibration times parameters of the model: seconds of work, and the activations of
-/// all its tokens in a quarter of a gigabyte.
-const WORK: usize = 100_000_000_000;
-/// The same of a model that writes the text itself, token by token.
-const WRITING: usize = 8_000_000_000;
 
 /// Rounded weights, and what calibration says of them.
 pub struct Rounded {
@@ -29,8 +22,8 @@ pub struct Rounded {
     pub calibration: Option<Calibration>,
 }
 
-/// What weights were calibrated on.
-#[derive(Serialize)]
+/// A text that something was measured on.
+#[derive(Clone, Serialize)]
 pub struct Calibration {
     /// "text", or "sampled" where the model wrote it.
     pub source: &'static str,
@@ -58,35 +51,35 @@ fn display<S: Serializer>(name: &MatrixName, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(name)
 }
 
-/// The checkpoint's weights in one type: int4 calibrated, on `text` or on what the model itself writes.
+/// The checkpoint's weights in the type of each matrix: if there is int4 among them, calibrated, on `text`
+/// or on what the model itself writes.
 pub fn round(
     checkpoint: &Checkpoint,
     recurrences: &[Modal],
-    weight_type: WeightType,
+    weight_type: impl Fn(MatrixName) -> WeightType,
     text: Option<&Path>,
 ) -> Result<Rounded> {
-    if weight_type != WeightType::Int4 {
-        let weights = blob::nearest(checkpoint, |_| weight_type)?;
+    let names = MatrixName::all(&checkpoint.config);
+    if !names
+        .iter()
+        .any(|name| weight_type(*name) == WeightType::Int4)
+    {
+        let weights = blob::nearest(checkpoint, weight_type)?;
         return Ok(Rounded {
             report: report(checkpoint, &weights, &[])?,
             weights,
             calibration: None,
         });
     }
-    let (source, sample) = match text {
-        Some(path) => ("text", text_sample(checkpoint, path)?),
-        None => {
-            ensure!(
-                checkpoint.config.causal,
-                "--weights int4 of a bidirectional checkpoint needs --calibrate FILE: a network that sees what comes after a token writes no text itself"
-            );
-            ("sampled", written_text(checkpoint, recurrences)?)
-        }
-    };
+    ensure!(
+        text.is_some() || checkpoint.config.causal,
+        "--weights int4 of a bidirectional checkpoint needs --calibrate FILE: a network that sees what comes after a token writes no text itself"
+    );
+    let (calibration, sample) = sample(checkpoint, recurrences, text, &CALIBRATION)?;
     let layers = checkpoint.config.layers as u64;
     let bar = output::progress("calibrating".into(), "layers", layers);
     let done = |layers| bar.set_position(layers as u64);
-    let calibrated = calibrate(checkpoint, &sample, |_| weight_type, done);
+    let calibrated = calibrate(checkpoint, &sample, weight_type, done);
     bar.finish_and_clear();
     let Calibrated {
         weights,
@@ -95,38 +88,72 @@ pub fn round(
     Ok(Rounded {
         report: report(checkpoint, &weights, &output_sqnr)?,
         weights,
-        calibration: Some(Calibration {
-            source,
-            tokens: sample.len(),
-        }),
+        calibration: Some(calibration),
     })
 }
 
-/// A sample of a text, or of the tokens in a safetensors file.
-fn text_sample(checkpoint: &Checkpoint, path: &Path) -> Result<Sample> {
-    let is_tokens = path.extension().is_some_and(|e| e == "safetensors");
-    let tokens = if is_tokens {
-        input::token_file(path)
-    } else {
-        input::refuse_empty(path, "a text to calibrate on")?;
-        input::text_tokens(path, checkpoint.config.vocab_size)
+/// How much text is worth its time.
+pub struct Effort {
+    /// Most tokens.
+    tokens: usize,
+    /// Least tokens.
+    least: usize,
+    /// Most tokens times parameters of the model, of a given text.
+    reading: usize,
+    /// The same of a text that the model writes itself, token by token.
+    writing: usize,
+}
+
+/// Of a calibration: seconds of work, and the activations of all its tokens in a quarter of a gigabyte.
+const CALIBRATION: Effort = Effort {
+    tokens: 16_384,
+    least: 1,
+    reading: 100_000_000_000,
+    writing: 8_000_000_000,
+};
+
+/// Of a measurement of what layers are worth, for which the network runs a few times.
+pub const MEASUREMENT: Effort = Effort {
+    tokens: 1024,
+    least: 128,
+    reading: 10_000_000_000,
+    writing: 1_000_000_000,
+};
+
+/// Tokens of `text`, or some that the model writes itself, with int8 weights, which cost it next to
+/// nothing.
+pub fn sample(
+    checkpoint: &Checkpoint,
+    recurrences: &[Modal],
+    text: Option<&Path>,
+    effort: &Effort,
+) -> Result<(Calibration, Sample)> {
+    let train_len = checkpoint.config.train_len;
+    let count = |work: usize| {
+        let tokens = work / checkpoint.parameters().max(1);
+        tokens.clamp(effort.least, effort.tokens)
     };
-    let tokens = tokens.context("--calibrate")?;
-    let window = checkpoint.config.train_len.max(1);
-    Ok(Sample::spread(&tokens, window, budget(checkpoint, WORK)))
+    let (source, sample) = if let Some(path) = text {
+        let tokens = text_tokens(checkpoint, path).context("--calibrate")?;
+        let sample = Sample::spread(&tokens, train_len.max(1), count(effort.reading));
+        ("text", sample)
+    } else {
+        let model = blob::write(checkpoint, recurrences, WeightType::Int8)?;
+        let count = count(effort.writing);
+        let sample = sampled(&model.model()?, train_len.clamp(1, count), count);
+        ("sampled", sample)
+    };
+    let tokens = sample.len();
+    Ok((Calibration { source, tokens }, sample))
 }
 
-/// What the model writes, with int8 weights, which cost it next to nothing.
-fn written_text(checkpoint: &Checkpoint, recurrences: &[Modal]) -> Result<Sample> {
-    let model = blob::write(checkpoint, recurrences, WeightType::Int8)?;
-    let count = budget(checkpoint, WRITING);
-    let window = checkpoint.config.train_len.clamp(1, count);
-    Ok(sampled(&model.model()?, window, count))
-}
-
-/// Tokens for so much work.
-fn budget(checkpoint: &Checkpoint, work: usize) -> usize {
-    (work / checkpoint.parameters().max(1)).clamp(1, TOKENS)
+/// A text's tokens, or those in a safetensors file.
+fn text_tokens(checkpoint: &Checkpoint, path: &Path) -> Result<Vec<u32>> {
+    if path.extension().is_some_and(|e| e == "safetensors") {
+        return input::token_file(path);
+    }
+    input::refuse_empty(path, "a text to calibrate on")?;
+    input::text_tokens(path, checkpoint.config.vocab_size)
 }
 
 fn report(
@@ -176,14 +203,21 @@ pub fn print(rounded: &Rounded) -> Result<()> {
         "of outputs",
     ];
     output::line(output::table(header, rows))?;
-    if let Some(Calibration { source, tokens }) = &rounded.calibration {
-        let tokens = output::bytes(*tokens);
-        output::line(match *source {
-            "text" => format!("calibrated on {tokens} tokens of the text given"),
-            _ => format!(
-                "calibrated on {tokens} tokens that the model wrote; --calibrate takes a text"
-            ),
-        })?;
+    if let Some(calibration) = &rounded.calibration {
+        output::line(format!("calibrated on {calibration}"))?;
     }
     Ok(())
+}
+
+impl fmt::Display for Calibration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tokens = output::bytes(self.tokens);
+        match self.source {
+            "text" => write!(f, "{tokens} tokens of the text given"),
+            _ => write!(
+                f,
+                "{tokens} tokens that the model wrote; --calibrate takes a text"
+            ),
+        }
+    }
 }

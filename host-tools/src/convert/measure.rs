@@ -72,7 +72,7 @@ pub fn column_sums(table: ArrayView2<f64>, f: fn(f64) -> f64) -> Vec<f64> {
 
 /// The squares that errors are relative to: the channels' own, raised to the floor of [`QUIET`],
 /// and to what a device can tell from zero.
-fn reference_squares(kernels: &[f64]) -> Vec<f64> {
+pub(super) fn reference_squares(kernels: &[f64]) -> Vec<f64> {
     let mean = kernels.iter().sum::<f64>() / kernels.len().max(1) as f64;
     let floor = (QUIET * QUIET * mean).max(FLUSH * FLUSH);
     kernels.iter().map(|k| k.max(floor)).collect()

@@ -14,7 +14,7 @@ pub mod rounding;
 pub mod search;
 pub mod source;
 #[cfg(test)]
-mod test_kernels;
+pub(crate) mod test_kernels;
 pub mod warning;
 
 pub use certificate::Certificate;

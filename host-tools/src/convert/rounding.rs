@@ -223,8 +223,10 @@ fn within_unit_disc(re: f64, square: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::convert::reduced::upper_half;
     use ndarray::array;
     use proptest::prelude::*;
+    use std::f64::consts::PI;
 
     proptest! {
         #[test]
@@ -237,6 +239,52 @@ mod tests {
             prop_assert!(within_unit_disc(rounded.re, square));
             prop_assert_eq!(round_pole(rounded), rounded);
             prop_assert!((rounded - pole).norm() < 1.0e-7 + 1e-8 / pole.im.abs().max(1e-3));
+        }
+    }
+
+    /// A pole as a reduction leaves it, and as it is stored.
+    fn stored(pole: Complex64) -> Complex64 {
+        round_pole(upper_half(vec![pole])[0])
+    }
+
+    proptest! {
+        /// A real state in f32 falls with every step, even by the slowest pole that a reduction has.
+        #[test]
+        fn the_slowest_real_pole_brings_every_state_nearer_to_zero(state in 1.0f32..2.0, exponent in -49i32..60) {
+            let mode = Mode::new(stored(Complex64::new(1.0, 0.0)));
+            let state = state * (f64::from(exponent)).exp2() as f32;
+            for sign in [1.0, -1.0] {
+                let (next, _) = mode.step((sign * state, 0.0));
+                prop_assert!(next.abs() < state && next * sign >= 0.0);
+            }
+        }
+
+        /// Poles of reductions stay strictly inside the circle as they are stored, and without input their
+        /// states end at exactly zero, in no more steps than the pole itself would need twice over.
+        #[test]
+        fn silence_decays_to_exactly_zero(radius in 0.0f64..0.999, turn in 0.0f64..PI, start in -1.0f32..1.0) {
+            for pole in [Complex64::from_polar(radius, turn), Complex64::new(radius, 0.0), Complex64::new(-radius, 0.0)] {
+                let pole = stored(pole);
+                prop_assert!(pole.norm() < 1.0);
+                let mode = Mode::new(pole);
+                let mut state = (start, 0.0);
+                // from the size that a unit input builds up to, down to 2^-50
+                let needed = (1e6 / FLUSH).ln() / -pole.norm().max(1e-9).ln();
+                let steps = (0..2 * needed as usize + 4).find(|_| {
+                    let ended = state == (0.0, 0.0);
+                    state = mode.step(state);
+                    ended
+                });
+                prop_assert!(steps.is_some(), "{pole}: {state:?}");
+            }
+        }
+
+        /// At the largest radii too.
+        #[test]
+        fn poles_outside_are_stored_inside(radius in 0.999f64..1.1, turn in 0.0f64..PI) {
+            for pole in [Complex64::from_polar(radius, turn), Complex64::new(radius, 0.0), Complex64::new(-radius, 0.0)] {
+                prop_assert!(stored(pole).norm() < 1.0);
+            }
         }
     }
 

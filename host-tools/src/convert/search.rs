@@ -31,6 +31,7 @@ use super::measure::KernelError;
 use super::modal::Modal;
 use super::reduced::{Reduction, Window};
 use ndarray::{Array2, ArrayView2};
+use num_complex::Complex64;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
@@ -46,6 +47,9 @@ pub const MAX_TAPS: usize = 4;
 
 /// The most states that a search considers.
 pub const MAX_ORDER: usize = 32;
+
+/// How far from the bounds balanced poles may leave an order that refined ones are tried for.
+const REFINABLE: f64 = 1.5;
 
 /// States that may be added to level the error over frequency.
 const ROOM: usize = 2;
@@ -124,6 +128,7 @@ impl Search {
             window: &window,
             best: None,
             reduction: None,
+            best_is_near: false,
             rejected: Vec::new(),
         };
         let most = self.taps.unwrap_or(MAX_TAPS).min(kernel.nrows());
@@ -144,13 +149,13 @@ impl Search {
     ) -> Result<Modal, ConvertError> {
         let mut best: Option<(f64, Modal)> = None;
         for order in (0..=order.min(reduction.max_order())).rev().take(FEWER) {
-            let foretold = reduction.truncate(order)?.1.rms;
-            let modal = reduction.levelled(order)?.modal;
+            let (poles, foretold) = reduction.refine(&reduction.truncate(order)?.0)?;
+            let modal = reduction.levelled(&poles)?.modal;
             let found = error_in_f32(&modal, truth).rms;
             if best.as_ref().is_none_or(|(error, _)| found < *error) {
                 best = Some((found, modal));
             }
-            if found <= ROUNDED * foretold + f64::from(f32::EPSILON) {
+            if found <= ROUNDED * foretold.rms + f64::from(f32::EPSILON) {
                 break;
             }
         }
@@ -195,8 +200,10 @@ struct Found<'a> {
     /// The smallest reduction within the bounds, and what it is the truncation of.
     best: Option<Modal>,
     reduction: Option<Reduction<'a>>,
-    /// Excess in f64, taps and states of those that are not.
-    rejected: Vec<(f64, usize, usize)>,
+    /// Whether its error's peak is near the best possible.
+    best_is_near: bool,
+    /// Excess in f64, taps and poles of those that are not.
+    rejected: Vec<(f64, usize, Vec<Complex64>)>,
 }
 
 impl Found<'_> {
@@ -231,45 +238,66 @@ impl Found<'_> {
         taps: usize,
         order: usize,
     ) -> Result<ControlFlow<()>, ConvertError> {
-        let (poles, error) = match reduction.truncate(order) {
+        let (mut poles, error) = match reduction.truncate(order) {
             Ok(truncated) => truncated,
             // This order's eigenvalues cannot be had; its neighbours' can.
             Err(ConvertError::NoConvergence { .. }) => return Ok(ControlFlow::Continue(())),
             Err(other) => return Err(other),
         };
-        let excess = self.search.excess(&error);
-        if excess <= 1.0 {
+        let mut excess = self.search.excess(&error);
+        if excess <= REFINABLE {
+            let error;
+            (poles, error) = reduction.refine(&poles)?;
+            excess = self.search.excess(&error);
             // Good enough in f64; f32 decides.
-            let modal = reduction.modal(&poles)?;
-            if self.search.accepts(&self.error_in_f32(&modal)) {
-                self.best = Some(self.level(reduction, order, modal)?);
-                return Ok(ControlFlow::Break(()));
+            if excess <= 1.0 {
+                let modal = reduction.modal(&poles)?;
+                if self.search.accepts(&self.error_in_f32(&modal)) {
+                    let (modal, near) = self.level(reduction, &poles, modal)?;
+                    // A smaller one is not worth losing a peak near the best possible.
+                    if near || !self.best_is_near {
+                        (self.best, self.best_is_near) = (Some(modal), near);
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
             }
         }
-        self.rejected.push((excess, taps, order));
+        self.rejected.push((excess, taps, poles));
         Ok(ControlFlow::Continue(()))
     }
 
-    /// `modal`, of `order` states with least squares residues within the bounds, levelled over
+    /// `modal`, with `poles` and least squares residues within the bounds, levelled over
     /// frequency if that stays within them too. Where its peak is far from the best possible, a
-    /// state or two more may leave room for that.
+    /// state or two more may leave room for that. And whether it is near in the end.
     fn level(
         &self,
         reduction: &Reduction,
-        order: usize,
+        poles: &[Complex64],
         modal: Modal,
-    ) -> Result<Modal, ConvertError> {
+    ) -> Result<(Modal, bool), ConvertError> {
+        let order = modal.order();
         let most = reduction.max_order().min(order + ROOM);
-        for order in order..=most {
-            let levelled = reduction.levelled(order)?;
-            if self.search.accepts(&self.error_in_f32(&levelled.modal)) {
-                return Ok(levelled.modal);
+        let mut best = modal;
+        let mut levelled = reduction.levelled(poles)?;
+        let mut more = order + 1;
+        loop {
+            let accepted = self.search.accepts(&self.error_in_f32(&levelled.modal));
+            let near = if accepted {
+                levelled.is_near
+            } else {
+                levelled.was_near
+            };
+            // States that do not bring it near are not added.
+            if accepted && (near || more == order + 1) {
+                best = levelled.modal;
             }
-            if levelled.was_near {
-                break;
+            if near || more > most {
+                return Ok((best, near));
             }
+            let (poles, _) = reduction.refine(&reduction.truncate(more)?.0)?;
+            levelled = reduction.levelled(&poles)?;
+            more += 1;
         }
-        Ok(modal)
     }
 
     fn error_in_f32(&self, modal: &Modal) -> KernelError {
@@ -289,17 +317,17 @@ impl Found<'_> {
         self.rejected.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut reductions: BTreeMap<usize, Reduction> = BTreeMap::new();
         let mut nearest: Option<(f64, Reduced)> = None;
-        for &(lower_bound, taps, order) in &self.rejected {
-            if nearest.as_ref().is_some_and(|(e, _)| lower_bound >= *e) {
+        for (lower_bound, taps, poles) in &self.rejected {
+            if nearest.as_ref().is_some_and(|(e, _)| lower_bound >= e) {
                 break;
             }
-            let reduction = match reductions.entry(taps) {
+            let reduction = match reductions.entry(*taps) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
-                    entry.insert(Reduction::new(self.window, taps, self.search.max_order)?)
+                    entry.insert(Reduction::new(self.window, *taps, self.search.max_order)?)
                 }
             };
-            let modal = reduction.modal(&reduction.truncate(order)?.0)?;
+            let modal = reduction.modal(poles)?;
             let excess = self.search.excess(&self.error_in_f32(&modal));
             if nearest.as_ref().is_none_or(|(e, _)| excess < *e) {
                 nearest = Some((excess, Reduced::new(modal, reduction)?));

@@ -62,6 +62,11 @@ impl Sample {
         Self { tokens, window }
     }
 
+    /// Its windows, one after the other.
+    pub fn windows(&self) -> impl Iterator<Item = &[u32]> {
+        self.tokens.chunks(self.window)
+    }
+
     /// Tokens in it.
     pub fn len(&self) -> usize {
         self.tokens.len()

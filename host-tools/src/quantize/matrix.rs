@@ -2,7 +2,6 @@
 
 use super::nearest::{QuantizedGroups, QuantizedRows, WeightType, quantize_groups, quantize_rows};
 use ndarray::{Array2, ArrayView2};
-use toeplite::format::Packing;
 use toeplite::kernel::dense::int4::COLUMNS;
 
 /// The numbers of a matrix `[rows, columns]`, in the type that a blob stores them in.
@@ -48,11 +47,7 @@ impl Matrix {
     /// Bytes that a blob takes for it in the portable order: weights and scales.
     pub fn bytes(&self) -> usize {
         let (rows, columns) = self.dim();
-        match self {
-            Self::F32(_) => 4 * rows * columns,
-            Self::Int8(_) => Packing::Rows.bytes(rows, columns) + 4 * rows,
-            Self::Int4(_) => Packing::Groups.bytes(rows, columns) + 4 * rows,
-        }
+        self.weight_type().bytes(rows, columns)
     }
 
     /// The weights that the numbers stand for, `[rows, columns]`.

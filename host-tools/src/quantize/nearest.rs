@@ -1,7 +1,7 @@
 //! Rounding to nearest.
 
 use ndarray::ArrayView2;
-use toeplite::format::SMALLEST;
+use toeplite::format::{Packing, SMALLEST};
 use toeplite::kernel::dense::int4::COLUMNS;
 
 /// How a blob stores its matrices.
@@ -23,6 +23,15 @@ impl WeightType {
             Self::F32 => "f32",
             Self::Int8 => "int8",
             Self::Int4 => "int4",
+        }
+    }
+
+    /// Bytes that a blob takes for a matrix in the portable order: weights and scales of rows.
+    pub const fn bytes(self, rows: usize, columns: usize) -> usize {
+        match self {
+            Self::F32 => 4 * rows * columns,
+            Self::Int8 => Packing::Rows.bytes(rows, columns) + 4 * rows,
+            Self::Int4 => Packing::Groups.bytes(rows, columns) + 4 * rows,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! All matrices of a network.
 
 use super::matrix::Matrix;
+use crate::checkpoint::Config;
 use crate::reference::Place;
 use std::fmt;
 
@@ -33,6 +34,16 @@ pub enum MatrixName {
     Head,
     /// Of a layer.
     Layer(usize, Place),
+}
+
+impl MatrixName {
+    /// All matrices of a network, in the blob's order.
+    pub fn all(config: &Config) -> Vec<Self> {
+        let head = (!config.tie_embeddings).then_some(Self::Head);
+        let of_layer = |layer| Place::ALL.map(|place| Self::Layer(layer, place));
+        let ends = [Self::Embedding].into_iter().chain(head);
+        ends.chain((0..config.layers).flat_map(of_layer)).collect()
+    }
 }
 
 impl fmt::Display for MatrixName {

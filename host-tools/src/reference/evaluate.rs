@@ -181,6 +181,29 @@ pub fn nats(logits: ArrayView1<f32>, target: f32) -> f64 {
     largest + sum.ln() - f64::from(target)
 }
 
+/// Kullback-Leibler divergence, in nats, of the softmax of `logits` from that of `expected`: the mean
+/// of what each token costs more, by `expected`.
+pub fn divergence(expected: ArrayView1<f32>, logits: ArrayView1<f32>) -> f64 {
+    // of a logit of zero: the logarithms of the sums
+    let (expected_sum, sum) = (nats(expected, 0.0), nats(logits, 0.0));
+    let costs = expected.iter().zip(logits).map(|(&expected, &logit)| {
+        let log = f64::from(expected) - expected_sum;
+        log.exp() * (log - (f64::from(logit) - sum))
+    });
+    costs.sum()
+}
+
+/// Entropy, in nats, of the softmax of `logits`.
+pub fn entropy(logits: ArrayView1<f32>) -> f64 {
+    // of a logit of zero: the logarithm of the sum
+    let sum = nats(logits, 0.0);
+    let terms = logits.iter().map(|&logit| {
+        let log = f64::from(logit) - sum;
+        -log.exp() * log
+    });
+    terms.sum()
+}
+
 /// The index of the largest logit, the first among equals.
 pub fn argmax(logits: ArrayView1<f32>) -> u32 {
     let mut best = 0;
@@ -287,5 +310,16 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn divergence_is_that_of_the_distributions() {
+        let logits = |odds: [f32; 2]| ndarray::Array1::from_iter(odds.map(|x| x.ln() + 7.0));
+        let [even, skewed] = [logits([1.0, 1.0]), logits([3.0, 1.0])];
+        let found = divergence(even.view(), skewed.view());
+        // half of ln(.5 / .75), half of ln(.5 / .25)
+        let expected = 0.5 * (2.0f64 / 3.0).ln() + 0.5 * 2f64.ln();
+        assert!((found - expected).abs() < 1e-6, "{found}");
+        assert!(divergence(skewed.view(), (&skewed + 2.0).view()).abs() < 1e-6);
     }
 }

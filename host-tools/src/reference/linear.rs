@@ -24,9 +24,22 @@ impl<T: Real> Linear<T> {
         bias: bool,
     ) -> Result<Self, ReferenceError> {
         let weight: Array2<T> = params.matrix("weight", outputs, inputs)?;
-        let transposed = weight.t().as_standard_layout().into_owned();
         let bias = bias.then(|| params.vector("bias", outputs)).transpose()?;
-        Ok(Self { transposed, bias })
+        Ok(Self::new(weight.view(), bias))
+    }
+
+    fn new(weights: ArrayView2<'_, T>, bias: Option<Array1<T>>) -> Self {
+        let transposed = weights.t().as_standard_layout().into_owned();
+        Self { transposed, bias }
+    }
+
+    /// The same map with `weights` `[outputs, inputs]` in place of its own.
+    ///
+    /// # Panics
+    /// `weights` have another shape.
+    pub fn with_weights(&self, weights: ArrayView2<'_, T>) -> Self {
+        assert_eq!(weights.dim(), self.weights().dim(), "[outputs, inputs]");
+        Self::new(weights, self.bias.clone())
     }
 
     /// Numbers of an input row.

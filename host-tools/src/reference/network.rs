@@ -5,7 +5,7 @@ use super::mix::{FftMix, Mix, Trained};
 use super::{Linear, NormLayer, Params, Real, ReferenceError};
 use crate::checkpoint::config::Task;
 use crate::checkpoint::{Checkpoint, Config};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 
 /// Embedding, layers, final norm, head.
 #[derive(Clone, Debug)]
@@ -16,6 +16,7 @@ pub struct Network<T> {
     layers: Vec<Layer<T>>,
     final_norm: NormLayer<T>,
     head: Linear<T>,
+    tied: bool,
 }
 
 impl<T: Real> Network<T> {
@@ -46,6 +47,7 @@ impl<T: Real> Network<T> {
             layers: layers.collect::<Result<_, _>>()?,
             final_norm: NormLayer::from_params(config.final_norm, &final_norm, config.dim)?,
             head: Linear::from_params(&head, config.dim, config.vocab_size, false)?,
+            tied: config.tie_embeddings,
         })
     }
 
@@ -57,6 +59,16 @@ impl<T: Real> Network<T> {
     /// The factor on the embedding.
     pub fn embed_scale(&self) -> T {
         self.embed_scale
+    }
+
+    /// The embedding `[vocab, dim]`, times its factor.
+    pub fn embedding(&self) -> ArrayView2<'_, T> {
+        self.embed.view()
+    }
+
+    /// Whether the head is the embedding's matrix.
+    pub fn is_tied(&self) -> bool {
+        self.tied
     }
 
     /// The norm before the head.

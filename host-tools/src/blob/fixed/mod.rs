@@ -10,6 +10,8 @@ use crate::blob::{SessionMemory, WeightType};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::{self, Config};
 use crate::convert::modal::Modal;
+use crate::quantize::MatrixName;
+use crate::reference::Place;
 use matrix::{Linear, Places, embedding};
 use ndarray::{Array1, Array2, Axis, concatenate};
 use toeplite::fixed::{ACTIVATION_BITS, LOGIT_BITS, activation};
@@ -17,7 +19,8 @@ use toeplite::format::{self, ElementType, Packing, WeightOrder};
 use toeplite::model::{Activation, Norm, NormPosition};
 
 /// Writes `checkpoint`, its Toeplitz operators replaced by `layers`, as a blob of the contract
-/// `fixed`: int8 or int4 weights, i16 taps, poles and residues.
+/// `fixed`: i16 taps, poles and residues, and weights of the type, int8 or int4, that `weights` names for
+/// each matrix.
 ///
 /// Nothing needs calibrating: vectors get their scales at every step. The blob's known-answer test is
 /// computed by running the blob.
@@ -27,7 +30,7 @@ use toeplite::model::{Activation, Norm, NormPosition};
 pub fn write_fixed(
     checkpoint: &Checkpoint,
     layers: &[Modal],
-    weights: WeightType,
+    weights: impl Fn(MatrixName) -> WeightType,
 ) -> Result<Blob, WriteError> {
     let config = &checkpoint.config;
     if !config.causal {
@@ -36,10 +39,11 @@ pub fn write_fixed(
     }
     writer::check(config, layers)?;
     supported(config, layers)?;
-    let packing = packing(weights)?;
+    let packing = |name| packing(weights(name));
     let source = Source { checkpoint };
-    let (mut sections, fraction) = globals(&source, packing)?;
+    let (mut sections, fraction) = globals(&source, &packing)?;
     for (index, modal) in layers.iter().enumerate() {
+        let packing = |place| packing(MatrixName::Layer(index, place));
         sections.extend(layer(&source, packing, index, (modal, fraction))?);
     }
     let tokens = writer::self_test_tokens(config);
@@ -62,6 +66,11 @@ fn known_answer(blob: &Blob, tokens: &[u32]) -> Result<u64, WriteError> {
         .session(memory.as_mut_slice())
         .expect("the memory is the size that the model asks for");
     Ok(session.hash_steps(tokens.iter().copied()))
+}
+
+/// Taps, poles and residues of a recurrence.
+pub(super) fn recurrence_sections(modal: &Modal) -> Result<Vec<Section>, WriteError> {
+    Ok(recurrence::Fixed::of(modal, 0)?.sections().into())
 }
 
 /// How weights of a type lie.
@@ -108,7 +117,10 @@ fn supported(config: &Config, layers: &[Modal]) -> Result<(), WriteError> {
 }
 
 /// The global sections but the last, and the places of the residual stream.
-fn globals(source: &Source<'_>, packing: Packing) -> Result<(Vec<Section>, i32), WriteError> {
+fn globals(
+    source: &Source<'_>,
+    packing: impl Fn(MatrixName) -> Result<Packing, WriteError>,
+) -> Result<(Vec<Section>, i32), WriteError> {
     let c = &source.checkpoint.config;
     let mut weights = source.matrix("embed.weight", c.vocab_size, c.dim)?;
     let head = if c.tie_embeddings {
@@ -117,7 +129,7 @@ fn globals(source: &Source<'_>, packing: Packing) -> Result<(Vec<Section>, i32),
         source.matrix("head.weight", c.vocab_size, c.dim)?
     };
     weights.mapv_inplace(|w| (f64::from(w) * c.embed_scale) as f32);
-    let (sections, fraction) = embedding(&weights, packing)?;
+    let (sections, fraction) = embedding(&weights, packing(MatrixName::Embedding)?)?;
     let mut head = Linear {
         name: "head".into(),
         bias: Array1::zeros(head.nrows()),
@@ -128,7 +140,11 @@ fn globals(source: &Source<'_>, packing: Packing) -> Result<(Vec<Section>, i32),
         input: if root.is_some() { 0 } else { fraction },
         output: LOGIT_BITS,
     };
-    let [head, scale, bias] = head.sections(packing, root, places)?;
+    let name = match c.tie_embeddings {
+        true => MatrixName::Embedding,
+        false => MatrixName::Head,
+    };
+    let [head, scale, bias] = head.sections(packing(name)?, root, places)?;
     let [embedding, embedding_scale] = sections;
     let all = vec![embedding, embedding_scale, bias, head, scale];
     Ok((all, fraction))
@@ -137,35 +153,34 @@ fn globals(source: &Source<'_>, packing: Packing) -> Result<(Vec<Section>, i32),
 /// The sections of layer `index`, in the format's order.
 fn layer(
     source: &Source<'_>,
-    packing: Packing,
+    packing: impl Fn(Place) -> Result<Packing, WriteError>,
     index: usize,
     (modal, fraction): (&Modal, i32),
 ) -> Result<Vec<Section>, WriteError> {
     let c = &source.checkpoint.config;
     let (dim, channels, glu) = (c.dim, c.channels(), c.glu_dim);
     let name = |s: &str| format!("layers.{index}.{s}");
-    let both = |first: &str, second: &str, rows, norm: &str| {
-        let mut linear = stacked(source, &[&name(first), &name(second)], rows, dim)?;
+    let maps = |place: Place, rows, columns| {
+        let names: Vec<String> = place.maps().iter().map(|map| name(map)).collect();
+        stacked(source, &names, rows, columns)
+    };
+    let both = |place, rows, norm: &str| {
+        let mut linear = maps(place, rows, dim)?;
         let root = fold(source, c.norm, &name(norm), &mut linear)?;
         let places = Places {
             input: if root.is_some() { 0 } else { fraction },
             output: ACTIVATION_BITS,
         };
-        linear.sections(packing, root, places)
+        linear.sections(packing(place)?, root, places)
     };
     let recurrence = recurrence::Fixed::of(modal, index)?;
     let mut out = vec![recurrence.counts()];
-    out.extend(both(
-        "token_mixer.u_proj",
-        "token_mixer.v_proj",
-        channels,
-        "token_norm",
-    )?);
+    out.extend(both(Place::GtuIn, channels, "token_norm")?);
     let gated = 2 * ACTIVATION_BITS + recurrence.fraction;
     out.extend(recurrence.sections());
     out.push(Section::empty()); // no decay of a channel's own
 
-    let mut gtu_out = stacked(source, &[&name("token_mixer.o")], dim, channels)?;
+    let mut gtu_out = maps(Place::GtuOut, dim, channels)?;
     let inside = if c.gtu_norm {
         c.norm
     } else {
@@ -174,16 +189,11 @@ fn layer(
     let root = fold(source, inside, &name("token_mixer.norm"), &mut gtu_out)?;
     let input = if root.is_some() { 0 } else { gated };
     let output = fraction;
-    out.extend(gtu_out.sections(packing, root, Places { input, output })?);
-    out.extend(both(
-        "feature_mixer.l1",
-        "feature_mixer.l2",
-        glu,
-        "feature_norm",
-    )?);
-    let glu_out = stacked(source, &[&name("feature_mixer.l3")], dim, glu)?;
+    out.extend(gtu_out.sections(packing(Place::GtuOut)?, root, Places { input, output })?);
+    out.extend(both(Place::GluIn, glu, "feature_norm")?);
+    let glu_out = maps(Place::GluOut, dim, glu)?;
     let input = 2 * ACTIVATION_BITS;
-    out.extend(glu_out.sections(packing, None, Places { input, output })?);
+    out.extend(glu_out.sections(packing(Place::GluOut)?, None, Places { input, output })?);
     out.extend([Section::empty(), Section::empty(), Section::empty()]);
     Ok(out)
 }
@@ -191,7 +201,7 @@ fn layer(
 /// The linear maps `names`, one below the other, each `[rows, columns]`.
 fn stacked(
     source: &Source<'_>,
-    names: &[&str],
+    names: &[String],
     rows: usize,
     columns: usize,
 ) -> Result<Linear, WriteError> {

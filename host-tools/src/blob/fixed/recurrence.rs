@@ -241,6 +241,12 @@ mod tests {
             for pole in [Complex64::from_polar(radius, angle), Complex64::new(radius, 0.0), Complex64::new(-radius, 0.0)] {
                 let rounded = Rounded::of(pole).unwrap();
                 prop_assert!(rounded.pole.norm() < 1.0);
+                // In the stored integers too, where the runtime's own proof that silence ends holds.
+                let mode = rounded.mode;
+                let unit = 1i64 << (mode.low + mode.down);
+                let (re, im) = (unit + i64::from(mode.re), i64::from(mode.im));
+                prop_assert!(re * re + im * im < unit * unit);
+                prop_assert_eq!(Bounds::of(&mode), Some(rounded.bounds));
                 prop_assert!((rounded.pole - pole).norm() < 1e-3, "{pole} {}", rounded.pole);
                 prop_assert_eq!(pole.im == 0.0, rounded.mode.im == 0);
             }

@@ -129,7 +129,7 @@ impl Balanced {
 }
 
 /// Of each conjugate pair the one above the real axis; real ones first, within the largest radii.
-fn upper_half(poles: Vec<Complex64>) -> Vec<Complex64> {
+pub fn upper_half(poles: Vec<Complex64>) -> Vec<Complex64> {
     let mut poles: Vec<Complex64> = poles
         .into_iter()
         .filter(|z| z.im >= 0.0)
@@ -159,7 +159,8 @@ fn leading_subspace(matrix: &DMatrix<f64>, width: usize) -> DMatrix<f64> {
     basis
 }
 
-fn clip(pole: Complex64) -> Complex64 {
+/// The pole itself, or the nearest one within the largest radius.
+pub fn clip(pole: Complex64) -> Complex64 {
     if pole.im == 0.0 {
         return Complex64::new(pole.re.clamp(-MAX_REAL, MAX_REAL), 0.0);
     }

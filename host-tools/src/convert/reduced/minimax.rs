@@ -22,11 +22,12 @@ pub const GOAL: f64 = 1.2;
 /// Peak over bound that no reduction should exceed.
 pub const TWICE: f64 = 1.9;
 
-/// Factor by which the mean error may rise for the goal, and for a peak of at most [`TWICE`] the bound.
+/// Factor by which the mean error may rise for the goal.
 const MEAN: f64 = 1.05;
-/// The same for taking other poles.
-pub const MEAN_OF_OPTIMAL: f64 = 1.25;
-const MEAN_FOR_TWICE: f64 = 2.0;
+/// The same for taking other poles for the goal.
+pub const MEAN_OF_OTHERS: f64 = 1.25;
+/// Factor by which either may raise it for a peak of at most [`TWICE`] the bound.
+pub const MEAN_FOR_TWICE: f64 = 2.0;
 
 /// Rounds after which the iteration ends without having got there.
 const ROUNDS: usize = 80;

@@ -4,21 +4,23 @@
 //! outputs as channels. The first `M` taps, which are spiky in trained networks, are kept as they
 //! are. The rest is smooth: its channels are compressed by SVD (`compress`), the block Hankel
 //! matrix of the compressed kernel is sampled (`sample`), balanced and truncated to `r` states (`balance`), the
-//! truncated system's eigenvalues become the poles, and the residues of every channel follow by
-//! least squares (`residues`).
+//! truncated system's eigenvalues become the poles. These are refined (`refine`), the residues of every channel
+//! follow by least squares (`residues`), and are levelled over frequency ([`minimax`]). What other
+//! methods make of the same kernels: `docs/methods.md`.
 
 mod balance;
 mod compress;
 mod hankel;
-mod linalg;
+pub mod linalg;
 pub mod minimax;
-mod residues;
+mod refine;
+pub mod residues;
 mod sample;
 
-pub use balance::MAX_RADIUS;
+pub use balance::{MAX_RADIUS, upper_half};
 
 use super::error::ConvertError;
-use super::measure::{KernelError, squared_norms};
+use super::measure::{KernelError, reference_squares, squared_norms};
 use super::modal::Modal;
 use super::rounding::round_pole;
 use balance::{BEYOND, Balanced};
@@ -39,6 +41,9 @@ pub struct Window {
     compressed: Compressed,
     /// Squared norm of each channel's kernel.
     norms: Vec<f64>,
+    /// Turns compressed outputs into such whose squared norm is the sum over channels of squared
+    /// relative errors, `[rank, rank]`.
+    relative: DMatrix<f64>,
 }
 
 impl Window {
@@ -52,14 +57,28 @@ impl Window {
         let scaled = kernel.mapv(|x| x / scale);
         let (lags, channels) = kernel.dim();
         let transposed = DMatrix::from_iterator(channels, lags, scaled.iter().copied());
+        let compressed = compress::compress(&transposed)?;
+        let norms = squared_norms(scaled.view());
         Ok(Self {
             kernel: kernel.to_owned(),
             scale,
-            compressed: compress::compress(&transposed)?,
+            relative: relative(&compressed.basis, &norms),
+            compressed,
             transposed,
-            norms: squared_norms(scaled.view()),
+            norms,
         })
     }
+}
+
+/// See [`Window::relative`]: `R^T` of the QR decomposition of the basis, its rows divided by what the channels'
+/// errors are relative to.
+fn relative(basis: &DMatrix<f64>, norms: &[f64]) -> DMatrix<f64> {
+    let mut divided = basis.clone();
+    let squares = reference_squares(norms);
+    for (mut row, square) in divided.row_iter_mut().zip(squares) {
+        row /= square.sqrt();
+    }
+    divided.qr().unpack_r().transpose()
 }
 
 /// A layer's kernel behind a FIR head, balanced once, to be truncated to any order.
@@ -92,6 +111,11 @@ impl<'a> Reduction<'a> {
         })
     }
 
+    /// The compressed kernel behind the taps, `[lags, outputs]`, as a share of the kernel's largest coefficient.
+    pub fn outputs(&self) -> &DMatrix<f64> {
+        &self.outputs
+    }
+
     /// The largest order that the kernel supports: up to there, further states are not noise.
     pub fn max_order(&self) -> usize {
         self.balanced.max_order().min(self.max_order)
@@ -111,13 +135,45 @@ impl<'a> Reduction<'a> {
         Ok(poles.into_iter().map(round_pole).collect())
     }
 
+    /// Poles that are optimal in the Hankel norm, rounded; balanced ones where there are none.
+    fn optimal_poles(&self, order: usize) -> Result<Vec<Complex64>, ConvertError> {
+        match self.balanced.optimal_poles(order)? {
+            Some(poles) => Ok(poles.into_iter().map(round_pole).collect()),
+            None => self.poles(order),
+        }
+    }
+
     /// Poles at `order` states, rounded to f32, and the kernel error that the best residues reach with them.
     ///
     /// # Errors
     /// [`ConvertError::NoConvergence`].
     pub fn truncate(&self, order: usize) -> Result<(Vec<Complex64>, KernelError), ConvertError> {
         let poles = self.poles(order)?;
-        let residual = Basis::new(&poles, self.outputs.nrows())?.residual(&self.outputs);
+        let error = self.error(&poles)?;
+        Ok((poles, error))
+    }
+
+    /// `poles` moved to where the mean over channels of squared relative errors is smallest, rounded, see
+    /// [`refine`], and the kernel error that the best residues reach with them.
+    ///
+    /// # Errors
+    /// [`ConvertError::NoConvergence`].
+    pub fn refine(
+        &self,
+        poles: &[Complex64],
+    ) -> Result<(Vec<Complex64>, KernelError), ConvertError> {
+        let relative = &self.outputs * &self.window.relative;
+        let poles: Vec<Complex64> = refine::refine(poles, &relative)?
+            .into_iter()
+            .map(round_pole)
+            .collect();
+        let error = self.error(&poles)?;
+        Ok((poles, error))
+    }
+
+    /// The kernel error that the best residues reach with `poles`.
+    fn error(&self, poles: &[Complex64]) -> Result<KernelError, ConvertError> {
+        let residual = Basis::new(poles, self.outputs.nrows())?.residual(&self.outputs);
         let gram = residual.transpose() * &residual;
         let compressed = &self.window.compressed;
         let spread = &compressed.basis * gram;
@@ -127,10 +183,7 @@ impl<'a> Reduction<'a> {
                 fitted.max(0.0) + compressed.lost[c]
             })
             .collect();
-        Ok((
-            poles,
-            KernelError::from_squares(&squares, &self.window.norms),
-        ))
+        Ok(KernelError::from_squares(&squares, &self.window.norms))
     }
 
     /// What no recurrence of `order` states behind so many taps can beat: its error's largest
@@ -163,31 +216,46 @@ impl<'a> Reduction<'a> {
         Ok(self.form(poles, coefficients))
     }
 
-    /// The modal form of `order` states with residues that lower the error's peak over frequency, see
-    /// [`minimax`]. Where that is not enough with the balanced poles, those that are optimal in the
-    /// Hankel norm are tried too.
+    /// The modal form with `poles` and residues that lower the error's peak over frequency, see
+    /// [`minimax`]. Where that is not enough, balanced poles, and those that are optimal in the Hankel
+    /// norm, are tried too.
     ///
     /// # Errors
     /// [`ConvertError::NoConvergence`].
-    pub fn levelled(&self, order: usize) -> Result<Levelled, ConvertError> {
-        let balanced = self.poles(order)?;
-        let order = balanced.iter().map(residues::states).sum();
+    pub fn levelled(&self, poles: &[Complex64]) -> Result<Levelled, ConvertError> {
+        let order = poles.iter().map(residues::states).sum();
         let bound = self.balanced.values.get(order).copied().unwrap_or(0.0);
-        let (before, mut best) = self.level(&balanced, bound)?;
-        if best.peak > minimax::GOAL * bound
-            && let Some(optimal) = self.balanced.optimal_poles(order)?
-        {
-            let optimal: Vec<Complex64> = optimal.into_iter().map(round_pole).collect();
-            let (_, other) = self.level(&optimal, bound)?;
-            let nearer = other.peak < NEARER * best.peak;
-            if nearer && other.mean <= minimax::MEAN_OF_OPTIMAL * best.mean {
+        let (before, mut best) = self.level(poles, bound)?;
+        for other in [Self::poles, Self::optimal_poles] {
+            if best.peak <= minimax::GOAL * bound {
+                break;
+            }
+            let (_, other) = self.level(&other(self, order)?, bound)?;
+            let most = if best.peak > minimax::TWICE * bound {
+                minimax::MEAN_FOR_TWICE
+            } else {
+                minimax::MEAN_OF_OTHERS
+            };
+            if other.peak < NEARER * best.peak && other.mean <= most * best.mean {
                 best = other;
             }
         }
+        // Where a recurrence of that order would be exact but for rounding, nothing is far from it.
+        let near = |peak: f64| peak <= minimax::TWICE * bound || bound <= ROUNDED * peak;
         Ok(Levelled {
             modal: best.modal,
-            was_near: before <= minimax::TWICE * bound,
+            was_near: near(before),
+            is_near: near(best.peak),
         })
+    }
+
+    /// Least squares coefficients of the outputs, `[order, outputs]`, as columns of [`residues::power_columns`].
+    ///
+    /// # Errors
+    /// [`ConvertError::NoConvergence`].
+    pub fn residues(&self, poles: &[Complex64]) -> Result<DMatrix<f64>, ConvertError> {
+        let basis = Basis::new(poles, self.outputs.nrows())?;
+        Ok(basis.fit(&self.outputs.transpose().as_view()))
     }
 
     /// The peak of least squares residues of `poles`, and what levelling makes of them.
@@ -238,12 +306,17 @@ struct Candidate {
 /// Other poles are taken for a peak lower by this factor.
 const NEARER: f64 = 0.9;
 
+/// Share of a peak that f32 cannot tell from nothing.
+const ROUNDED: f64 = f32::EPSILON as f64;
+
 /// What levelling gives.
 pub struct Levelled {
     /// With levelled residues; with least squares residues where they are level enough.
     pub modal: Modal,
     /// Whether least squares residues have a peak of at most [`minimax::TWICE`] the bound.
     pub was_near: bool,
+    /// Whether these do.
+    pub is_near: bool,
 }
 
 /// Reduces `kernel` `[lags, channels]` (finite) to `taps` taps and at most `order` states.

@@ -83,16 +83,32 @@ impl Basis {
 }
 
 /// The columns `pole^j` of real poles, `Re pole^j` and `Im pole^j` of complex ones, `[lags, order]`.
-fn power_columns(poles: &[Complex64], lags: usize) -> DMatrix<f64> {
+pub fn power_columns(poles: &[Complex64], lags: usize) -> DMatrix<f64> {
+    real_columns(poles, lags, 0, |_, power| power)
+}
+
+/// The derivatives `j pole^(j-1)` by the poles, laid out as [`power_columns`].
+pub fn derivative_columns(poles: &[Complex64], lags: usize) -> DMatrix<f64> {
+    real_columns(poles, lags, 1, |lag, before| before * lag as f64)
+}
+
+/// Real and imaginary parts of `entry(j, pole^(j - behind))` from lag `behind` on; zero before.
+fn real_columns(
+    poles: &[Complex64],
+    lags: usize,
+    behind: usize,
+    entry: impl Fn(usize, Complex64) -> Complex64,
+) -> DMatrix<f64> {
     let order = poles.iter().map(states).sum();
     let mut columns = DMatrix::zeros(lags, order);
     let mut at = 0;
     for pole in poles {
         let mut power = Complex64::new(1.0, 0.0);
-        for lag in 0..lags {
-            columns[(lag, at)] = power.re;
+        for lag in behind..lags {
+            let z = entry(lag, power);
+            columns[(lag, at)] = z.re;
             if pole.im != 0.0 {
-                columns[(lag, at + 1)] = power.im;
+                columns[(lag, at + 1)] = z.im;
             }
             power *= pole;
         }
