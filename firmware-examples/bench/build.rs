@@ -1,4 +1,4 @@
-//! Passes the linker scripts on, and to the binary `token` which model goes into flash.
+//! Passes the linker scripts on, and to the binaries `token` and `window` which model goes into flash.
 
 use std::env;
 use std::path::Path;
@@ -9,7 +9,11 @@ fn main() {
         println!("cargo:rustc-link-arg-bins=-Tmemory.x");
     }
     println!("cargo:rustc-link-arg-bins=-Tlink.x");
-    if env::var_os("CARGO_FEATURE_TOKEN").is_some() {
+    let with_model = ["CARGO_FEATURE_TOKEN", "CARGO_FEATURE_WINDOW"];
+    if with_model
+        .iter()
+        .any(|feature| env::var_os(feature).is_some())
+    {
         let model = forward("TOEPLITE_MODEL");
         choose_contract(&model);
         forward("TOEPLITE_META");

@@ -3,7 +3,7 @@
 use crate::blob::AnyModel;
 use crate::checkpoint::Config;
 use crate::reference::evaluate::{EvaluateError, Observer, argmax, divergence, nats};
-use crate::reference::recurrence::ModalMix;
+use crate::reference::mix::Mix;
 use crate::reference::{Network, ReferenceError, evaluate};
 use crate::stream;
 use ndarray::{Array2, ArrayView2};
@@ -38,11 +38,11 @@ pub struct LengthComparison {
     pub length: usize,
     /// Tokens predicted.
     pub targets: usize,
-    /// Mean cross entropy.
-    pub bits_per_byte: BitsPerByte,
+    /// Mean cross entropy; nothing of bidirectional models, which do not predict the next token.
+    pub bits_per_byte: Option<BitsPerByte>,
     /// Share of positions where the likeliest next token is the reference's.
     pub argmax_agreement: PerForm,
-    /// Mean Kullback-Leibler divergence from the reference's distribution of the next token, in bits. Never
+    /// Mean Kullback-Leibler divergence from the reference's distribution of tokens, in bits. Never
     /// negative, and free of luck: a change of the bits per byte may be of either sign by chance.
     pub divergence: PerForm,
     /// Largest difference of a logit from the reference's.
@@ -105,7 +105,7 @@ const SUSPICIOUS: f64 = 0.05;
 impl LengthComparison {
     /// What makes one doubt that the model came from the network, if anything does.
     pub fn doubt(&self) -> Option<String> {
-        let bits = self.bits_per_byte;
+        let bits = self.bits_per_byte?;
         let change = bits.blob / bits.fft - 1.0;
         (change.abs() > SUSPICIOUS).then(|| {
             format!(
@@ -136,7 +136,7 @@ pub fn compare<'a>(
         network,
         model,
         tokens,
-        recurrence: ModalMix::new(&stream::recurrences(model)).map_err(failed)?,
+        recurrence: stream::mix(model).map_err(failed)?,
         windows: Mutex::default(),
         progress,
     };
@@ -168,11 +168,11 @@ pub fn compare<'a>(
     Ok(LengthComparison {
         length,
         targets: fft.targets,
-        bits_per_byte: BitsPerByte {
+        bits_per_byte: model.window().is_none().then_some(BitsPerByte {
             fft: fft.bits_per_token,
             recurrence: bits.recurrence / targets,
             blob: bits.blob / targets,
-        },
+        }),
         argmax_agreement: PerForm {
             recurrence: agreeing.recurrence / targets,
             blob: agreeing.blob / targets,
@@ -193,7 +193,7 @@ struct Forms<'a, P> {
     network: &'a Network<f32>,
     model: &'a AnyModel<'a>,
     tokens: &'a [u32],
-    recurrence: ModalMix<f32>,
+    recurrence: Box<dyn Mix<f32>>,
     windows: Mutex<Vec<Window>>,
     progress: P,
 }
@@ -220,7 +220,7 @@ impl<P> Forms<'_, P> {
     ) -> Result<[Deviation; 2], ReferenceError> {
         let inputs = &self.tokens[start..][..reference.nrows()];
         let targets = &self.tokens[start + 1..][..reference.nrows()];
-        let recurrence = self.network.forward(inputs, &self.recurrence)?;
+        let recurrence = self.network.forward(inputs, &*self.recurrence)?;
         let blob = stream::logits(self.model, inputs).map_err(|_| self.unknown_token(start))?;
         Ok([recurrence, blob]
             .map(|logits: Array2<f32>| Deviation::of(logits.view(), reference, targets)))

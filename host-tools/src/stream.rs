@@ -3,19 +3,23 @@
 use crate::blob::AnyModel;
 use crate::convert::modal::Modal;
 use crate::convert::rounding::DOUBLE;
+use crate::reference::ReferenceError;
+use crate::reference::mix::Mix;
+use crate::reference::recurrence::{ModalMix, TwoSidedMix};
 use ndarray::Array2;
 use num_complex::Complex64;
 use toeplite::layer::Recurrence;
-use toeplite::{StepError, fixed};
+use toeplite::{WindowError, fixed, window};
 
-/// The logits `[n, vocab]` after each of `tokens`, from the start of a sequence.
+/// The logits `[n, vocab]` after each of `tokens`, from the start of a sequence; at each of them, if the model sees
+/// them as one window.
 ///
 /// # Errors
-/// A token is not in the vocabulary.
+/// A token is not in the vocabulary; a window of no tokens or of too many.
 pub fn logits<'a>(
     model: impl Into<AnyModel<'a>>,
     tokens: &[u32],
-) -> Result<Array2<f32>, StepError> {
+) -> Result<Array2<f32>, WindowError> {
     let model = model.into();
     let mut out = Array2::zeros((tokens.len(), model.vocab_size()));
     let mut rows = out.rows_mut().into_iter();
@@ -26,7 +30,7 @@ pub fn logits<'a>(
     Ok(out)
 }
 
-/// The recurrences of all layers as the blob holds them.
+/// The recurrences of all layers as the blob holds them; of a window the forward ones.
 pub fn recurrences<'a>(model: impl Into<AnyModel<'a>>) -> Vec<Modal> {
     let model = model.into();
     let shape = model.shape();
@@ -34,8 +38,31 @@ pub fn recurrences<'a>(model: impl Into<AnyModel<'a>>) -> Vec<Modal> {
         .map(|i| match model {
             AnyModel::F32(model) => recurrence(&model.layer(i).recurrence, shape.channels),
             AnyModel::Fixed(model) => fixed_recurrence(&model.layer(i).recurrence, shape.channels),
+            AnyModel::Window(model) => recurrence(&model.layer(i).recurrence, shape.channels),
         })
         .collect()
+}
+
+/// The backward recurrences of all layers as the blob holds them: index 0 of their kernels is lag -1.
+pub fn backward_recurrences(model: &window::Model<'_>) -> Vec<Modal> {
+    (0..model.layers())
+        .map(|i| recurrence(&model.backward(i), model.shape().channels))
+        .collect()
+}
+
+/// Token mixing by the recurrences that the blob holds.
+///
+/// # Errors
+/// The recurrences contradict each other, which those of a checked model do not.
+pub fn mix(model: &AnyModel<'_>) -> Result<Box<dyn Mix<f32>>, ReferenceError> {
+    let forward = ModalMix::new(&recurrences(model))?;
+    Ok(match model {
+        AnyModel::Window(model) => {
+            let backward = ModalMix::new(&backward_recurrences(model))?;
+            Box::new(TwoSidedMix::new(forward, backward)?)
+        }
+        _ => Box::new(forward),
+    })
 }
 
 /// The contract's modes act a lag later than their inputs leave the ring, and the lag between is a tap.

@@ -10,10 +10,9 @@ use rayon::prelude::*;
 use std::f64::consts::PI;
 use std::path::PathBuf;
 use toeplite_tools::checkpoint::Checkpoint;
-use toeplite_tools::convert::network::trained_kernels;
+use toeplite_tools::convert::network::{operators, trained_kernels};
 use toeplite_tools::convert::reduced::linalg::pseudo_random;
 use toeplite_tools::convert::{Certificate, KernelSource, Method, Modal, Search, convert_layer};
-use toeplite_tools::reference::Network;
 
 /// Lags that inputs to trained kernels last, several times those of a fit.
 const LAGS: usize = 6000;
@@ -154,8 +153,8 @@ fn trained(name: &str) -> Vec<Target> {
         .join("../firmware-examples/checkpoints")
         .join(name);
     let checkpoint = Checkpoint::open(&folder).unwrap();
-    let network = Network::<f64>::from_checkpoint(&checkpoint).unwrap();
-    let sources = trained_kernels(&network, checkpoint.config.train_len);
+    let operators = operators(&checkpoint).unwrap();
+    let sources = trained_kernels(&operators, checkpoint.config.train_len);
     let targets = sources.par_iter().enumerate().map(|(layer, source)| {
         let small = Search {
             taps: Some(2),

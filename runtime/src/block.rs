@@ -6,6 +6,7 @@ use crate::memory::{self, take};
 use crate::model::Shape;
 use crate::session::Token;
 use bytemuck::Pod;
+use core::num::NonZero;
 
 /// The numbers of a token on its way.
 pub(crate) struct Scratch<'m, T> {
@@ -28,7 +29,8 @@ pub(crate) trait Pass<T> {
 
 /// The caller's workspace in a prefill.
 pub(crate) struct Block<'w, T> {
-    dim: usize,
+    /// Known not to be zero wherever the block is kept: chunks of none would panic.
+    dim: NonZero<usize>,
     /// Residual streams, `[tokens][dim]`.
     streams: &'w mut [T],
     /// What the second of two tokens needs beside its own. The session has the first one's.
@@ -79,7 +81,7 @@ impl<'w, T: Pod> Block<'w, T> {
         let quantized = take(&mut rest, longest.quantized);
         let joined = take(&mut rest, longest.joined);
         Self {
-            dim: shape.dim.max(1),
+            dim: NonZero::new(shape.dim).unwrap_or(NonZero::<usize>::MIN),
             streams: rest,
             branch,
             work,
@@ -101,7 +103,7 @@ impl<'w, T: Pod> Block<'w, T> {
         tokens: &[K],
         mut embed: impl FnMut(usize, &mut [T]),
     ) -> (usize, Result<(), StepError>) {
-        let streams = self.streams.chunks_exact_mut(self.dim);
+        let streams = self.streams.chunks_exact_mut(self.dim.get());
         for (i, (token, x)) in tokens.iter().zip(streams).enumerate() {
             match shape.row((*token).into()) {
                 Ok(row) => embed(row, x),
@@ -119,8 +121,11 @@ impl<'w, T: Pod> Block<'w, T> {
         session: &mut Scratch<'_, T>,
         layer: &mut impl Pass<T>,
     ) {
-        let streams = self.streams.get_mut(..count * self.dim).unwrap_or_default();
-        let mut streams = streams.chunks_exact_mut(self.dim);
+        let streams = self
+            .streams
+            .get_mut(..count * self.dim.get())
+            .unwrap_or_default();
+        let mut streams = streams.chunks_exact_mut(self.dim.get());
         while let Some(x) = streams.next() {
             let first = Scratch {
                 x,
@@ -145,7 +150,7 @@ impl<'w, T: Pod> Block<'w, T> {
 
     /// Copies the residual stream of the last of `count` tokens to `x`, for the head.
     pub(crate) fn copy_last(&self, count: usize, x: &mut [T]) {
-        let last = self.streams.chunks_exact(self.dim).take(count).last();
+        let last = self.streams.chunks_exact(self.dim.get()).take(count).last();
         x.iter_mut()
             .zip(last.unwrap_or_default())
             .for_each(|(to, from)| *to = *from);

@@ -24,10 +24,12 @@ pub enum ModelError {
         /// That of the type which was asked to read it.
         expected: u16,
     },
-    /// The blob is for a kind of model that this runtime does not know.
+    /// The blob is of another kind of model.
     UnsupportedTask {
         /// The blob's task number.
         found: u16,
+        /// That of the type which was asked to read it.
+        expected: u16,
     },
     /// The blob's weights are in an order that this version does not know.
     UnsupportedOrder {
@@ -110,11 +112,18 @@ impl fmt::Display for ModelError {
                     name(found)
                 )
             }
-            Self::UnsupportedTask { found } => {
+            Self::UnsupportedTask { found, expected } => {
+                let name = |task: &u16| match *task {
+                    format::TASK_CAUSAL_LM => "it streams tokens: toeplite::Model reads it",
+                    format::TASK_WINDOW_LM => {
+                        "it sees a window of tokens at once: toeplite::window::Model reads it"
+                    }
+                    _ => "unknown: a newer runtime may read it",
+                };
                 write!(
                     f,
-                    "model of task {found}, but this runtime streams task {} (token model) only",
-                    format::TASK_CAUSAL_LM
+                    "the model has task {found} ({}), but it was read as one of task {expected}",
+                    name(found)
                 )
             }
             Self::UnsupportedOrder { found } => write!(
@@ -264,6 +273,51 @@ impl fmt::Display for PrefillError {
     }
 }
 
+/// Why a window gave no logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WindowError {
+    /// There are no tokens, or one is not in the vocabulary. The session has no logits afterwards.
+    Step(StepError),
+    /// More tokens than the model's window has. The session has no logits afterwards.
+    TooLong {
+        /// Tokens given.
+        tokens: usize,
+        /// Most tokens of a window.
+        window: usize,
+    },
+    /// Logits of a position that the last run did not have.
+    NoPosition {
+        /// The position.
+        position: usize,
+        /// Tokens of the last run; 0 before the first and after an error.
+        tokens: usize,
+    },
+}
+
+impl From<StepError> for WindowError {
+    fn from(error: StepError) -> Self {
+        Self::Step(error)
+    }
+}
+
+impl fmt::Display for WindowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(StepError::NoTokens) => f.write_str("a window needs at least one token"),
+            Self::Step(error) => error.fmt(f),
+            Self::TooLong { tokens, window } => write!(
+                f,
+                "{tokens} tokens were given, but the model's window has {window}: give fewer at a time, or convert the checkpoint again with --window {tokens}"
+            ),
+            Self::NoPosition { position, tokens } => write!(
+                f,
+                "there are no logits at position {position}: the last run had {tokens} tokens"
+            ),
+        }
+    }
+}
+
 /// Why a snapshot was not written or restored. The session is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -332,5 +386,6 @@ impl core::error::Error for ModelError {}
 impl core::error::Error for MemoryError {}
 impl core::error::Error for StepError {}
 impl core::error::Error for PrefillError {}
+impl core::error::Error for WindowError {}
 impl core::error::Error for SnapshotError {}
 impl core::error::Error for SelfTestError {}

@@ -9,7 +9,7 @@
 //! | 6 | 2 | numeric contract, 1 = `f32`, 2 = `fixed` |
 //! | 8 | 4 | length of the whole blob in bytes |
 //! | 12 | 4 | CRC-32 (IEEE 802.3) of bytes 16 to the end |
-//! | 16 | 2 | task, 1 = tokens in, logits of the next token out |
+//! | 16 | 2 | task, 1 = tokens in, logits of the next token out, 2 = tokens of a window in, logits at each of them out |
 //! | 18 | 2 | weight order ([`WeightOrder`]) |
 //! | 20 | 4 | vocabulary, rows of the embedding and of the head |
 //! | 24 | 4 | dim, width of the residual stream |
@@ -25,13 +25,13 @@
 //! | 46 | 1 | activation of the GLU's output |
 //! | 47 | 1 | 1 if the head is the embedding's matrix, else 0 |
 //! | 48 | 4 | factor on the embedding, f32 (contract `f32`) |
-//! | 52 | 4 | number of sections, `6 + 20 * layers` |
+//! | 52 | 4 | number of sections, `6 + 20 * layers`; for task 2 `6 + 25 * layers` |
 //! | 56 | 4 | sequence length of training (for information) |
-//! | 60 | 4 | 0 |
+//! | 60 | 4 | for task 2 tokens of a window, else 0 |
 //! | 64 | 16 each | section table: offset u32, length in bytes u32, kind u16, layer u16 (65535: none), element type u8, three zero bytes |
 //!
 //! Sections follow the table in the table's order: the global ones by [`Global`], then those of
-//! each layer by [`PerLayer`]. Each MUST begin at the first multiple of 16 after the previous
+//! each layer by [`PerLayer`], then, for task 2, those of each layer by [`Backward`]. Each MUST begin at the first multiple of 16 after the previous
 //! one, and the gaps MUST be zero. An absent section has length 0. The blob MUST lie at an
 //! address that is a multiple of 16, and ends with its last section.
 //!
@@ -58,6 +58,8 @@ pub const CONTRACT_F32: u16 = 1;
 pub const CONTRACT_FIXED: u16 = 2;
 /// Task: tokens in, logits of the next token out.
 pub const TASK_CAUSAL_LM: u16 = 1;
+/// Task: tokens of a window in, logits at each of them out; contract `f32` only. See [`window`](crate::window).
+pub const TASK_WINDOW_LM: u16 = 2;
 /// Bytes of the header before the section table.
 pub const HEADER_BYTES: usize = 64;
 /// Bytes of one entry of the section table.
@@ -152,6 +154,49 @@ pub enum PerLayer {
 
 /// Number of [`PerLayer`] sections.
 pub const PER_LAYER: usize = 20;
+
+/// Sections of each layer's backward recurrence, in this order: as those of [`PerLayer`] with these names, which
+/// are the forward one. It runs from a window's end to its start, over lags below zero: its tap 0 is lag -1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Backward {
+    /// Counts of taps and modes.
+    Recurrence = 20,
+    /// FIR head.
+    Taps = 21,
+    /// Poles.
+    Poles = 22,
+    /// Residues.
+    Residues = 23,
+    /// Factor on every pole.
+    ChannelDecay = 24,
+}
+
+/// Number of [`Backward`] sections.
+pub const BACKWARD: usize = 5;
+
+/// Number of sections of a model with so many layers.
+pub const fn sections(layers: usize, task: u16) -> usize {
+    match task {
+        TASK_WINDOW_LM => GLOBALS + (PER_LAYER + BACKWARD) * layers,
+        _ => GLOBALS + PER_LAYER * layers,
+    }
+}
+
+/// Kind and layer of section `index` of a model with so many layers, as its entry has them.
+pub const fn kind_and_layer(index: usize, layers: usize) -> (u16, u16) {
+    let forward = GLOBALS + PER_LAYER * layers;
+    let (kind, layer) = if index < GLOBALS {
+        return (index as u16, NO_LAYER);
+    } else if index < forward {
+        let i = index - GLOBALS;
+        (i % PER_LAYER, i / PER_LAYER)
+    } else {
+        let i = index - forward;
+        (PER_LAYER + i % BACKWARD, i / BACKWARD)
+    };
+    (kind as u16, layer as u16)
+}
 
 /// Element types of a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -327,7 +372,7 @@ pub mod offset {
     pub const EMBED_SCALE: usize = 48;
     pub const SECTIONS: usize = 52;
     pub const TRAIN_LEN: usize = 56;
-    pub const RESERVED: usize = 60;
+    pub const WINDOW: usize = 60;
 }
 
 /// Whether a pole with real part `a` and `square` of the imaginary part lies in the closed unit disc:

@@ -1,9 +1,10 @@
 //! One layer's weights, as slices of the blob.
 
-use crate::format::{LANES, PerLayer};
+use crate::format::{BACKWARD, GLOBALS, LANES, PER_LAYER, PerLayer};
 use crate::kernel::modes::{Lanes, Modes};
 use crate::matrix::Matrix;
 use crate::model::Model;
+use core::ops::Range;
 
 /// How many taps and modes a layer's recurrence has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,18 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// What a recurrence's section of counts says; zeros if there is none.
+    pub(crate) fn read(model: &Model<'_>, at: &RecurrenceSections) -> Self {
+        let numbers = model.section::<u32>(at.counts);
+        let [taps, real, complex, decay] = numbers.first_chunk().copied().unwrap_or_default();
+        Self {
+            taps: taps as usize,
+            real: real as usize,
+            complex: complex as usize,
+            has_channel_decay: decay != 0,
+        }
+    }
+
     /// Real numbers of state of the modes, a channel.
     pub fn order(&self) -> usize {
         self.real + 2 * self.complex
@@ -42,7 +55,74 @@ pub struct Recurrence<'a> {
     pub modes: Modes<'a>,
 }
 
-impl Recurrence<'_> {
+/// Where a recurrence's numbers are: indices in the section table.
+pub(crate) struct RecurrenceSections {
+    pub counts: usize,
+    pub taps: usize,
+    pub poles: usize,
+    pub residues: usize,
+    pub decay: usize,
+}
+
+impl RecurrenceSections {
+    /// Those of layer `layer`'s forward recurrence.
+    pub fn forward(layer: usize) -> Self {
+        let index = |kind: PerLayer| GLOBALS + PER_LAYER * layer + kind as usize;
+        Self {
+            counts: index(PerLayer::Recurrence),
+            taps: index(PerLayer::Taps),
+            poles: index(PerLayer::Poles),
+            residues: index(PerLayer::Residues),
+            decay: index(PerLayer::ChannelDecay),
+        }
+    }
+
+    /// Those of layer `layer`'s backward recurrence, of a model with `layers`: one after the other.
+    pub fn backward(layer: usize, layers: usize) -> Self {
+        let first = GLOBALS + PER_LAYER * layers + BACKWARD * layer;
+        Self {
+            counts: first,
+            taps: first + 1,
+            poles: first + 2,
+            residues: first + 3,
+            decay: first + 4,
+        }
+    }
+}
+
+impl<'a> Recurrence<'a> {
+    pub(crate) fn read(model: &Model<'a>, at: &RecurrenceSections) -> Self {
+        let counts = Counts::read(model, at);
+        let lanes = |index| model.section::<f32>(index).as_chunks().0;
+        Self {
+            counts,
+            taps: lanes(at.taps),
+            modes: Modes {
+                poles: model.section(at.poles),
+                real: counts.real,
+                residues: lanes(at.residues),
+                decay: lanes(at.decay),
+            },
+        }
+    }
+
+    /// That of the channels of some blocks of four alone.
+    pub(crate) fn blocks(&self, blocks: Range<usize>) -> Self {
+        let rows = |all: &'a [Lanes], rows| {
+            let range = blocks.start * rows..blocks.end * rows;
+            all.get(range).unwrap_or_default()
+        };
+        Self {
+            counts: self.counts,
+            taps: rows(self.taps, self.counts.taps),
+            modes: Modes {
+                residues: rows(self.modes.residues, self.modes.order()),
+                decay: rows(self.modes.decay, usize::from(self.counts.has_channel_decay)),
+                ..self.modes
+            },
+        }
+    }
+
     /// Real numbers of state, a channel.
     pub fn states(&self) -> usize {
         self.counts.states()
@@ -100,51 +180,18 @@ impl<'a> Layer<'a> {
     pub(crate) fn new(model: &Model<'a>, index: usize) -> Self {
         let shape = model.shape();
         let matrix = |kind: PerLayer, columns| {
-            let section = crate::format::GLOBALS + crate::format::PER_LAYER * index + kind as usize;
+            let section = GLOBALS + PER_LAYER * index + kind as usize;
             model.matrix(section, Some(section + 2), columns)
         };
         Self {
             gtu_in: matrix(PerLayer::GtuIn, shape.dim),
-            recurrence: Self::recurrence(model, index),
+            recurrence: Recurrence::read(model, &RecurrenceSections::forward(index)),
             gtu_out: matrix(PerLayer::GtuOut, shape.channels),
             glu_in: matrix(PerLayer::GluIn, shape.dim),
             glu_out: matrix(PerLayer::GluOut, shape.glu_dim),
             token_norm: model.layer_section(index, PerLayer::TokenNorm),
             feature_norm: model.layer_section(index, PerLayer::FeatureNorm),
             gtu_norm: model.layer_section(index, PerLayer::GtuNorm),
-        }
-    }
-
-    /// What layer `index`'s recurrence section says.
-    pub(crate) fn counts(model: &Model<'_>, index: usize) -> Counts {
-        match model.layer_section::<u32>(index, PerLayer::Recurrence) {
-            [taps, real, complex, decay] => Counts {
-                taps: *taps as usize,
-                real: *real as usize,
-                complex: *complex as usize,
-                has_channel_decay: *decay != 0,
-            },
-            _ => Counts {
-                taps: 0,
-                real: 0,
-                complex: 0,
-                has_channel_decay: false,
-            },
-        }
-    }
-
-    fn recurrence(model: &Model<'a>, index: usize) -> Recurrence<'a> {
-        let counts = Self::counts(model, index);
-        let lanes = |kind| model.layer_section::<f32>(index, kind).as_chunks().0;
-        Recurrence {
-            counts,
-            taps: lanes(PerLayer::Taps),
-            modes: Modes {
-                poles: model.layer_section(index, PerLayer::Poles),
-                real: counts.real,
-                residues: lanes(PerLayer::Residues),
-                decay: lanes(PerLayer::ChannelDecay),
-            },
         }
     }
 }

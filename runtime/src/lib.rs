@@ -22,6 +22,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Models that see a window of tokens at once are those of the module [`window`].
+//!
 //! Nothing in this crate panics, recurses, allocates or loops without bound, whatever the bytes
 //! it is given: [`Model::from_bytes`] checks them all once, with a typed error for each fault.
 //!
@@ -78,8 +80,10 @@ pub mod model;
 #[cfg(feature = "profile")]
 pub mod profile;
 pub mod sample;
+pub mod window;
 
 mod block;
+mod gates;
 mod hash;
 mod memory;
 mod norm;
@@ -90,7 +94,9 @@ mod recurrence;
 mod session;
 mod snapshot;
 
-pub use error::{MemoryError, ModelError, PrefillError, SelfTestError, SnapshotError, StepError};
+pub use error::{
+    MemoryError, ModelError, PrefillError, SelfTestError, SnapshotError, StepError, WindowError,
+};
 pub use hash::LogitsHash;
 pub use memory::{Aligned, Memory};
 pub use model::Model;

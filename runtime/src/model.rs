@@ -160,6 +160,8 @@ pub struct Shape {
     pub train_len: usize,
     /// How integer matrices lie in the blob.
     pub weight_order: WeightOrder,
+    /// Most tokens of a window; 0 for models that stream.
+    pub window: usize,
 }
 
 impl Shape {
@@ -219,16 +221,22 @@ impl<'a> Model<'a> {
     ///
     /// # Errors
     /// [`ModelError`] says what is wrong and where.
-    #[inline(never)]
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
+        Self::of_task(bytes, format::TASK_CAUSAL_LM)
+    }
+
+    /// [`from_bytes`](Self::from_bytes) for a task. Those of windows must not leave this crate as they are:
+    /// they cannot stream.
+    #[inline(never)]
+    pub(crate) fn of_task(bytes: &'a [u8], task: u16) -> Result<Self, ModelError> {
         check::envelope(bytes, format::CONTRACT_F32)?;
-        let shape = check::shape(bytes)?;
+        let shape = check::shape(bytes, task)?;
         let mut model = Self {
             bytes,
             shape,
             state_words: 0,
         };
-        check::sections(&model)?;
+        check::sections(&model, task)?;
         model.state_words = (0..shape.layers)
             .map(|i| model.layer(i).recurrence.states())
             .sum::<usize>()
@@ -350,7 +358,11 @@ impl<'a> Model<'a> {
 
     /// Number of sections.
     pub(crate) fn sections(&self) -> usize {
-        GLOBALS + PER_LAYER * self.shape.layers
+        let task = match self.shape.window {
+            0 => format::TASK_CAUSAL_LM,
+            _ => format::TASK_WINDOW_LM,
+        };
+        format::sections(self.shape.layers, task)
     }
 
     /// Entry `index` of the section table.

@@ -6,7 +6,7 @@ use crate::layer::Layer;
 use crate::math::activate;
 use crate::matrix::Matrix;
 use crate::memory::take;
-use crate::model::{NormPosition, Shape};
+use crate::model::{Model, NormPosition, Shape};
 use crate::norm::norm;
 use crate::probe::{Probe, Stage};
 use crate::recurrence;
@@ -194,6 +194,16 @@ impl Scratch<'_> {
         if shape.norm_position == NormPosition::PostResidual {
             norm(shape.norm, params, self.x);
         }
+    }
+
+    /// The final norm and the head: the logits of the branch, a copy of the residual stream.
+    pub fn head<P: Probe>(&mut self, model: &Model<'_>, probe: &mut P) -> &[f32] {
+        let shape = model.shape();
+        norm(shape.final_norm, model.final_norm(), self.branch);
+        let logits = self.work.get_mut(..shape.vocabulary).unwrap_or(&mut []);
+        probe.enter(Stage::Head);
+        model.head().multiply(self.branch, self.quantized, logits);
+        logits
     }
 
     /// The first half of the work times the second, which it is the gate of.

@@ -6,7 +6,6 @@ use crate::format::LANES;
 use crate::hash::LogitsHash;
 use crate::memory::{self, take};
 use crate::model::Model;
-use crate::norm::norm;
 use crate::pass::{self, Passage};
 use crate::probe::{Probe, Stage};
 use crate::snapshot;
@@ -239,14 +238,9 @@ impl<'a, 'm> Session<'a, 'm> {
     /// The final norm and the head.
     #[inline(never)]
     pub(crate) fn head<P: Probe>(&mut self, probe: &mut P) -> &[f32] {
-        let shape = self.model.shape();
         let s = &mut self.scratch;
         probe.enter(Stage::Norm);
         pass::copy(s.x, s.branch);
-        norm(shape.final_norm, self.model.final_norm(), s.branch);
-        let logits = s.work.get_mut(..shape.vocabulary).unwrap_or(&mut []);
-        probe.enter(Stage::Head);
-        self.model.head().multiply(s.branch, s.quantized, logits);
-        logits
+        s.head(&self.model, probe)
     }
 }

@@ -5,7 +5,7 @@
 
 use ndarray::{Array2, ArrayD, IxDyn};
 use num_complex::Complex64;
-use toeplite_tools::blob::{Blob, Storage, WeightType, write, write_fixed};
+use toeplite_tools::blob::{Blob, Storage, WeightType, nearest, write, write_fixed, write_window};
 use toeplite_tools::checkpoint::config::{
     Activation, FORMAT, Norm, NormPosition, RpeInput, Task, ToeplitzConfig, ToeplitzKind, VERSION,
 };
@@ -76,6 +76,15 @@ pub fn small_config() -> Config {
     }
 }
 
+/// The same network, bidirectional: a masked language model.
+pub fn small_masked_config() -> Config {
+    Config {
+        task: Task::MaskedLm,
+        causal: false,
+        ..small_config()
+    }
+}
+
 /// A checkpoint of `config` with parameters of ordinary size.
 pub fn checkpoint(config: Config, seed: u64) -> Checkpoint {
     let mut noise = Noise::new(seed);
@@ -126,6 +135,37 @@ pub fn small_blob(storage: impl Into<Storage>) -> Blob {
         modal(channels, [2, 0, 0], false, 3),
     ];
     write(&checkpoint, &layers, storage).expect("a network that can stream")
+}
+
+/// A blob of the [`small_masked_config`] network for windows of [`WINDOW`] tokens.
+pub fn small_window_blob(storage: impl Into<Storage>) -> Blob {
+    let checkpoint = checkpoint(small_masked_config(), 1);
+    let channels = checkpoint.config.channels();
+    let forward = [
+        modal(channels, [3, 1, 2], true, 2),
+        modal(channels, [2, 0, 0], false, 3),
+    ];
+    let backward = [
+        modal(channels, [0, 2, 1], false, 4),
+        modal(channels, [4, 0, 1], true, 5),
+    ];
+    window_blob(&checkpoint, [&forward, &backward], WINDOW, storage)
+}
+
+/// Tokens of a window of [`small_window_blob`].
+pub const WINDOW: usize = 20;
+
+/// A blob of a bidirectional checkpoint, its weights rounded to nearest.
+pub fn window_blob(
+    checkpoint: &Checkpoint,
+    recurrences: [&[Modal]; 2],
+    window: usize,
+    storage: impl Into<Storage>,
+) -> Blob {
+    let storage = storage.into();
+    let weights = nearest(checkpoint, |_| storage.weights).expect("a whole checkpoint");
+    write_window(checkpoint, recurrences, window, &weights, storage.target)
+        .expect("a bidirectional network")
 }
 
 /// The same of the contract `fixed`, which has no decays of channels' own.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toeplite_tools::blob::{Blob, Target, WeightType, WriteError, nearest, write, write_weights};
 use toeplite_tools::checkpoint::Checkpoint;
 use toeplite_tools::compare::{LengthComparison, compare};
-use toeplite_tools::convert::network::trained_kernels;
+use toeplite_tools::convert::network::{operators, trained_kernels};
 use toeplite_tools::convert::{LayerConversion, Method, Warning, convert_layers};
 use toeplite_tools::quantize::{MatrixName, calibrate::calibrate, sampled::sampled};
 use toeplite_tools::reference::{Network, recurrence::ModalMix};
@@ -22,9 +22,9 @@ fn bundled(name: &str) -> Checkpoint {
 }
 
 fn converted(checkpoint: &Checkpoint, method: &Method) -> Vec<LayerConversion> {
-    let network = Network::<f64>::from_checkpoint(checkpoint).unwrap();
+    let operators = operators(checkpoint).unwrap();
     convert_layers(
-        &trained_kernels(&network, checkpoint.config.train_len),
+        &trained_kernels(&operators, checkpoint.config.train_len),
         method,
     )
     .unwrap()
@@ -65,7 +65,7 @@ fn default_conversion_keeps_the_bits_per_byte() {
         // length, then bytes of text: short windows need fewer to be told apart
         for (length, bytes) in [(512, 4097), (2048, 4097), (8192, 8193)] {
             let c = compared(&checkpoint, &int8, bytes, length);
-            let bits = c.bits_per_byte;
+            let bits = c.bits_per_byte.unwrap();
             assert!(
                 (bits.recurrence / bits.fft - 1.0).abs() < 5e-4,
                 "{name}: {c:?}"
@@ -93,7 +93,7 @@ fn calibrated_int4_keeps_the_bits_per_byte() {
     let nearest = blob(&checkpoint, &layers, WeightType::Int4);
     let [calibrated, nearest] =
         [calibrated, nearest].map(|blob| compared(&checkpoint, &blob, 16_385, 512));
-    let bits = calibrated.bits_per_byte;
+    let bits = calibrated.bits_per_byte.unwrap();
     assert!(bits.blob / bits.fft < 1.01, "{calibrated:?}");
     let divergence = [calibrated.divergence.blob, nearest.divergence.blob];
     assert!(divergence[0] < 0.75 * divergence[1], "{divergence:?}");
@@ -113,7 +113,9 @@ fn types_may_differ_by_matrix() {
     let weights = nearest(&checkpoint, mixed).unwrap();
     let bits = [Target::Portable, Target::M4].map(|target| {
         let blob = write_weights(&checkpoint, &recurrences, &weights, target).unwrap();
-        compared(&checkpoint, &blob, 2049, 512).bits_per_byte
+        compared(&checkpoint, &blob, 2049, 512)
+            .bits_per_byte
+            .unwrap()
     });
     assert_eq!(bits[0], bits[1], "the order of weights changes no logit");
     assert!((bits[0].blob / bits[0].fft - 1.0).abs() < 0.1, "{bits:?}");
@@ -132,7 +134,7 @@ fn f32_blobs_stream_what_the_recurrence_computes() {
         2049,
         2048,
     );
-    let bits = c.bits_per_byte;
+    let bits = c.bits_per_byte.unwrap();
     assert!((bits.blob / bits.recurrence - 1.0).abs() < 1e-6, "{c:?}");
 }
 

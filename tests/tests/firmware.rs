@@ -6,11 +6,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
+use toeplite::window;
+use toeplite_tools::blob::{Blob, SessionMemory};
 use xtask::boards::{Board, F32, FIXED};
 use xtask::command::cargo_embedded;
 use xtask::firmware::{self, Firmware};
 use xtask::host::Draw;
-use xtask::model::{Model, Storage, convert, named};
+use xtask::model::{Files, Model, Storage, convert, named};
 use xtask::report::Report;
 use xtask::{elf, host, paths, qemu};
 
@@ -232,6 +234,57 @@ fn four_bits_on_cores_with_and_without_dsp_and_vectors() {
         let model = convert(cli, &paths::checkpoint(SMALL), storage, &into).unwrap();
         streams_like_on_the_host(name, &model);
     }
+}
+
+/// A bundled checkpoint as a bidirectional one, converted for windows of 64 tokens.
+fn bidirectional(into: &Path) -> Files {
+    let (from, checkpoint) = (paths::checkpoint(SMALL), into.join("checkpoint"));
+    std::fs::create_dir_all(&checkpoint).unwrap();
+    let weights = "model.safetensors";
+    std::fs::copy(from.join(weights), checkpoint.join(weights)).unwrap();
+    let config = std::fs::read_to_string(from.join("config.json")).unwrap();
+    let masked = config
+        .replace("\"causal\": true", "\"causal\": false")
+        .replace("causal-lm", "masked-lm");
+    std::fs::write(checkpoint.join("config.json"), masked).unwrap();
+    let files = Files::in_folder(into);
+    let converted = Command::new(env!("CARGO_BIN_EXE_toeplite-tests-cli"))
+        .arg("convert")
+        .arg(checkpoint)
+        .args(["--window", "64", "--target", "m4", "-o"])
+        .arg(&files.blob)
+        .arg("--meta")
+        .arg(&files.meta)
+        .status();
+    assert!(converted.unwrap().success());
+    files
+}
+
+/// The host's logits at every token of a window, without a panic path, at the same cost a token for each length.
+#[test]
+fn windows_on_cortex_m4f() {
+    let files = bidirectional(&paths::output().join("tests").join("window"));
+    let firmware = firmware::window(&board("mps2-an386"), SMALL, &files).unwrap();
+    let panicking = elf::panicking_functions(&firmware.elf).unwrap();
+    assert_eq!(panicking, Vec::<String>::new());
+    let report = run(&firmware, "", LIMIT);
+    let number = |key| report.number(key).unwrap();
+
+    let blob = Blob::read(&files.blob).unwrap();
+    let model = window::Model::from_bytes(blob.bytes()).unwrap();
+    let mut memory = SessionMemory::of_bytes(model.memory_needed());
+    let mut session = model.session(memory.as_mut_slice()).unwrap();
+    let tokens: Vec<u32> = (0..64).map(|i| (i * 97 + 13) % 256).collect();
+    assert_eq!(number("logits_hash"), session.hash_run(&tokens).unwrap());
+
+    assert_eq!((number("tokens"), number("few_tokens")), (64, 32));
+    let (a_token, of_few) = (number("window") / 64, number("few") / 32);
+    eprintln!("{a_token} instructions a token, {} a head", number("head"));
+    assert!(a_token > 1000, "{a_token} instructions are not a token");
+    assert!(
+        a_token.abs_diff(of_few) < a_token / 100,
+        "{of_few} {a_token}"
+    );
 }
 
 /// The text example's `profile`: the stages add up to a token.

@@ -2,10 +2,12 @@
 #![allow(missing_docs)]
 
 use proptest::prelude::*;
-use toeplite::format::{ENTRY_BYTES, GLOBALS, HEADER_BYTES, PER_LAYER, crc32, offset};
-use toeplite::{Model, ModelError};
-use toeplite_tests::small_blob;
-use toeplite_tools::blob::{Blob, SessionMemory, Storage, Target, WeightType};
+use toeplite::format::{
+    BACKWARD, Backward, ENTRY_BYTES, GLOBALS, Global, HEADER_BYTES, PER_LAYER, crc32, offset,
+};
+use toeplite::{MemoryError, Model, ModelError, window};
+use toeplite_tests::{small_blob, small_window_blob};
+use toeplite_tools::blob::{AnyModel, Blob, SessionMemory, Storage, Target, WeightType};
 
 /// Matrices as they can be stored.
 fn storages() -> [Storage; 5] {
@@ -18,8 +20,22 @@ fn storages() -> [Storage; 5] {
     [f32, int8, dual(Int8), int4, dual(Int4)]
 }
 
+/// A model that streams and one over a window, with matrices as they can be stored.
+fn blobs() -> Vec<Blob> {
+    let both = |storage| [small_blob(storage), small_window_blob(storage)];
+    storages().into_iter().flat_map(both).collect()
+}
+
 /// Header and section table of the two-layer network.
 const TABLE_END: usize = HEADER_BYTES + ENTRY_BYTES * (GLOBALS + 2 * PER_LAYER);
+
+/// Header and section table of a blob.
+fn table_end(blob: &Blob) -> usize {
+    match blob.any().unwrap() {
+        AnyModel::Window(_) => TABLE_END + ENTRY_BYTES * 2 * BACKWARD,
+        _ => TABLE_END,
+    }
+}
 
 /// Makes length and checksum right again, so that the damage gets past them.
 fn repair(bytes: &mut [u8]) {
@@ -34,7 +50,14 @@ fn repair(bytes: &mut [u8]) {
 /// Reads the bytes as a model and, if they are one, uses all of it.
 fn use_all(bytes: &[u8]) -> Result<(), ModelError> {
     let blob = Blob::from_bytes(bytes);
-    let model = blob.model()?;
+    let model = match blob.any()? {
+        AnyModel::F32(model) => model,
+        AnyModel::Window(model) => {
+            use_window(&model);
+            return Ok(());
+        }
+        AnyModel::Fixed(_) => unreachable!("no changes make an integer model of one of floats"),
+    };
     // a hostile model may ask for much memory, but not for more than a few times its own size
     assert!(model.memory_needed() <= 8 * bytes.len() + 4096);
     let mut memory = SessionMemory::for_model(&model);
@@ -53,10 +76,28 @@ fn use_all(bytes: &[u8]) -> Result<(), ModelError> {
     Ok(())
 }
 
+fn use_window(model: &window::Model<'_>) {
+    let needed = model.memory_needed();
+    if needed > 1 << 20 {
+        // so large a window as the header may name, on a device of any size
+        let mut memory = SessionMemory::of_bytes(4096);
+        let found = memory.as_mut_slice().len();
+        let error = model.session(memory.as_mut_slice()).map(|_| ());
+        return assert_eq!(error, Err(MemoryError::TooSmall { needed, found }));
+    }
+    let mut memory = SessionMemory::of_bytes(needed);
+    let mut session = model.session(memory.as_mut_slice()).unwrap();
+    let _ = session.self_test();
+    let vocabulary = model.vocab_size() as u32;
+    let tokens: Vec<u32> = (0..8).map(|i| i % vocabulary).collect();
+    let tokens = &tokens[..model.window().min(8)];
+    session.hash_run(tokens).unwrap();
+    assert!(session.run(&[vocabulary]).is_err());
+}
+
 #[test]
 fn every_truncation_is_an_error() {
-    for storage in storages() {
-        let blob = small_blob(storage);
+    for blob in blobs() {
         for len in 0..blob.bytes().len() {
             let cut = &blob.bytes()[..len];
             assert!(use_all(cut).is_err(), "{len}");
@@ -69,29 +110,30 @@ fn every_truncation_is_an_error() {
 
 #[test]
 fn every_flipped_bit_is_an_error() {
-    let blob = small_blob(WeightType::Int8);
-    for bit in 0..8 * blob.bytes().len() {
-        let mut bytes = blob.bytes().to_vec();
-        bytes[bit / 8] ^= 1 << (bit % 8);
-        let error = use_all(&bytes).unwrap_err();
-        assert!(!error.to_string().is_empty());
+    let both = [small_blob, small_window_blob];
+    for blob in both.map(|blob| blob(WeightType::Int8)) {
+        for bit in 0..8 * blob.bytes().len() {
+            let mut bytes = blob.bytes().to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let error = use_all(&bytes).unwrap_err();
+            assert!(!error.to_string().is_empty());
+        }
     }
 }
 
 #[test]
 fn every_flipped_bit_behind_a_right_checksum_is_an_error_or_runs() {
-    for storage in storages() {
-        let blob = small_blob(storage);
-        let mut refused = 0;
-        for bit in 8 * offset::TASK..8 * TABLE_END {
+    for blob in blobs() {
+        let (mut refused, end) = (0, table_end(&blob));
+        for bit in 8 * offset::TASK..8 * end {
             let mut bytes = blob.bytes().to_vec();
             bytes[bit / 8] ^= 1 << (bit % 8);
             repair(&mut bytes);
             refused += usize::from(use_all(&bytes).is_err());
         }
-        // what is left: other options of the same size, the embedding's factor, the training length
+        // what is left: other options of the same size, the embedding's factor, the training length, the window
         assert!(
-            refused > 7 * 8 * (TABLE_END - offset::TASK) / 8 - 200,
+            refused > 7 * 8 * (end - offset::TASK) / 8 - 200,
             "{refused}"
         );
     }
@@ -125,7 +167,10 @@ fn errors_name_what_is_wrong() {
     );
     assert_eq!(
         change(offset::TASK, 5, true),
-        ModelError::UnsupportedTask { found: 5 }
+        ModelError::UnsupportedTask {
+            found: 5,
+            expected: 1
+        }
     );
     assert_eq!(
         change(offset::ORDER, 3, true),
@@ -154,6 +199,42 @@ fn errors_name_what_is_wrong() {
     assert_eq!(error, ModelError::Misaligned { remainder: 8 });
 }
 
+/// A task, a window and a number of sections that do not belong together.
+#[test]
+fn tasks_need_their_own_fields() {
+    let change = |blob: &Blob, changes: &[(usize, u8)]| {
+        let mut bytes = blob.bytes().to_vec();
+        changes.iter().for_each(|(at, byte)| bytes[*at] = *byte);
+        repair(&mut bytes);
+        use_all(&bytes).unwrap_err()
+    };
+    let bad = |offset| ModelError::BadField { offset };
+    let (causal, windowed) = (
+        small_blob(WeightType::Int8),
+        small_window_blob(WeightType::Int8),
+    );
+    let (task, window) = (offset::TASK, offset::WINDOW);
+    assert_eq!(change(&causal, &[(window, 9)]), bad(window));
+    assert_eq!(change(&causal, &[(task, 2)]), bad(window));
+    assert_eq!(
+        change(&causal, &[(task, 2), (window, 9)]),
+        bad(offset::SECTIONS)
+    );
+    assert_eq!(change(&windowed, &[(window, 0)]), bad(window));
+    assert_eq!(change(&windowed, &[(window + 3, 2)]), bad(window));
+    assert_eq!(change(&windowed, &[(task, 1)]), bad(window));
+    assert_eq!(
+        change(&windowed, &[(task, 1), (window, 0)]),
+        bad(offset::SECTIONS)
+    );
+    // the known-answer test has sixteen tokens
+    let index = Global::SelfTest as usize;
+    assert_eq!(
+        change(&windowed, &[(window, 15)]),
+        ModelError::BadSection { index }
+    );
+}
+
 /// A pole outside the unit circle would let the state grow for ever.
 #[test]
 fn unstable_poles_are_refused() {
@@ -173,6 +254,23 @@ fn unstable_poles_are_refused() {
             "{bad}"
         );
     }
+}
+
+#[test]
+fn unstable_backward_poles_are_refused() {
+    let good = small_window_blob(WeightType::F32);
+    let model = window::Model::from_bytes(good.bytes()).unwrap();
+    let pole = model.backward(0).modes.poles[1].to_le_bytes();
+    let at = good.bytes().windows(4).position(|w| w == pole).unwrap();
+    let mut bytes = good.bytes().to_vec();
+    bytes[at..at + 4].copy_from_slice(&1.000_001f32.to_le_bytes());
+    repair(&mut bytes);
+    let section = GLOBALS + 2 * PER_LAYER + Backward::Poles as usize - PER_LAYER;
+    let element = 1;
+    assert_eq!(
+        use_all(&bytes),
+        Err(ModelError::BadNumber { section, element })
+    );
 }
 
 proptest! {
@@ -195,14 +293,14 @@ proptest! {
     fn several_changes_behind_a_right_checksum_never_panic(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
         in_table: bool,
-        storage in prop::sample::select(storages().to_vec()),
+        blob in prop::sample::select(blobs()),
     ) {
-        let mut bytes = small_blob(storage).bytes().to_vec();
-        let end = if in_table { TABLE_END } else { bytes.len() };
+        let mut bytes = blob.bytes().to_vec();
+        let end = if in_table { table_end(&blob) } else { bytes.len() };
         for (at, byte) in changes {
             bytes[at.index(end)] = byte;
         }
-        bytes[..8].copy_from_slice(&small_blob(storage).bytes()[..8]);
+        bytes[..8].copy_from_slice(&blob.bytes()[..8]);
         repair(&mut bytes);
         let _ = use_all(&bytes);
     }

@@ -2,7 +2,7 @@
 #![allow(missing_docs)]
 
 use std::path::Path;
-use toeplite_tests::{small_blob, small_fixed_blob};
+use toeplite_tests::{small_blob, small_fixed_blob, small_window_blob};
 use toeplite_tools::blob::{Blob, Storage, Target, WeightType};
 
 #[test]
@@ -17,6 +17,12 @@ fn the_seeds_of_the_blob_target_are_models() {
     ] {
         let storage = Storage { weights, target };
         check(&folder.join(name), || small_blob(storage));
+    }
+    for (name, weights) in [
+        ("window-f32.toep", WeightType::F32),
+        ("window-int8.toep", WeightType::Int8),
+    ] {
+        check(&folder.join(name), || small_window_blob(weights));
     }
     for (name, weights) in [
         ("fixed-int8.toep", WeightType::Int8),

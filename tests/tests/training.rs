@@ -5,7 +5,7 @@ use std::path::Path;
 use toeplite_tests::small_config;
 use toeplite_tools::blob::{WeightType, write};
 use toeplite_tools::checkpoint::Checkpoint;
-use toeplite_tools::convert::network::trained_kernels;
+use toeplite_tools::convert::network::{operators, trained_kernels};
 use toeplite_tools::convert::{Method, convert_layers};
 use toeplite_tools::{reference, stream};
 use toeplite_train::data::{Batch, Inputs};
@@ -29,8 +29,8 @@ fn batch(length: usize) -> Batch {
 
 /// The logits of the blob that a checkpoint is converted to.
 fn converted_logits(checkpoint: &Checkpoint, method: &Method, tokens: &[u32]) -> Vec<f32> {
-    let network = reference::Network::<f64>::from_checkpoint(checkpoint).unwrap();
-    let kernels = trained_kernels(&network, checkpoint.config.train_len);
+    let operators = operators(checkpoint).unwrap();
+    let kernels = trained_kernels(&operators, checkpoint.config.train_len);
     let layers = convert_layers(&kernels, method).unwrap();
     let recurrences: Vec<_> = layers.into_iter().map(|layer| layer.modal).collect();
     let blob = write(checkpoint, &recurrences, WeightType::F32).unwrap();

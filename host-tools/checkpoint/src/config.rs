@@ -141,7 +141,7 @@ fn yes() -> bool {
 pub enum Task {
     /// Next-token prediction.
     CausalLm,
-    /// Prediction of masked tokens (bidirectional; evaluated, never streamed).
+    /// Prediction of masked tokens (bidirectional: over a window, never streamed).
     MaskedLm,
     /// One class for a whole sequence of tokens or frames.
     Classifier,

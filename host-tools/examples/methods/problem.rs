@@ -5,9 +5,8 @@ use ndarray::Array2;
 use std::path::Path;
 use toeplite_tools::checkpoint::Checkpoint;
 use toeplite_tools::convert::KernelSource;
-use toeplite_tools::convert::network::{TrainedKernels, trained_kernels};
+use toeplite_tools::convert::network::{TrainedKernels, operators, trained_kernels};
 use toeplite_tools::convert::source::fit_window;
-use toeplite_tools::reference::Network;
 
 /// A layer's kernels until they have died out.
 pub struct Problem {
@@ -23,8 +22,8 @@ pub struct Problem {
 pub fn layers(path: &Path) -> Result<Vec<Problem>> {
     let checkpoint = Checkpoint::open(path)?;
     let train_len = checkpoint.config.train_len;
-    let network = Network::<f64>::from_checkpoint(&checkpoint)?;
-    let sources = trained_kernels(&network, train_len);
+    let operators = operators(&checkpoint)?;
+    let sources = trained_kernels(&operators, train_len);
     let problem = |source: &TrainedKernels| Problem {
         kernel: fit_window(source),
         gamma: source

@@ -3,7 +3,7 @@
 use super::file::SessionMemory;
 use toeplite::format::{self, ElementType, offset};
 use toeplite::model::Shape;
-use toeplite::{Model, ModelError, SelfTestError, StepError, Token, fixed};
+use toeplite::{Model, ModelError, SelfTestError, Token, WindowError, fixed, window};
 
 /// The runtime's view of a blob, by the contract that the blob names.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +12,8 @@ pub enum AnyModel<'a> {
     F32(Model<'a>),
     /// Contract `fixed`.
     Fixed(fixed::Model<'a>),
+    /// Contract `f32`, over a window.
+    Window(window::Model<'a>),
 }
 
 /// Bytes of a layer's state.
@@ -35,18 +37,25 @@ impl<'a> From<&fixed::Model<'a>> for AnyModel<'a> {
     }
 }
 
+impl<'a> From<&window::Model<'a>> for AnyModel<'a> {
+    fn from(model: &window::Model<'a>) -> Self {
+        Self::Window(*model)
+    }
+}
+
 impl<'a> From<&AnyModel<'a>> for AnyModel<'a> {
     fn from(model: &AnyModel<'a>) -> Self {
         *model
     }
 }
 
-/// What `$model` of either contract gives.
-macro_rules! either {
+/// What `$model` of any kind gives.
+macro_rules! each {
     ($any:expr, $model:ident => $what:expr) => {
         match $any {
             AnyModel::F32($model) => $what,
             AnyModel::Fixed($model) => $what,
+            AnyModel::Window($model) => $what,
         }
     };
 }
@@ -57,9 +66,11 @@ impl<'a> AnyModel<'a> {
     /// # Errors
     /// What the runtime finds wrong.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
-        let contract = bytes.get(offset::CONTRACT..offset::CONTRACT + 2);
-        if contract == Some(&format::CONTRACT_FIXED.to_le_bytes()) {
+        let has = |at: usize, number: u16| bytes.get(at..at + 2) == Some(&number.to_le_bytes());
+        if has(offset::CONTRACT, format::CONTRACT_FIXED) {
             fixed::Model::from_bytes(bytes).map(Self::Fixed)
+        } else if has(offset::TASK, format::TASK_WINDOW_LM) {
+            window::Model::from_bytes(bytes).map(Self::Window)
         } else {
             Model::from_bytes(bytes).map(Self::F32)
         }
@@ -68,7 +79,7 @@ impl<'a> AnyModel<'a> {
     /// Name of the numeric contract.
     pub fn contract(&self) -> &'static str {
         match self {
-            Self::F32(_) => "f32",
+            Self::F32(_) | Self::Window(_) => "f32",
             Self::Fixed(_) => "fixed",
         }
     }
@@ -76,16 +87,24 @@ impl<'a> AnyModel<'a> {
     /// Name of the type of the weights.
     pub fn weights(&self) -> &'static str {
         match self {
-            Self::F32(model) if model.has(ElementType::I4) => "int4",
-            Self::Fixed(model) if model.has(ElementType::I4) => "int4",
-            Self::F32(model) if !model.has(ElementType::I8) => "f32",
-            _ => "int8",
+            _ if self.has(ElementType::I4) => "int4",
+            _ if self.has(ElementType::I8) => "int8",
+            _ => "f32",
         }
+    }
+
+    fn has(&self, element: ElementType) -> bool {
+        each!(self, model => model.has(element))
+    }
+
+    /// Most tokens that the model takes at a time; nothing if it streams.
+    pub fn window(&self) -> Option<usize> {
+        Some(self.shape().window).filter(|window| *window > 0)
     }
 
     /// Dimensions and options.
     pub fn shape(&self) -> &Shape {
-        either!(self, model => model.shape())
+        each!(self, model => model.shape())
     }
 
     /// Number of tokens that the model knows.
@@ -95,49 +114,53 @@ impl<'a> AnyModel<'a> {
 
     /// Bytes of the blob.
     pub fn blob_bytes(&self) -> usize {
-        either!(self, model => model.blob_bytes())
+        each!(self, model => model.blob_bytes())
     }
 
     /// Bytes of memory that a session needs.
     pub fn memory_needed(&self) -> usize {
-        either!(self, model => model.memory_needed())
+        each!(self, model => model.memory_needed())
     }
 
-    /// What a session keeps of `layer` between steps.
-    ///
-    /// # Panics
-    /// If there is no such layer.
-    pub fn state_bytes(&self, layer: usize) -> StateBytes {
-        let (counts, tap) = match self {
-            Self::F32(model) => (model.layer(layer).recurrence.counts, 4),
-            Self::Fixed(model) => (model.layer(layer).recurrence.counts, 2),
+    /// What a session keeps of a layer between steps, whose recurrence has so many taps and states a channel;
+    /// of a model that runs over a window, what it keeps of some channels at a time.
+    pub fn state_bytes(&self, taps: usize, order: usize) -> StateBytes {
+        let (tap, channels) = match self {
+            Self::F32(_) => (4, self.shape().channels),
+            Self::Fixed(_) => (2, self.shape().channels),
+            Self::Window(_) => (4, window::CHANNELS),
         };
-        let channels = self.shape().channels;
         StateBytes {
-            taps: tap * counts.taps * channels,
-            modes: 4 * counts.order() * channels,
+            taps: tap * taps * channels,
+            modes: 4 * order * channels,
         }
     }
 
-    /// Bytes of a workspace for a prefill in blocks of `tokens`, at least two.
-    pub fn prefill_memory_needed(&self, tokens: usize) -> usize {
-        either!(self, model => model.prefill_memory_needed(tokens))
+    /// Bytes of a workspace for a prefill in blocks of `tokens`, at least two; nothing for models that do not
+    /// stream.
+    pub fn prefill_memory_needed(&self, tokens: usize) -> Option<usize> {
+        match self {
+            Self::F32(model) => Some(model.prefill_memory_needed(tokens)),
+            Self::Fixed(model) => Some(model.prefill_memory_needed(tokens)),
+            Self::Window(_) => None,
+        }
     }
 
     /// A number that tells models apart.
     pub fn identity(&self) -> u32 {
-        either!(self, model => model.identity())
+        each!(self, model => model.identity())
     }
 
-    /// Calls `each` with the logits after each of `tokens`, from the start of a sequence.
+    /// Calls `each` with the logits after each of `tokens`, from the start of a sequence; at each of them, if
+    /// the model sees them as one window.
     ///
     /// # Errors
-    /// A token is not in the vocabulary.
+    /// A token is not in the vocabulary; a window of no tokens or of too many.
     pub fn stream(
         &self,
         tokens: impl IntoIterator<Item = u32>,
         mut each: impl FnMut(Logits<'_>),
-    ) -> Result<(), StepError> {
+    ) -> Result<(), WindowError> {
         let mut memory = SessionMemory::of_bytes(self.memory_needed());
         let memory = memory.as_mut_slice();
         match self {
@@ -153,6 +176,14 @@ impl<'a> AnyModel<'a> {
                     each(Logits::Fixed(session.step(Token(token))?));
                 }
             }
+            Self::Window(model) => {
+                let mut session = model.session(memory).expect(ENOUGH);
+                let tokens: Vec<u32> = tokens.into_iter().collect();
+                session.run(&tokens)?;
+                for position in 0..tokens.len() {
+                    each(Logits::F32(session.logits(position)?));
+                }
+            }
         }
         Ok(())
     }
@@ -164,7 +195,7 @@ impl<'a> AnyModel<'a> {
     pub fn self_test(&self) -> Result<(), SelfTestError> {
         let mut memory = SessionMemory::of_bytes(self.memory_needed());
         let memory = memory.as_mut_slice();
-        either!(self, model => model.session(memory).expect(ENOUGH).self_test())
+        each!(self, model => model.session(memory).expect(ENOUGH).self_test())
     }
 }
 

@@ -8,6 +8,7 @@ mod pack;
 mod recurrence;
 mod target;
 mod weights;
+mod window;
 mod writer;
 
 pub use crate::quantize::{
@@ -20,4 +21,5 @@ pub use pack::{pack_int4, pack_int8};
 pub use recurrence::recurrence_bytes;
 pub use target::{ContractName, Storage, Target};
 pub use weights::{nearest, trained};
-pub use writer::{WriteError, can_stream, write, write_weights};
+pub use window::write_window;
+pub use writer::{WriteError, can_convert, write, write_weights};

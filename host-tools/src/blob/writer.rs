@@ -8,9 +8,7 @@ use crate::checkpoint::config::{self, Config, Task};
 use crate::convert::modal::Modal;
 use crate::quantize::{Affine, Weights};
 use ndarray::{Array2, ArrayView1, Ix2};
-use toeplite::format::{
-    self, ALIGNMENT, ElementType, GLOBALS, NO_LAYER, PER_LAYER, WeightOrder, offset,
-};
+use toeplite::format::{self, ALIGNMENT, ElementType, GLOBALS, WeightOrder, offset};
 use toeplite::model::{Activation, Norm, NormPosition};
 
 /// Why a checkpoint cannot be written as a blob.
@@ -18,11 +16,25 @@ use toeplite::model::{Activation, Norm, NormPosition};
 pub enum WriteError {
     /// The network needs the whole sequence.
     #[error(
-        "the checkpoint is bidirectional: it needs the whole sequence at every position and cannot stream; train with \"causal\": true"
+        "the checkpoint is bidirectional: it needs what comes after a token, too, and cannot stream; it runs over a window"
     )]
     NotCausal,
+    /// The network needs no window.
+    #[error("the checkpoint is causal: it streams any number of tokens, and takes no window")]
+    Causal,
+    /// A window of no tokens or of too many.
+    #[error(
+        "a window of {window} tokens is impossible: from 1 to {} can be had",
+        format::MAX_DIMENSION
+    )]
+    Window {
+        /// Its tokens.
+        window: usize,
+    },
     /// The network's task has no streaming form.
-    #[error("the checkpoint's task is {task:?}, but only causal-lm models can be converted")]
+    #[error(
+        "the checkpoint's task is {task:?}: causal-lm models can be converted, and bidirectional ones that read tokens"
+    )]
     Task {
         /// The task.
         task: Task,
@@ -121,28 +133,50 @@ pub fn write_weights(
 ) -> Result<Blob, WriteError> {
     let config = &checkpoint.config;
     check(config, layers)?;
-    weights::check(config, weights)?;
-    let source = Source { checkpoint };
     let order = target.order();
+    let sections = sections(checkpoint, layers, weights, order)?;
+    let contract = Contract::f32(config, order);
+    let tokens = self_test_tokens(config);
+    with_known_answer(config, &contract, &sections, &tokens, |draft| {
+        Ok(known_answer(&draft.model()?, &tokens))
+    })
+}
+
+/// The sections of the contract `f32` but the known-answer test; of layers those of [`format::PerLayer`].
+pub(super) fn sections(
+    checkpoint: &Checkpoint,
+    layers: &[Modal],
+    weights: &Weights,
+    order: WeightOrder,
+) -> Result<Vec<Section>, WriteError> {
+    weights::check(&checkpoint.config, weights)?;
+    let source = Source { checkpoint };
     let mut sections = source.globals(weights, order)?;
     for (i, (modal, maps)) in layers.iter().zip(&weights.layers).enumerate() {
         sections.extend(source.layer(i, &modal.to_f32_safe(), maps, order)?);
     }
-    let tokens = self_test_tokens(config);
-    let contract = Contract {
-        number: format::CONTRACT_F32,
-        order,
-        embed_scale: (config.embed_scale as f32).to_le_bytes(),
-        tied: config.tie_embeddings,
+    Ok(sections)
+}
+
+/// The blob with the hash that `known_answer` finds, running a draft of it.
+pub(super) fn with_known_answer(
+    config: &Config,
+    contract: &Contract,
+    sections: &[Section],
+    tokens: &[u32],
+    known_answer: impl Fn(&Blob) -> Result<u64, WriteError>,
+) -> Result<Blob, WriteError> {
+    let assemble = |hash| {
+        let bytes = assemble(config, contract, sections, tokens, hash)?;
+        Ok::<_, WriteError>(Blob::from_bytes(&bytes))
     };
-    let draft = Blob::from_bytes(&assemble(config, &contract, &sections, &tokens, 0)?);
-    let hash = known_answer(&draft.model()?, &tokens);
-    let blob = Blob::from_bytes(&assemble(config, &contract, &sections, &tokens, hash)?);
-    blob.model()?;
+    let hash = known_answer(&assemble(0)?)?;
+    let blob = assemble(hash)?;
+    blob.any()?;
     Ok(blob)
 }
 
-/// What the header says of the numeric contract.
+/// What the header says of the numeric contract and the task.
 pub(super) struct Contract {
     /// Its number.
     pub number: u16,
@@ -152,6 +186,28 @@ pub(super) struct Contract {
     pub embed_scale: [u8; 4],
     /// Whether the head is the embedding's matrix.
     pub tied: bool,
+    /// Tokens of a window, of models that do not stream.
+    pub window: Option<u32>,
+}
+
+impl Contract {
+    /// `f32`, of a model that streams.
+    pub fn f32(config: &Config, order: WeightOrder) -> Self {
+        Self {
+            number: format::CONTRACT_F32,
+            order,
+            embed_scale: (config.embed_scale as f32).to_le_bytes(),
+            tied: config.tie_embeddings,
+            window: None,
+        }
+    }
+
+    fn task(&self) -> u16 {
+        match self.window {
+            None => format::TASK_CAUSAL_LM,
+            Some(_) => format::TASK_WINDOW_LM,
+        }
+    }
 }
 
 /// Tokens of the known-answer test.
@@ -162,15 +218,19 @@ pub(super) fn self_test_tokens(config: &Config) -> Vec<u32> {
         .collect()
 }
 
-/// Whether a network of this configuration can stream.
+/// Whether a network of this configuration can be converted: to a model that streams if it is causal, else to
+/// one that runs over a window.
 ///
 /// # Errors
 /// What stands in the way.
-pub fn can_stream(config: &Config) -> Result<(), WriteError> {
-    if !config.causal {
-        return Err(WriteError::NotCausal);
-    }
-    if config.task != Task::CausalLm {
+pub fn can_convert(config: &Config) -> Result<(), WriteError> {
+    // a bidirectional network has logits at every token, whatever it was trained to tell there
+    let possible = match config.task {
+        Task::CausalLm => true,
+        Task::MaskedLm => !config.causal,
+        Task::Classifier => false,
+    };
+    if !possible {
         return Err(WriteError::Task { task: config.task });
     }
     if config.toeplitz.normalize {
@@ -179,8 +239,17 @@ pub fn can_stream(config: &Config) -> Result<(), WriteError> {
     Ok(())
 }
 
+/// Whether a network of this configuration can stream, by `layers`.
 pub(super) fn check(config: &Config, layers: &[Modal]) -> Result<(), WriteError> {
-    can_stream(config)?;
+    if !config.causal {
+        return Err(WriteError::NotCausal);
+    }
+    can_convert(config)?;
+    check_recurrences(config, layers)
+}
+
+/// One recurrence a layer, of its channels.
+pub(super) fn check_recurrences(config: &Config, layers: &[Modal]) -> Result<(), WriteError> {
     let channels = config.channels();
     let found = layers.iter().filter(|m| m.channels() == channels).count();
     if layers.len() != config.layers || found != config.layers {
@@ -323,7 +392,7 @@ impl Source<'_> {
     }
 }
 
-fn counts(modal: &Modal) -> Section {
+pub(super) fn counts(modal: &Modal) -> Section {
     let real = modal.poles.iter().filter(|p| p.im == 0.0).count();
     let complex = modal.poles.len() - real;
     let decay = u32::from(modal.channel_decay.is_some());
@@ -403,13 +472,10 @@ pub(super) fn assemble(
     let base = format::HEADER_BYTES + format::ENTRY_BYTES * all.len();
     for (index, section) in all.iter().enumerate() {
         body.resize((base + body.len()).next_multiple_of(ALIGNMENT) - base, 0);
-        let (kind, layer) = match index.checked_sub(GLOBALS) {
-            None => (index, NO_LAYER),
-            Some(i) => (i % PER_LAYER, (i / PER_LAYER) as u16),
-        };
+        let (kind, layer) = format::kind_and_layer(index, config.layers);
         table.extend(((base + body.len()) as u32).to_le_bytes());
         table.extend((section.bytes.len() as u32).to_le_bytes());
-        table.extend((kind as u16).to_le_bytes());
+        table.extend(kind.to_le_bytes());
         table.extend(layer.to_le_bytes());
         table.extend([section.element as u8, 0, 0, 0]);
         body.extend(&section.bytes);
@@ -431,7 +497,8 @@ fn header(config: &Config, contract: &Contract, length: u32, sections: u32) -> V
     put(offset::VERSION, &format::VERSION.to_le_bytes());
     put(offset::CONTRACT, &contract.number.to_le_bytes());
     put(offset::LENGTH, &length.to_le_bytes());
-    put(offset::TASK, &format::TASK_CAUSAL_LM.to_le_bytes());
+    put(offset::TASK, &contract.task().to_le_bytes());
+    put(offset::WINDOW, &contract.window.unwrap_or(0).to_le_bytes());
     put(offset::ORDER, &(contract.order as u16).to_le_bytes());
     put(
         offset::VOCABULARY,

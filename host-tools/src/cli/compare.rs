@@ -1,9 +1,10 @@
 //! `toeplite compare`: what a conversion costs.
 
 use super::{input, output};
-use crate::compare::{LengthComparison, check_sizes, compare};
+use crate::blob::AnyModel;
+use crate::compare::{BitsPerByte, LengthComparison, check_sizes, compare};
 use crate::reference::Network;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{ArgGroup, Args};
 use serde_json::json;
 use std::path::PathBuf;
@@ -13,7 +14,8 @@ use std::process::ExitCode;
 ///
 /// Three forms of the network are run: as trained, by FFT ("fft"); its f32 weights with the
 /// model's recurrences ("recurrence"); the model itself through the device's runtime ("blob").
-/// The state is reset at each window's start, and every byte after a window's first is predicted once.
+/// The state is reset at each window's start, and every byte after a window's first is predicted once. A
+/// bidirectional model is compared by its logits at every token; it has no bits per byte of the next.
 #[derive(Args)]
 #[command(group = ArgGroup::new("sequence").required(true), after_help = "\
 Example:
@@ -29,8 +31,8 @@ pub struct Cmd {
     /// Tokens to compare on: the tensor "tokens" of a safetensors file, [n] or [1, n].
     #[arg(long, value_name = "FILE", group = "sequence")]
     tokens: Option<PathBuf>,
-    /// Window lengths.
-    #[arg(long, value_delimiter = ',', default_value = "512", value_name = "N", value_parser = input::positive, allow_negative_numbers = true)]
+    /// Window lengths [default: 512, of a bidirectional model its window].
+    #[arg(long, value_delimiter = ',', value_name = "N", value_parser = input::positive, allow_negative_numbers = true)]
     length: Vec<usize>,
     /// Print JSON.
     #[arg(long)]
@@ -54,7 +56,7 @@ impl Cmd {
             (None, None) => anyhow::bail!("give --text or --tokens"),
         };
         let mut lengths = Vec::new();
-        for &length in &self.length {
+        for length in self.lengths(&model)? {
             let bar = output::progress(
                 format!("windows of {length}"),
                 "tokens",
@@ -81,17 +83,43 @@ impl Cmd {
     }
 }
 
+impl Cmd {
+    /// Lengths of windows that the model takes.
+    fn lengths(&self, model: &AnyModel<'_>) -> Result<Vec<usize>> {
+        let most = model.window();
+        if self.length.is_empty() {
+            return Ok(vec![most.unwrap_or(512)]);
+        }
+        let too_long = self
+            .length
+            .iter()
+            .find(|n| most.is_some_and(|most| **n > most));
+        match (too_long, most) {
+            (Some(length), Some(most)) => bail!(
+                "--length {length}: the model's window has {most} tokens; convert the checkpoint with --window {length}"
+            ),
+            _ => Ok(self.length.clone()),
+        }
+    }
+}
+
 /// Logits that are no numbers would vanish in maxima and print as nulls.
 fn check_finite(compared: &LengthComparison) -> Result<()> {
-    let bits = compared.bits_per_byte;
-    for (form, bits) in [
-        ("fft", bits.fft),
-        ("recurrence", bits.recurrence),
-        ("blob", bits.blob),
-    ] {
+    let forms = match compared.bits_per_byte {
+        Some(bits) => vec![
+            ("fft", bits.fft),
+            ("recurrence", bits.recurrence),
+            ("blob", bits.blob),
+        ],
+        None => vec![
+            ("recurrence", compared.divergence.recurrence),
+            ("blob", compared.divergence.blob),
+        ],
+    };
+    for (form, figure) in forms {
         let length = compared.length;
         ensure!(
-            bits.is_finite(),
+            figure.is_finite(),
             "the logits of form \"{form}\" are not finite in windows of {length}"
         );
     }
@@ -115,14 +143,22 @@ fn print_json(lengths: &[LengthComparison], warnings: &[String]) -> Result<()> {
 
 fn print_table(lengths: &[LengthComparison], unit: &str) -> Result<()> {
     let rows = lengths.iter().flat_map(|l| {
-        let bits = l.bits_per_byte;
-        let change = |x: f64| format!("{:+.3}%", (x / bits.fft - 1.0) * 100.0);
+        let bits = |form: fn(BitsPerByte) -> f64| {
+            let bits = l.bits_per_byte.map(form);
+            bits.map_or("-".into(), |bits| format!("{bits:.5}"))
+        };
+        let change = |form: fn(BitsPerByte) -> f64| {
+            let change = l
+                .bits_per_byte
+                .map(|bits| (form(bits) / bits.fft - 1.0) * 100.0);
+            change.map_or("-".into(), |percent| format!("{percent:+.3}%"))
+        };
         let percent = |x: f64| format!("{:.2}%", x * 100.0);
-        let row = |form: &str, bits: f64, [change, divergence, agrees, error]: [String; 4]| {
+        let row = |form: &str, bits: String, [change, divergence, agrees, error]: [String; 4]| {
             [
                 form.into(),
                 l.length.to_string(),
-                format!("{bits:.5}"),
+                bits,
                 change,
                 divergence,
                 agrees,
@@ -131,12 +167,12 @@ fn print_table(lengths: &[LengthComparison], unit: &str) -> Result<()> {
         };
         let (agreement, error) = (l.argmax_agreement, l.max_logit_error);
         [
-            row("fft", bits.fft, Default::default()),
+            row("fft", bits(|b| b.fft), Default::default()),
             row(
                 "recurrence",
-                bits.recurrence,
+                bits(|b| b.recurrence),
                 [
-                    change(bits.recurrence),
+                    change(|b| b.recurrence),
                     format!("{:.5}", l.divergence.recurrence),
                     percent(agreement.recurrence),
                     format!("{:.4}", error.recurrence),
@@ -144,9 +180,9 @@ fn print_table(lengths: &[LengthComparison], unit: &str) -> Result<()> {
             ),
             row(
                 "blob",
-                bits.blob,
+                bits(|b| b.blob),
                 [
-                    change(bits.blob),
+                    change(|b| b.blob),
                     format!("{:.5}", l.divergence.blob),
                     percent(agreement.blob),
                     format!("{:.4}", error.blob),

@@ -1,35 +1,37 @@
-//! `toeplite convert`: a checkpoint becomes a model that streams.
+//! `toeplite convert`: a checkpoint becomes a model that runs on a device.
 
-use super::allocate::{self, Allocation, Allocator};
+use super::allocate::{self, Allocator};
 use super::files::{self, Output};
+use super::input;
 use super::kernel::{self, Emit};
-use super::output::{self, bytes};
+use super::layers::Converted;
+use super::made::{self, Made};
+use super::output;
 use super::report::{Conversion, Wanted, Written};
 use super::weights::{self, Rounded};
-use super::{input, layers};
 use crate::allocate::Limits;
 use crate::allocate::instructions::Core;
 use crate::allocate::plan::{LOSS, Request};
 use crate::blob::{self, Blob, ContractName, Staged, Target, WeightType};
 use crate::checkpoint::Checkpoint;
-use crate::checkpoint::config::RpeInput;
-use crate::convert::layer::{LayerConversion, Method, convert_layers};
-use crate::convert::network::{TrainedKernels, trained_kernels};
+use crate::checkpoint::config::{Config, RpeInput};
+use crate::convert::layer::{Method, convert_layers};
+use crate::convert::network::{TrainedKernels, backward_kernels, operators, trained_kernels};
 use crate::convert::search::{MAX_ORDER, MAX_TAPS, Search, TOLERANCE};
 use crate::quantize::MatrixName;
 use crate::reference::Network;
 use crate::report;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use toeplite::format::WeightOrder;
 
 /// Convert a checkpoint into a model (.toep) that streams on a microcontroller.
 ///
-/// Every layer's Toeplitz operator becomes a recurrence of fixed size; weights are quantized.
+/// Every layer's Toeplitz operator becomes a recurrence of fixed size; weights are quantized. A bidirectional
+/// network ("causal": false) becomes a model that runs over a window, by a recurrence from either end.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -63,7 +65,8 @@ pub struct Cmd {
     )]
     kernel: Option<PathBuf>,
     /// Also write the kernels that the recurrences realise, in f64: `[lags, channels]` of a bare
-    /// kernel, `[layers, lags, channels]` of a checkpoint.
+    /// kernel, `[layers, lags, channels]` of a checkpoint, `[layers, 2 * lags - 1, channels]` of a
+    /// bidirectional one, from lag 1 - N to lag N - 1.
     #[arg(long, value_name = "FILE.npy")]
     emit_kernel: Option<PathBuf>,
     /// Lags of --emit-kernel, any number; by default those that the error was measured on.
@@ -121,6 +124,10 @@ pub struct Cmd {
     /// for `portable` runs everywhere, one for another core only there (and here).
     #[arg(long, value_enum, default_value_t = Target::Portable)]
     target: Target,
+    /// Most tokens of a window, of a bidirectional checkpoint; memory grows with it [default: the training
+    /// length].
+    #[arg(long, value_name = "N", value_parser = input::positive, conflicts_with = "kernel")]
+    window: Option<usize>,
     /// Also write the model's sizes as Rust constants, for firmware.
     #[arg(long, value_name = "FILE")]
     meta: Option<PathBuf>,
@@ -217,15 +224,18 @@ impl Cmd {
         self.check_outputs(path, output)?;
         let spinner = output::spinner("converting");
         let checkpoint = input::checkpoint(path)?;
-        let length = self.length(&checkpoint)?;
+        blob::can_convert(&checkpoint.config)?;
+        let length = self.length(&checkpoint.config)?;
         let method = self.method(length)?;
-        blob::can_stream(&checkpoint.config)?;
-        let network = Network::<f64>::from_checkpoint(&checkpoint)?;
-        let kernels = trained_kernels(&network, length);
-        let made = if self.allocates() {
+        let operators = operators(&checkpoint)?;
+        let kernels = trained_kernels(&operators, length);
+        let made = if self.allocates() && checkpoint.config.causal {
             self.allocate(&checkpoint, &kernels)?
         } else {
-            let layers = convert_layers(&kernels, &method)?;
+            let layers = Converted {
+                forward: convert_layers(&kernels, &method)?,
+                backward: convert_layers(&backward_kernels(&operators, length), &method)?,
+            };
             let weight_type = self.weights.unwrap_or(WeightType::Int8);
             let (blob, rounded) = self.write(&checkpoint, &layers, |_| weight_type)?;
             Made {
@@ -236,13 +246,13 @@ impl Cmd {
             }
         };
         spinner.finish_and_clear();
-        let warnings = warnings(&checkpoint, length, &made);
+        let warnings = made::warnings(&checkpoint, &made, length);
         let page = self.report().map(|wanted| {
             let conversion = Conversion {
                 subject: path,
                 method: &method,
                 allocation: made.allocation.as_ref(),
-                layers: report::layers(&kernels, &made.layers, checkpoint.config.train_len),
+                layers: report::layers(&kernels, &made.layers.forward, checkpoint.config.train_len),
                 warnings: warnings.clone(),
             };
             let written = Written {
@@ -257,7 +267,7 @@ impl Cmd {
         // both are on disk before either takes its name: constants and model belong together
         let staged = Staged::new(output, made.blob.bytes())?;
         if let Some(path) = &self.meta {
-            Staged::new(path, meta(&made.blob)?.as_bytes())?.commit()?;
+            Staged::new(path, made::meta(&made.blob)?.as_bytes())?.commit()?;
         }
         if let Some(emit) = self.emit() {
             kernel::write_layers(&made.layers, emit)?;
@@ -281,15 +291,27 @@ impl Cmd {
         self.method == MethodName::Reduced && !given
     }
 
-    /// The length of the sequences whose kernels the model gets.
-    fn length(&self, checkpoint: &Checkpoint) -> Result<usize> {
-        let config = &checkpoint.config;
+    /// The length of the sequences whose kernels the model gets: the training length, the window that a
+    /// bidirectional network is converted for, or the one that was asked for.
+    fn length(&self, config: &Config) -> Result<usize> {
         ensure!(
-            self.length.is_none() || config.toeplitz.rpe_input != RpeInput::Lag,
-            "--length belongs to checkpoints that scale positions by the sequence's length; the kernels of this one are \
-             the same at every length"
+            self.window.is_none() || !config.causal,
+            "--window belongs to bidirectional checkpoints: this one is causal, and its model streams any number of tokens"
         );
-        Ok(self.length.unwrap_or(config.train_len))
+        ensure!(
+            self.length.is_none() || config.causal && config.toeplitz.rpe_input != RpeInput::Lag,
+            "--length belongs to causal checkpoints that scale positions by the sequence's length; the kernels of this one \
+             are the same at every length, or those of --window"
+        );
+        ensure!(
+            config.causal || self.limits().is_empty() && self.loss.is_none(),
+            "budgets and --loss belong to causal checkpoints: this one is bidirectional; --tolerance, --order and --fir say what its layers get"
+        );
+        ensure!(
+            config.causal || self.report.is_none(),
+            "--report shows causal models: this checkpoint is bidirectional; `toeplite compare` and --json tell of its model"
+        );
+        Ok(self.window.or(self.length).unwrap_or(config.train_len))
     }
 
     fn limits(&self) -> Limits {
@@ -327,7 +349,10 @@ impl Cmd {
             let plan = allocator
                 .plan(&request)
                 .map_err(|error| error.for_budget(self.limits()))?;
-            let layers = allocator.convert(&plan)?;
+            let layers = Converted {
+                forward: allocator.convert(&plan)?,
+                backward: Vec::new(),
+            };
             let weight_type = |name| plan.weight_type(name);
             let (blob, mut rounded) = self.write(checkpoint, &layers, weight_type)?;
             // packing for a core may add a few bytes to what was planned
@@ -341,7 +366,7 @@ impl Cmd {
             {
                 rounded.measure(allocator.sensitivity());
             }
-            let allocation = allocator.report(&plan, &layers, &blob, &request)?;
+            let allocation = allocator.report(&plan, &layers.forward, &blob, &request)?;
             return Ok(Made {
                 layers,
                 blob,
@@ -355,16 +380,22 @@ impl Cmd {
     fn write(
         &self,
         checkpoint: &Checkpoint,
-        layers: &[LayerConversion],
+        layers: &Converted,
         weight_type: impl Fn(MatrixName) -> WeightType,
     ) -> Result<(Blob, Option<Rounded>)> {
-        let recurrences: Vec<_> = layers.iter().map(|l| l.modal.clone()).collect();
+        let [recurrences, backward] = layers.modals();
         Ok(match self.contract {
             ContractName::F32 => {
                 let text = self.calibrate.as_deref();
                 let rounded = weights::round(checkpoint, &recurrences, weight_type, text)?;
-                let weights = &rounded.weights;
-                let blob = blob::write_weights(checkpoint, &recurrences, weights, self.target)?;
+                let (weights, target) = (&rounded.weights, self.target);
+                let blob = if checkpoint.config.causal {
+                    blob::write_weights(checkpoint, &recurrences, weights, target)?
+                } else {
+                    let both = [&recurrences[..], &backward[..]];
+                    let window = self.length(&checkpoint.config)?;
+                    blob::write_window(checkpoint, both, window, weights, target)?
+                };
                 (blob, Some(rounded))
             }
             ContractName::Fixed => {
@@ -403,7 +434,7 @@ impl Cmd {
         })
     }
 
-    fn method(&self, train_len: usize) -> Result<Method> {
+    fn method(&self, length: usize) -> Result<Method> {
         let only_reduced = "belongs to --method reduced";
         let reduced = self.method == MethodName::Reduced;
         ensure!(reduced || self.order.is_none(), "--order {only_reduced}");
@@ -423,105 +454,11 @@ impl Cmd {
                     self.fir.is_none(),
                     "--fir belongs to --method reduced and --method fir"
                 );
-                Method::Etsc { lags: train_len }
+                Method::Etsc { lags: length }
             }
             MethodName::Fir => Method::Fir {
-                taps: self.fir.unwrap_or(train_len),
+                taps: self.fir.unwrap_or(length),
             },
         })
     }
-}
-
-/// A converted model, and what to say of it.
-struct Made {
-    layers: Vec<LayerConversion>,
-    blob: Blob,
-    rounded: Option<Rounded>,
-    allocation: Option<Allocation>,
-}
-
-impl Made {
-    fn print_table(&self, path: &Path, took: Duration) -> Result<()> {
-        let allocation = self.allocation.as_ref();
-        layers::print(&self.layers, allocation.map(Allocation::layers))?;
-        self.rounded.as_ref().map_or(Ok(()), weights::print)?;
-        allocation.map_or(Ok(()), Allocation::print)?;
-        let model = self.blob.any()?;
-        Ok(output::line(format!(
-            "{}: {} bytes of flash, {} bytes of session memory; converted in {:.1} s",
-            path.display(),
-            bytes(model.blob_bytes()),
-            bytes(model.memory_needed()),
-            took.as_secs_f64()
-        ))?)
-    }
-
-    fn print_json(&self, warnings: &[String], took: Duration) -> Result<()> {
-        let model = self.blob.any()?;
-        let rounded = self.rounded.as_ref();
-        let layers: Vec<Value> = self.layers.iter().map(layers::json).collect();
-        output::json(&json!({
-            "contract": model.contract(),
-            "blob_bytes": model.blob_bytes(),
-            "memory_bytes": model.memory_needed(),
-            "seconds": took.as_secs_f64(),
-            "identity": format!("{:08x}", model.identity()),
-            "packed_for": model.shape().weight_order.name(),
-            "layers": layers,
-            "allocation": self.allocation,
-            "calibration": rounded.and_then(|r| r.calibration.as_ref()),
-            "matrices": rounded.map(|r| &r.report),
-            "warnings": warnings,
-        }))
-    }
-}
-
-/// What the user should know, a line each.
-fn warnings(checkpoint: &Checkpoint, length: usize, made: &Made) -> Vec<String> {
-    let mut out: Vec<String> = made
-        .layers
-        .iter()
-        .enumerate()
-        .flat_map(|(i, l)| l.warnings.iter().map(move |w| format!("layer {i}: {w}")))
-        .collect();
-    out.extend(made.allocation.as_ref().and_then(Allocation::warning));
-    let config = &checkpoint.config;
-    if config.toeplitz.rpe_input != RpeInput::Lag {
-        out.push(format!(
-            "the checkpoint scales positions by the sequence's length, so its kernels differ from length to length; the \
-             model has those of length {length} (--length), and is the trained network's equal there alone"
-        ));
-    }
-    out
-}
-
-/// Rust constants that firmware includes. Each by itself may go unused, which is no fault: a lint
-/// for the whole file cannot stand in a file that is included.
-fn meta(blob: &Blob) -> Result<String> {
-    let model = blob.any().context("the model just written")?;
-    let constants = [
-        (
-            "Bytes of session memory that the model needs.",
-            format!("MEMORY_BYTES: usize = {}", model.memory_needed()),
-        ),
-        (
-            "Bytes of a workspace for a prefill in blocks of two tokens.",
-            format!("PREFILL_BYTES: usize = {}", model.prefill_memory_needed(2)),
-        ),
-        (
-            "Bytes of the model in flash.",
-            format!("BLOB_BYTES: usize = {}", model.blob_bytes()),
-        ),
-        (
-            "Tokens that the model knows.",
-            format!("VOCAB_SIZE: usize = {}", model.vocab_size()),
-        ),
-        (
-            "The model's identity, as `toeplite inspect` shows it.",
-            format!("IDENTITY: u32 = {:#010x}", model.identity()),
-        ),
-    ];
-    let line =
-        |(what, constant)| format!("/// {what}\n#[allow(dead_code)]\npub const {constant};\n");
-    Ok(constants.map(line).concat())
 }

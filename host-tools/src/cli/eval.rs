@@ -8,7 +8,7 @@ use crate::blob::{AnyModel, write_atomically};
 use crate::checkpoint::Checkpoint;
 use crate::reference::{Network, evaluate};
 use crate::stream;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{ArgGroup, Args};
 use ndarray::Array2;
 use safetensors::{Dtype, tensor::TensorView};
@@ -52,6 +52,11 @@ impl Cmd {
         match input::open(&self.subject)? {
             Subject::Model(blob) => {
                 let model = blob.any()?;
+                ensure!(
+                    model.window().is_none() || self.logits.is_some(),
+                    "{} is a bidirectional model, which does not predict the next token: bits per byte say nothing of it; --logits OUT writes its logits at every token of a window",
+                    self.subject.display()
+                );
                 self.evaluate(model.vocab_size(), |tokens| scored(&model, tokens))
             }
             Subject::Checkpoint(checkpoint) => match self.precision {

@@ -3,6 +3,7 @@
 use super::output::{self, bytes};
 use crate::blob::{AnyModel, Blob};
 use crate::checkpoint::{Checkpoint, Origin, SourceFormat};
+use crate::convert::modal::Modal;
 use crate::stream;
 use anyhow::Result;
 use clap::Args;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use toeplite::layer::Layer;
 
 /// Show what is in a model (.toep) or a checkpoint.
 #[derive(Args)]
@@ -40,58 +42,100 @@ impl Cmd {
     }
 }
 
-/// One layer of a model, as shown.
+/// One recurrence of a model's layer, as shown.
 struct LayerRow {
+    layer: usize,
+    /// Where a layer has two.
+    direction: &'static str,
     taps: usize,
     order: usize,
     radius: f64,
+    /// Of all channels; over a window of those that are run together.
     state_bytes: usize,
+    /// Of the layer; none beside the backward recurrence.
     weight_bytes: usize,
 }
 
-fn layer_rows(model: &AnyModel<'_>) -> Vec<LayerRow> {
-    let recurrences = stream::recurrences(model);
-    let row = |(i, modal): (usize, &crate::convert::modal::Modal)| {
-        let (counts, weight_bytes) = match model {
-            AnyModel::F32(model) => {
-                let layer = model.layer(i);
-                let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
-                let bytes = matrices.iter().map(|m| m.bytes()).sum();
-                (layer.recurrence.counts, bytes)
-            }
-            AnyModel::Fixed(model) => {
-                let layer = model.layer(i);
-                let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
-                let bytes = matrices.iter().map(|m| m.bytes()).sum();
-                (layer.recurrence.counts, bytes)
-            }
-        };
-        let state = model.state_bytes(i);
-        LayerRow {
-            taps: counts.taps,
-            order: counts.order(),
+impl LayerRow {
+    fn new(
+        (layer, direction): (usize, &'static str),
+        modal: &Modal,
+        state_bytes: usize,
+        weight_bytes: usize,
+    ) -> Self {
+        Self {
+            layer,
+            direction,
+            taps: modal.fir_len(),
+            order: modal.order(),
             radius: modal.radius(),
-            state_bytes: state.taps + state.modes,
+            state_bytes,
             weight_bytes,
         }
+    }
+
+    fn json(&self) -> Value {
+        json!({ "taps": self.taps, "order": self.order, "largest_pole": self.radius,
+            "state_bytes": self.state_bytes, "weight_bytes": self.weight_bytes })
+    }
+}
+
+/// The layers, and their backward recurrences if they have any.
+fn layer_rows(model: &AnyModel<'_>) -> [Vec<LayerRow>; 2] {
+    let state_bytes = |modal: &Modal| {
+        let bytes = model.state_bytes(modal.fir_len(), modal.order());
+        bytes.taps + bytes.modes
     };
-    recurrences.iter().enumerate().map(row).collect()
+    let weight_bytes = |i| match model {
+        AnyModel::F32(model) => matrix_bytes(&model.layer(i)),
+        AnyModel::Window(model) => matrix_bytes(&model.layer(i)),
+        AnyModel::Fixed(model) => {
+            let layer = model.layer(i);
+            let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
+            matrices.iter().map(|m| m.bytes()).sum()
+        }
+    };
+    let forward = stream::recurrences(model);
+    let backward = match model {
+        AnyModel::Window(model) => stream::backward_recurrences(model),
+        AnyModel::F32(_) | AnyModel::Fixed(_) => Vec::new(),
+    };
+    let direction = match model.window() {
+        Some(_) => " forward",
+        None => "",
+    };
+    let forward = forward.iter().enumerate().map(|(i, modal)| {
+        let name = (i, direction);
+        LayerRow::new(name, modal, state_bytes(modal), weight_bytes(i))
+    });
+    let backward = backward
+        .iter()
+        .enumerate()
+        .map(|(i, modal)| LayerRow::new((i, " backward"), modal, state_bytes(modal), 0));
+    [forward.collect(), backward.collect()]
+}
+
+fn matrix_bytes(layer: &Layer<'_>) -> usize {
+    let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
+    matrices.iter().map(|m| m.bytes()).sum()
 }
 
 fn inspect_model(model: &AnyModel<'_>, as_json: bool) -> Result<()> {
     let shape = model.shape();
-    let rows = layer_rows(model);
+    let [rows, backward] = layer_rows(model);
+    let task = match model.window() {
+        Some(_) => "logits at every token of a window",
+        None => "logits of the next token",
+    };
     let (contract, weights) = (model.contract(), model.weights());
     if as_json {
-        let layers: Vec<Value> = rows
-            .iter()
-            .map(|r| {
-                json!({ "taps": r.taps, "order": r.order, "largest_pole": r.radius,
-                    "state_bytes": r.state_bytes, "weight_bytes": r.weight_bytes })
-            })
-            .collect();
+        let mut layers: Vec<Value> = rows.iter().map(LayerRow::json).collect();
+        for (layer, backward) in layers.iter_mut().zip(&backward) {
+            layer["backward"] = backward.json();
+        }
         return output::json(&json!({
             "kind": "model", "contract": contract, "weights": weights,
+            "task": task, "window": model.window(),
             "packed_for": shape.weight_order.name(),
             "identity": format!("{:08x}", model.identity()),
             "blob_bytes": model.blob_bytes(), "memory_bytes": model.memory_needed(),
@@ -101,6 +145,7 @@ fn inspect_model(model: &AnyModel<'_>, as_json: bool) -> Result<()> {
     }
     let facts = [
         ("identity", format!("{:08x}", model.identity())),
+        ("task", task.into()),
         ("numeric contract", contract.into()),
         ("weights", weights.into()),
         ("packed for", shape.weight_order.name().into()),
@@ -114,13 +159,19 @@ fn inspect_model(model: &AnyModel<'_>, as_json: bool) -> Result<()> {
         ("layers", shape.layers.to_string()),
         ("trained at length", shape.train_len.to_string()),
     ];
+    let window = model.window().map(|n| ("window, tokens", bytes(n)));
     output::line(output::table(
         ["model", ""],
-        facts.map(|(k, v)| [k.to_string(), v]),
+        facts
+            .into_iter()
+            .chain(window)
+            .map(|(k, v)| [k.to_string(), v]),
     ))?;
-    let rows = rows.iter().enumerate().map(|(i, r)| {
+    let mut rows: Vec<LayerRow> = rows.into_iter().chain(backward).collect();
+    rows.sort_by_key(|r| r.layer);
+    let rows = rows.iter().map(|r| {
         [
-            i.to_string(),
+            format!("{}{}", r.layer, r.direction),
             r.taps.to_string(),
             r.order.to_string(),
             format!("{:.6}", r.radius),

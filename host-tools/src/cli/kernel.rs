@@ -1,5 +1,6 @@
 //! `toeplite convert --kernel`, and kernels in files.
 
+use super::layers::Converted;
 use super::output;
 use super::report::{Conversion, Wanted};
 use super::{files, input, layers};
@@ -9,7 +10,7 @@ use crate::convert::layer::{LayerConversion, Method, convert_layer};
 use crate::report;
 use anyhow::{Context, Result, bail, ensure};
 use half::{bf16, f16};
-use ndarray::{Array2, ArrayD, Axis, Ix2};
+use ndarray::{Array2, ArrayD, Axis, Ix2, s};
 use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyExt};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::json;
@@ -93,8 +94,12 @@ pub fn convert(
             "warnings": layer.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }));
     }
-    layers::print(std::slice::from_ref(&layer), None)?;
-    let c = &layer.certificate;
+    let layers = Converted {
+        forward: vec![layer],
+        backward: Vec::new(),
+    };
+    layers::print(&layers, None)?;
+    let c = &layers.forward[0].certificate;
     Ok(output::line(format!(
         "certified of every channel: l1 {:.2e}, l2 {:.2e} at most{}; {} lags, {} channels; converted in {seconds:.1} s",
         c.worst_l1(),
@@ -114,14 +119,23 @@ pub fn emitted<'a>(emit: &Emit<'a>) -> files::Output<'a> {
     }
 }
 
-/// Writes the kernels that all layers realise, `[layers, lags, channels]` in f64.
-pub fn write_layers(layers: &[LayerConversion], emit: Emit<'_>) -> Result<()> {
-    let most = layers.iter().map(|l| l.measured_lags).max();
-    let lags = emit.lags.or(most);
-    let tables: Vec<Array2<f64>> = layers
-        .iter()
-        .map(|layer| realised(layer, lags))
-        .collect::<Result<_>>()?;
+/// Writes the kernels that all layers realise, in f64: `[layers, lags, channels]`, or of two directions
+/// `[layers, 2 * lags - 1, channels]` from lag `1 - lags` to `lags - 1`.
+pub fn write_layers(layers: &Converted, emit: Emit<'_>) -> Result<()> {
+    let all = layers.forward.iter().chain(&layers.backward);
+    let lags = emit.lags.or(all.map(|l| l.measured_lags).max());
+    let mut tables = Vec::new();
+    for (i, layer) in layers.forward.iter().enumerate() {
+        let forward = realised(layer, lags)?;
+        tables.push(match layers.backward.get(i) {
+            None => forward,
+            Some(layer) => {
+                let backward = realised(layer, Some(forward.nrows() - 1))?;
+                let sides = [backward.slice(s![..;-1, ..]), forward.view()];
+                ndarray::concatenate(Axis(0), &sides).context("sides of different widths")?
+            }
+        });
+    }
     let views: Vec<_> = tables.iter().map(|t| t.view()).collect();
     let all = ndarray::stack(Axis(0), &views).context("layers of different widths")?;
     write(emit.path, &all.into_dyn())

@@ -2,15 +2,53 @@
 
 use super::output;
 use crate::convert::layer::LayerConversion;
+use crate::convert::modal::Modal;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+/// The layers of a network.
+pub struct Converted {
+    /// Over lags from 0 on.
+    pub forward: Vec<LayerConversion>,
+    /// Over lags below zero; none of a causal network.
+    pub backward: Vec<LayerConversion>,
+}
+
+impl Converted {
+    /// All recurrences, layer by layer, with the layer's number and, where there are two, the direction.
+    pub fn named(&self) -> impl Iterator<Item = (String, &LayerConversion)> {
+        self.forward.iter().enumerate().flat_map(|(i, forward)| {
+            let backward = self.backward.get(i);
+            let name = match backward {
+                None => i.to_string(),
+                Some(_) => format!("{i} forward"),
+            };
+            let backward = backward.map(|l| (format!("{i} backward"), l));
+            [(name, forward)].into_iter().chain(backward)
+        })
+    }
+
+    /// The recurrences, forward and backward.
+    pub fn modals(&self) -> [Vec<Modal>; 2] {
+        [&self.forward, &self.backward].map(|l| l.iter().map(|l| l.modal.clone()).collect())
+    }
+
+    /// The layers as programs read them.
+    pub fn json(&self) -> Vec<Value> {
+        let mut layers: Vec<Value> = self.forward.iter().map(json).collect();
+        for (layer, backward) in layers.iter_mut().zip(&self.backward) {
+            layer["backward"] = json(backward);
+        }
+        layers
+    }
+}
+
 /// A table of the layers, with what each changes in the predictions where that is known.
-pub fn print(layers: &[LayerConversion], losses: Option<&[f64]>) -> Result<()> {
+pub fn print(layers: &Converted, losses: Option<&[f64]>) -> Result<()> {
     let loss = |i: usize| losses.and_then(|losses| losses.get(i));
-    let rows = layers.iter().enumerate().map(|(i, l)| {
+    let rows = layers.named().enumerate().map(|(i, (name, l))| {
         [
-            i.to_string(),
+            name,
             l.method.name().into(),
             l.modal.fir_len().to_string(),
             l.modal.order().to_string(),

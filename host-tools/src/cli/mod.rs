@@ -9,6 +9,7 @@ pub mod input;
 pub mod inspect;
 pub mod kernel;
 pub mod layers;
+mod made;
 pub mod output;
 pub mod reference;
 mod report;

@@ -2,7 +2,7 @@
 
 use super::input;
 use crate::blob::{AnyModel, SessionMemory};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -46,13 +46,20 @@ impl Cmd {
         );
         let blob = input::model(&self.model)?;
         let model = blob.any()?;
-        let prompt = input::byte_tokens(self.prompt.as_bytes(), model.vocab_size())
-            .context("run streams text")?;
+        let prompt = || {
+            let prompt = input::byte_tokens(self.prompt.as_bytes(), model.vocab_size());
+            prompt.context("run streams text")
+        };
         let mut memory = SessionMemory::of_bytes(model.memory_needed());
         let mut out = io::stdout().lock();
         let mut write = |bytes: &[u8]| out.write_all(bytes).and_then(|()| out.flush());
         match model {
+            AnyModel::Window(_) => bail!(
+                "{} is a bidirectional model, which sees a window of tokens at once and writes no text: toeplite eval gives its logits",
+                self.model.display()
+            ),
             AnyModel::F32(model) => {
+                let prompt = prompt()?;
                 let mut session = model.session(memory.as_mut_slice())?;
                 session.self_test()?;
                 let mut sampler = Sampler::new(self.seed)
@@ -68,6 +75,7 @@ impl Cmd {
                 }
             }
             AnyModel::Fixed(model) => {
+                let prompt = prompt()?;
                 let mut session = model.session(memory.as_mut_slice())?;
                 session.self_test()?;
                 let mut sampler = fixed::sample::Sampler::new(self.seed)

@@ -8,7 +8,7 @@ use crate::convert::modal::Modal;
 use crate::quantize::calibrate::{Calibrated, Sample, calibrate, sqnr};
 use crate::quantize::sampled::sampled;
 use crate::quantize::{MatrixName, Weights};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::path::Path;
@@ -81,6 +81,10 @@ pub fn round(
             calibration: None,
         });
     }
+    ensure!(
+        text.is_some() || checkpoint.config.causal,
+        "--weights int4 of a bidirectional checkpoint needs --calibrate FILE: a network that sees what comes after a token writes no text itself"
+    );
     let (calibration, sample) = sample(checkpoint, recurrences, text, &CALIBRATION)?;
     let layers = checkpoint.config.layers as u64;
     let bar = output::progress("calibrating".into(), "layers", layers);

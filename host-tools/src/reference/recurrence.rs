@@ -68,6 +68,44 @@ impl<T: Real> Mix<T> for ModalMix<T> {
     }
 }
 
+/// The sum of a recurrence from the first position to the last and one from the last to the first, whose kernel at
+/// index `i` is the operator's at lag `-1 - i`.
+#[derive(Clone, Debug)]
+pub struct TwoSidedMix<T> {
+    forward: ModalMix<T>,
+    backward: ModalMix<T>,
+}
+
+impl<T: Real> TwoSidedMix<T> {
+    /// # Errors
+    /// The two differ in layers or channels.
+    pub fn new(forward: ModalMix<T>, backward: ModalMix<T>) -> Result<Self, ReferenceError> {
+        expect_len(0, "backward layers", forward.layers(), backward.layers())?;
+        expect_len(0, "backward channels", forward.channels, backward.channels)?;
+        Ok(Self { forward, backward })
+    }
+}
+
+impl<T: Real> Mix<T> for TwoSidedMix<T> {
+    fn layers(&self) -> usize {
+        self.forward.layers()
+    }
+
+    fn channels(&self) -> usize {
+        self.forward.channels
+    }
+
+    fn mix(&self, layer: usize, v: ArrayView2<T>) -> Array2<T> {
+        let mut y = self.forward.mix(layer, v);
+        let back = self.backward.mix(layer, v.slice(s![..;-1, ..]));
+        // what comes out at a position is of those after it
+        let last = y.nrows().saturating_sub(1);
+        let mut before = y.slice_mut(s![..last, ..]);
+        before += &back.slice(s![..last;-1, ..]);
+        y
+    }
+}
+
 fn check(layer: usize, modal: &Modal) -> Result<(), ReferenceError> {
     let (modes, channels) = (modal.poles.len(), modal.taps.ncols());
     expect_len(layer, "rows of residues", modes, modal.residues.nrows())?;
@@ -214,6 +252,7 @@ impl<T: Real> ComplexModes<T> {
 #[cfg(test)]
 mod tests {
     use super::super::mix::{FftMix, Given};
+    use super::super::product::{Kernel, dense};
     use super::*;
     use proptest::prelude::*;
 
@@ -266,6 +305,31 @@ mod tests {
             let single = ModalMix::<f32>::new(&[modal]).unwrap().mix(0, v.mapv(|v| v as f32).view());
             for (got, want) in single.iter().zip(&want) {
                 prop_assert!((f64::from(*got) - want).abs() < 1e-3, "{} {}", got, want);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn two_sides_are_the_convolution_over_lags_of_both_signs(
+            (forward, backward) in (modal(), modal()),
+            n in 1usize..40,
+        ) {
+            let channels = forward.channels().min(backward.channels());
+            let first: Vec<usize> = (0..channels).collect();
+            let [forward, backward] = [forward, backward].map(|m| m.select_channels(&first));
+            let v = Array2::from_shape_fn((n, channels), |(i, c)| ((i * 31 + c * 17) % 101) as f64 - 50.0);
+            let below = kernel(&backward, n - 1);
+            let sides = [below.slice(s![..;-1, ..]), kernel(&forward, n).view()].map(|x| x.to_owned());
+            let views = [sides[0].view(), sides[1].view()];
+            let whole = Kernel {
+                coefficients: ndarray::concatenate(ndarray::Axis(0), &views).unwrap(),
+                first_lag: 1 - n as i64,
+            };
+            let [forward, backward] = [forward, backward].map(|m| ModalMix::<f64>::new(&[m]).unwrap());
+            let got = TwoSidedMix::new(forward, backward).unwrap().mix(0, v.view());
+            for (got, want) in got.iter().zip(&dense(&whole, v.view())) {
+                prop_assert!((got - want).abs() < 1e-8, "{} {}", got, want);
             }
         }
     }

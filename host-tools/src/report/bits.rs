@@ -5,7 +5,7 @@ use crate::blob::AnyModel;
 use crate::checkpoint::Checkpoint;
 use crate::compare::compare;
 use crate::convert::layer::{Method, convert_layers};
-use crate::convert::network::trained_kernels;
+use crate::convert::network::{operators, trained_kernels};
 use crate::convert::{LayerError, Modal};
 use crate::reference::evaluate::EvaluateError;
 use crate::reference::mix::{FftMix, Kernels};
@@ -28,6 +28,9 @@ pub enum BitsError {
     /// The text cannot be scored.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError<ReferenceError>),
+    /// The network does not predict what comes next.
+    #[error("the network is bidirectional: it has no bits a byte")]
+    Bidirectional,
 }
 
 /// The [`LENGTHS`] that a text of so many tokens has, or its own where it is shorter than all.
@@ -65,7 +68,8 @@ pub fn bits_by_length(
     let mut out = Vec::new();
     for (i, &length) in lengths.iter().enumerate() {
         let etsc = evaluate(tokens, length, network.scorer(&closed), &told(2 * i))?;
-        let compared = compare(&network, model, tokens, length, told(2 * i + 1))?.bits_per_byte;
+        let compared = compare(&network, model, tokens, length, told(2 * i + 1))?;
+        let compared = compared.bits_per_byte.ok_or(BitsError::Bidirectional)?;
         out.push(BitsAtLength {
             length,
             fft: compared.fft,
@@ -79,9 +83,9 @@ pub fn bits_by_length(
 
 /// The closed form of every layer's first lags, as many as the network was trained at.
 fn closed_form(checkpoint: &Checkpoint) -> Result<Realised, BitsError> {
-    let network = Network::<f64>::from_checkpoint(checkpoint)?;
+    let operators = operators(checkpoint)?;
     let lags = checkpoint.config.train_len;
-    let layers = convert_layers(&trained_kernels(&network, lags), &Method::Etsc { lags })?;
+    let layers = convert_layers(&trained_kernels(&operators, lags), &Method::Etsc { lags })?;
     Ok(Realised(
         layers
             .into_iter()

@@ -1,6 +1,7 @@
 //! What takes the space of a model.
 
 use crate::blob::{AnyModel, Blob};
+use crate::stream;
 use toeplite::ModelError;
 use toeplite::format::{
     ENTRY_BYTES, ElementType, Global, HEADER_BYTES, NO_LAYER, PerLayer, offset,
@@ -179,8 +180,9 @@ fn flash_use(kind: u16, of_layer: bool, element: Option<ElementType>) -> FlashUs
 }
 
 fn memory(model: &AnyModel<'_>) -> Vec<MemoryPart> {
-    let layers = (0..model.shape().layers).flat_map(|layer| {
-        let state = model.state_bytes(layer);
+    let recurrences = stream::recurrences(model);
+    let layers = recurrences.iter().enumerate().flat_map(|(layer, modal)| {
+        let state = model.state_bytes(modal.fir_len(), modal.order());
         let part = |of, bytes| MemoryPart {
             of,
             layer: Some(layer),

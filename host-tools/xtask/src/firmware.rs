@@ -115,9 +115,22 @@ pub fn kernels(board: &Board) -> Result<Firmware> {
 /// The build fails, with cargo's messages on standard error; the linker says so if the model does
 /// not fit.
 pub fn token(board: &Board, name: &str, files: &Files) -> Result<Firmware> {
-    let mut command = bench(board, "token", &["token"]);
-    let name = format!("{}-{name}-token", board.name);
-    build(with_model(&mut command, files), board, "token", &name)
+    counting(board, "token", name, files)
+}
+
+/// Builds the counting of a window of the bidirectional model `name`, whose two files are `files`.
+///
+/// # Errors
+/// Those of [`token`].
+pub fn window(board: &Board, name: &str, files: &Files) -> Result<Firmware> {
+    counting(board, "window", name, files)
+}
+
+/// Builds a binary that needs a model, and the feature of its own name.
+fn counting(board: &Board, binary: &str, name: &str, files: &Files) -> Result<Firmware> {
+    let mut command = bench(board, binary, &[binary]);
+    let name = format!("{}-{name}-{binary}", board.name);
+    build(with_model(&mut command, files), board, binary, &name)
 }
 
 fn bench(board: &Board, binary: &str, features: &[&str]) -> Command {

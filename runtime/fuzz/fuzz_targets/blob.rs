@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use toeplite::format::{HEADER_BYTES, crc32, offset};
-use toeplite::{Model, fixed};
+use toeplite::{Model, fixed, window};
 
 /// More than this a session is not given.
 const MEMORY: usize = 1 << 20;
@@ -21,7 +21,17 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let mut memory = vec![0u128; MEMORY / 16];
     let memory = bytemuck::cast_slice_mut::<u128, u8>(&mut memory);
-    // the field says which of the two contracts; each refuses the other's
+    // fields say which contract and which task; each type refuses the others' models
+    if let Ok(model) = window::Model::from_bytes(blob) {
+        let Ok(mut session) = model.session(memory) else {
+            return;
+        };
+        let _ = session.self_test();
+        let token = |i| i % model.vocab_size() as u32;
+        let tokens: Vec<u32> = (0..model.window().min(4) as u32).map(token).collect();
+        session.hash_run(&tokens).unwrap();
+        return;
+    }
     if let Ok(model) = fixed::Model::from_bytes(blob) {
         let Ok(mut session) = model.session(memory) else {
             return;

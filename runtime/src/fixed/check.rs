@@ -25,7 +25,7 @@ pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
     envelope(bytes, format::CONTRACT_FIXED)?;
     let shape = Shape {
         embed_scale: 1.0,
-        ..header(bytes)?
+        ..header(bytes, format::TASK_CAUSAL_LM)?
     };
     let has = |activation| activation::is_supported(activation);
     let fields = [
@@ -60,8 +60,8 @@ pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
 
 /// Places, kinds, types, sizes and contents of all sections.
 pub(super) fn sections(model: &Model<'_>) -> Result<(), ModelError> {
-    places(model.bytes, model.sections())?;
     let shape = &model.shape;
+    places(model.bytes, shape.layers, model.sections())?;
     let (vocabulary, dim) = (shape.vocabulary, shape.dim);
     weights(model, Global::Embedding as usize, vocabulary, dim)?;
     multipliers(model, Global::EmbeddingScale as usize, vocabulary)?;

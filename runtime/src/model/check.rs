@@ -4,11 +4,11 @@ use super::{Activation, Model, Norm, NormPosition, Shape, known_answer, read_u16
 use crate::error::ModelError;
 use crate::format::{
     self, ALIGNMENT, ElementType, GLOBALS, Global, HEADER_BYTES, LANES, MAX_COLUMNS,
-    MAX_COLUMNS_I4, MAX_DIMENSION, MAX_LAYERS, NO_LAYER, PER_LAYER, Packing, PerLayer, SMALLEST,
-    WeightOrder, offset,
+    MAX_COLUMNS_I4, MAX_DIMENSION, MAX_LAYERS, PER_LAYER, Packing, PerLayer, SMALLEST, WeightOrder,
+    offset,
 };
 use crate::kernel::dense;
-use crate::layer::Layer;
+use crate::layer::{Recurrence, RecurrenceSections};
 
 /// Magic, version, contract, length, alignment and checksum.
 pub(crate) fn envelope(bytes: &[u8], contract: u16) -> Result<(), ModelError> {
@@ -57,9 +57,9 @@ pub(crate) fn envelope(bytes: &[u8], contract: u16) -> Result<(), ModelError> {
     Ok(())
 }
 
-/// The header's fields, as the contract `f32` has them.
-pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
-    let shape = header(bytes)?;
+/// The header's fields, as the contract `f32` has them for a task.
+pub(super) fn shape(bytes: &[u8], task: u16) -> Result<Shape, ModelError> {
+    let shape = header(bytes, task)?;
     if !in_range(shape.embed_scale) {
         return Err(ModelError::BadField {
             offset: offset::EMBED_SCALE,
@@ -69,10 +69,15 @@ pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
 }
 
 /// The header's fields. The factor on the embedding is not looked at: not all contracts have one.
-pub(crate) fn header(bytes: &[u8]) -> Result<Shape, ModelError> {
+pub(crate) fn header(bytes: &[u8], task: u16) -> Result<Shape, ModelError> {
     match read_u16(bytes, offset::TASK) {
-        format::TASK_CAUSAL_LM => {}
-        found => return Err(ModelError::UnsupportedTask { found }),
+        found if found == task => {}
+        found => {
+            return Err(ModelError::UnsupportedTask {
+                found,
+                expected: task,
+            });
+        }
     }
     let order = weight_order(read_u16(bytes, offset::ORDER))?;
     let number = |offset, limit: usize| match read_u32(bytes, offset) as usize {
@@ -112,12 +117,14 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Shape, ModelError> {
         embed_scale: f32::from_bits(read_u32(bytes, offset::EMBED_SCALE)),
         train_len: read_u32(bytes, offset::TRAIN_LEN) as usize,
         weight_order: order,
+        window: match task {
+            format::TASK_WINDOW_LM => number(offset::WINDOW, MAX_DIMENSION)?,
+            _ if read_u32(bytes, offset::WINDOW) == 0 => 0,
+            _ => return Err(bad(offset::WINDOW)),
+        },
     };
-    if read_u32(bytes, offset::SECTIONS) as usize != GLOBALS + PER_LAYER * shape.layers {
+    if read_u32(bytes, offset::SECTIONS) as usize != format::sections(shape.layers, task) {
         return Err(bad(offset::SECTIONS));
-    }
-    if read_u32(bytes, offset::RESERVED) != 0 {
-        return Err(bad(offset::RESERVED));
     }
     Ok(shape)
 }
@@ -135,35 +142,37 @@ fn weight_order(found: u16) -> Result<WeightOrder, ModelError> {
 }
 
 /// Places, kinds, types, sizes and contents of all sections.
-pub(super) fn sections(model: &Model<'_>) -> Result<(), ModelError> {
-    places(model.bytes, model.sections())?;
+pub(super) fn sections(model: &Model<'_>, task: u16) -> Result<(), ModelError> {
+    let layers = model.shape.layers;
+    places(model.bytes, layers, format::sections(layers, task))?;
     for index in 0..GLOBALS {
         global(model, index)?;
     }
-    for layer in 0..model.shape.layers {
+    for layer in 0..layers {
+        recurrence(model, &RecurrenceSections::forward(layer))?;
+        // known at compile time: programs that stream do not link it
+        if task == format::TASK_WINDOW_LM {
+            recurrence(model, &RecurrenceSections::backward(layer, layers))?;
+        }
         for kind in 0..PER_LAYER {
             layer_section(model, layer, kind)?;
         }
-        poles(model, layer)?;
     }
     Ok(())
 }
 
 /// Sections lie one after the other in the table's order, with zeros between, up to the end.
-pub(crate) fn places(bytes: &[u8], sections: usize) -> Result<(), ModelError> {
+pub(crate) fn places(bytes: &[u8], layers: usize, sections: usize) -> Result<(), ModelError> {
     let mut end = HEADER_BYTES + format::ENTRY_BYTES * sections;
     for index in 0..sections {
         let bad = ModelError::BadSection { index };
         let entry = super::Entry::read(bytes, index);
-        let (kind, layer) = match index.checked_sub(GLOBALS) {
-            None => (index, usize::from(NO_LAYER)),
-            Some(i) => (i % PER_LAYER, i / PER_LAYER),
-        };
+        let (kind, layer) = format::kind_and_layer(index, layers);
         let start = end.next_multiple_of(ALIGNMENT);
         let expected = super::Entry {
             offset: start,
-            kind: kind as u16,
-            layer: layer as u16,
+            kind,
+            layer,
             zero: [0; 3],
             ..entry
         };
@@ -223,19 +232,12 @@ pub(crate) fn self_test(bytes: &[u8], vocabulary: usize) -> Result<(), ModelErro
     }
 }
 
+/// A section of a layer that is none of its recurrence's.
 fn layer_section(model: &Model<'_>, layer: usize, kind: usize) -> Result<(), ModelError> {
     let shape = &model.shape;
     let index = GLOBALS + PER_LAYER * layer + kind;
     let (dim, channels, glu) = (shape.dim, shape.channels, shape.glu_dim);
     let is = |k: PerLayer| kind == k as usize;
-    if is(PerLayer::Recurrence) {
-        return recurrence(model, index);
-    }
-    let r = Layer::counts(model, layer);
-    // numbers are below 2^24 (counts, by `recurrence`) and 2^17 (channels): no product overflows a u64
-    let bad = ModelError::BadSection { index };
-    let padded = (LANES * shape.blocks()) as u64;
-    let size = |rows: usize| usize::try_from(rows as u64 * padded).map_err(|_| bad);
     if is(PerLayer::GtuIn) {
         matrix(model, index, 2 * channels, dim)
     } else if is(PerLayer::GtuOut) {
@@ -256,23 +258,36 @@ fn layer_section(model: &Model<'_>, layer: usize, kind: usize) -> Result<(), Mod
         normal_floats(model, index, 2 * glu)
     } else if is(PerLayer::GtuOutBias) || is(PerLayer::GluOutBias) {
         normal_floats(model, index, dim)
-    } else if is(PerLayer::Taps) {
-        normal_floats(model, index, size(r.taps)?)
-    } else if is(PerLayer::Poles) {
-        normal_floats(model, index, r.order())
-    } else if is(PerLayer::Residues) {
-        normal_floats(model, index, size(r.order())?)
-    } else if is(PerLayer::ChannelDecay) {
-        normal_floats(model, index, size(usize::from(r.has_channel_decay))?)
     } else if is(PerLayer::GtuNorm) {
         floats(model, index, shape.gtu_norm.parameters(channels))
-    } else {
+    } else if is(PerLayer::TokenNorm) || is(PerLayer::FeatureNorm) {
         floats(model, index, shape.norm.parameters(dim))
+    } else {
+        Ok(())
     }
 }
 
+/// The sections of a recurrence.
+#[inline(never)]
+fn recurrence(model: &Model<'_>, at: &RecurrenceSections) -> Result<(), ModelError> {
+    counts(model, at.counts)?;
+    let r = Recurrence::read(model, at);
+    // numbers are below 2^24 (counts, by `counts`) and 2^17 (channels): no product overflows a u64
+    let padded = (LANES * model.shape.blocks()) as u64;
+    let size = |rows: usize, index| {
+        usize::try_from(rows as u64 * padded).map_err(|_| ModelError::BadSection { index })
+    };
+    let order = r.counts.order();
+    let decays = usize::from(r.counts.has_channel_decay);
+    normal_floats(model, at.taps, size(r.counts.taps, at.taps)?)?;
+    normal_floats(model, at.poles, order)?;
+    normal_floats(model, at.residues, size(order, at.residues)?)?;
+    normal_floats(model, at.decay, size(decays, at.decay)?)?;
+    poles(&r, at)
+}
+
 /// Four numbers, each small enough that sizes computed from them cannot overflow.
-fn recurrence(model: &Model<'_>, index: usize) -> Result<(), ModelError> {
+fn counts(model: &Model<'_>, index: usize) -> Result<(), ModelError> {
     let numbers: &[u32] = model.section(index);
     if model.entry(index).element != ElementType::U32 as u8 || numbers.len() != 4 {
         return Err(ModelError::BadSection { index });
@@ -292,9 +307,7 @@ fn recurrence(model: &Model<'_>, index: usize) -> Result<(), ModelError> {
 }
 
 /// Every pole of every channel is inside the unit circle or on it.
-fn poles(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
-    let first = GLOBALS + PER_LAYER * layer;
-    let r = model.layer(layer).recurrence;
+fn poles(r: &Recurrence<'_>, at: &RecurrenceSections) -> Result<(), ModelError> {
     let (real, complex) = r
         .modes
         .poles
@@ -308,7 +321,7 @@ fn poles(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
         .map(|i| r.counts.real + 2 * i);
     if let Some(element) = real.or(complex) {
         return Err(ModelError::BadNumber {
-            section: first + PerLayer::Poles as usize,
+            section: at.poles,
             element,
         });
     }
@@ -320,7 +333,7 @@ fn poles(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {
         .position(|g| !(0.0..=1.0).contains(g))
     {
         Some(element) => Err(ModelError::BadNumber {
-            section: first + PerLayer::ChannelDecay as usize,
+            section: at.decay,
             element,
         }),
         None => Ok(()),

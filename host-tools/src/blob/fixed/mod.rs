@@ -33,6 +33,10 @@ pub fn write_fixed(
     weights: impl Fn(MatrixName) -> WeightType,
 ) -> Result<Blob, WriteError> {
     let config = &checkpoint.config;
+    if !config.causal {
+        let what = "backward recurrence".into();
+        return Err(WriteError::NotInFixed { what });
+    }
     writer::check(config, layers)?;
     supported(config, layers)?;
     let packing = |name| packing(weights(name));
@@ -48,15 +52,11 @@ pub fn write_fixed(
         order: WeightOrder::Portable,
         embed_scale: (fraction as u32).to_le_bytes(),
         tied: false,
+        window: None,
     };
-    let assemble = |hash| {
-        let bytes = writer::assemble(config, &contract, &sections, &tokens, hash)?;
-        Ok::<_, WriteError>(Blob::from_bytes(&bytes))
-    };
-    let hash = known_answer(&assemble(0)?, &tokens)?;
-    let blob = assemble(hash)?;
-    toeplite::fixed::Model::from_bytes(blob.bytes())?;
-    Ok(blob)
+    writer::with_known_answer(config, &contract, &sections, &tokens, |draft| {
+        known_answer(draft, &tokens)
+    })
 }
 
 fn known_answer(blob: &Blob, tokens: &[u32]) -> Result<u64, WriteError> {
