@@ -5,9 +5,13 @@ use crate::convert::layer::check;
 use crate::convert::measure::KernelError;
 use crate::convert::modal::Modal;
 use crate::convert::reduced::{Reduction, Window};
-use crate::convert::search::{MAX_ORDER, MAX_TAPS, Search, error_in_f32};
+use crate::convert::search::{MAX_ORDER, MAX_TAPS, Search};
 use crate::convert::source::{KernelSource, fit_window};
-use ndarray::ArrayView2;
+use num_complex::Complex64;
+
+/// States that most layers are content with: reductions are prepared for so many at first, which takes half the
+/// time that [`MAX_ORDER`] takes.
+const FEW: usize = 16;
 
 /// Reductions with a larger relative error (root mean square over channels) are none.
 const FARTHEST: f64 = 0.3;
@@ -17,7 +21,7 @@ const FARTHEST: f64 = 0.3;
 pub struct Choice {
     /// The recurrence.
     pub modal: Modal,
-    /// Its kernel error in f32.
+    /// Its kernel error.
     pub error: KernelError,
 }
 
@@ -45,47 +49,49 @@ impl Frontier {
         check(kernel.view())?;
         let window = Window::new(kernel.view())?;
         let most = MAX_TAPS.min(kernel.nrows());
-        let reductions = (0..=most).map(|taps| Reduction::new(&window, taps, MAX_ORDER));
-        let reductions = reductions.collect::<Result<Vec<_>, _>>()?;
-        let mut found = Self {
-            choices: Vec::new(),
+        let prepare = |order| {
+            let reductions = (0..=most).map(|taps| Reduction::new(&window, taps, order));
+            reductions.collect::<Result<Vec<_>, _>>()
         };
+        let mut reductions = prepare(FEW)?;
+        let mut choices: Vec<Choice> = Vec::new();
         let enough = Search::default();
         for states in 0..=MAX_TAPS + MAX_ORDER {
-            let Some(nearest) = nearest(&reductions, states)? else {
+            if states == FEW + 1 && reductions.iter().any(|r| r.max_order() == FEW) {
+                reductions = prepare(MAX_ORDER)?;
+            }
+            let Some((taps, poles, error)) = nearest(&reductions, states)? else {
                 continue;
             };
-            found.consider(nearest, kernel.view());
-            let last = found.choices.last();
-            if last.is_some_and(|choice| enough.accepts(&choice.error)) {
+            if choices
+                .last()
+                .is_some_and(|last| error.rms >= last.error.rms)
+            {
+                continue;
+            }
+            // one that is hardly a reduction stays only until there is a better
+            choices.retain(|choice| choice.error.rms <= FARTHEST);
+            let modal = reductions[taps].modal(&poles)?;
+            choices.push(Choice { modal, error });
+            if enough.accepts(&error) {
                 break;
             }
         }
-        Ok(found)
-    }
-
-    /// Keeps a reduction if it is nearer than all smaller ones.
-    fn consider(&mut self, modal: Modal, kernel: ArrayView2<f64>) {
-        let error = error_in_f32(&modal, kernel);
-        let last = self.choices.last();
-        if last.is_none_or(|last| error.rms < last.error.rms) {
-            // one that is hardly a reduction stays only until there is a better
-            self.choices.retain(|choice| choice.error.rms <= FARTHEST);
-            self.choices.push(Choice { modal, error });
-        }
+        Ok(Self { choices })
     }
 }
 
-/// The nearest of all reductions to so many taps and states together.
-fn nearest(reductions: &[Reduction<'_>], states: usize) -> Result<Option<Modal>, ConvertError> {
-    let mut best: Option<(f64, &Reduction<'_>, Vec<_>)> = None;
+/// Taps and poles of the nearest of all reductions to so many taps and states together.
+fn nearest(
+    reductions: &[Reduction<'_>],
+    states: usize,
+) -> Result<Option<(usize, Vec<Complex64>, KernelError)>, ConvertError> {
+    let mut best: Option<(usize, Vec<Complex64>, KernelError)> = None;
     for (taps, reduction) in reductions.iter().enumerate() {
-        let Some(order) = states.checked_sub(taps) else {
-            break;
-        };
-        if order > reduction.max_order() {
+        let order = states.checked_sub(taps);
+        let Some(order) = order.filter(|order| *order <= reduction.max_order()) else {
             continue;
-        }
+        };
         let (poles, error) = match reduction.truncate(order) {
             Ok(truncated) => truncated,
             // this order's eigenvalues cannot be had; its neighbours' can
@@ -93,10 +99,12 @@ fn nearest(reductions: &[Reduction<'_>], states: usize) -> Result<Option<Modal>,
             Err(other) => return Err(other),
         };
         // more taps leave smaller residues, so they win a draw
-        if best.as_ref().is_none_or(|(least, ..)| error.rms <= *least) {
-            best = Some((error.rms, reduction, poles));
+        if best
+            .as_ref()
+            .is_none_or(|(_, _, least)| error.rms <= least.rms)
+        {
+            best = Some((taps, poles, error));
         }
     }
-    best.map(|(_, reduction, poles)| reduction.modal(&poles))
-        .transpose()
+    Ok(best)
 }

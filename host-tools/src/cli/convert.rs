@@ -147,13 +147,17 @@ pub struct Cmd {
 /// Options that leave nothing to allocate.
 const FIXED: [&str; 4] = ["tolerance", "order", "fir", "kernel"];
 
+/// Parameters from which on layers are judged by themselves unless something else is asked for.
+const LARGE: usize = 10_000_000;
+
 /// Of `--loss`; with the number that is used.
 fn loss_help() -> String {
     format!(
         "What the recurrences may change (reduced): the Kullback-Leibler divergence of the next token's \
          distribution, in percent of its entropy. Every layer gets the taps and states that are worth most \
-         [default: {}]",
-        100.0 * LOSS
+         [default: {}; of networks with more than {} million parameters, --tolerance]",
+        100.0 * LOSS,
+        LARGE / 1_000_000
     )
 }
 
@@ -170,7 +174,7 @@ fn tolerance_help() -> String {
     format!(
         "Judges every layer by itself: largest relative l2 error of its kernels, root mean square over \
          channels (reduced). The search for it ends at {MAX_TAPS} taps and {MAX_ORDER} states: --order and \
-         --fir reach further [with --fir and --kernel, by default {TOLERANCE}]"
+         --fir reach further [with --fir or --kernel, and of large or bidirectional networks, by default {TOLERANCE}]"
     )
 }
 
@@ -217,7 +221,7 @@ impl Cmd {
         );
         ensure!(
             self.calibrate.is_none()
-                || self.allocates()
+                || self.leaves_open()
                 || self.weights == Some(WeightType::Int4) && self.contract == ContractName::F32,
             "--calibrate has nothing to do here: recurrences are given, and weights are rounded to nearest"
         );
@@ -229,7 +233,7 @@ impl Cmd {
         let method = self.method(length)?;
         let operators = operators(&checkpoint)?;
         let kernels = trained_kernels(&operators, length);
-        let made = if self.allocates() && checkpoint.config.causal {
+        let made = if self.allocates(&checkpoint) {
             self.allocate(&checkpoint, &kernels)?
         } else {
             let layers = Converted {
@@ -285,10 +289,18 @@ impl Cmd {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Whether layers get what they are worth, not what was asked for each.
-    fn allocates(&self) -> bool {
+    /// Whether nothing is asked for of each layer.
+    fn leaves_open(&self) -> bool {
         let given = self.tolerance.is_some() || self.order.is_some() || self.fir.is_some();
         self.method == MethodName::Reduced && !given
+    }
+
+    /// Whether layers get what they are worth. Of a large network only if it is asked for: it would read or write
+    /// a text for as long as all the rest takes.
+    fn allocates(&self, checkpoint: &Checkpoint) -> bool {
+        let asked = self.loss.is_some() || self.calibrate.is_some() || !self.limits().is_empty();
+        let small = checkpoint.parameters() <= LARGE;
+        self.leaves_open() && checkpoint.config.causal && (asked || small)
     }
 
     /// The length of the sequences whose kernels the model gets: the training length, the window that a

@@ -62,9 +62,19 @@ pub fn fit_window(source: &(impl KernelSource + ?Sized)) -> Array2<f64> {
     let most = source
         .known_lags()
         .map_or(MAX_WINDOW, |known| known.min(MAX_TABLE));
-    let kernel = source.kernel(0..most);
-    let alive = alive_lags(kernel.view()).max(1).min(kernel.nrows());
-    kernel.slice(s![..alive, ..]).to_owned()
+    let alive = |kernel: Array2<f64>| {
+        let alive = alive_lags(kernel.view()).max(1).min(kernel.nrows());
+        kernel.slice(s![..alive, ..]).to_owned()
+    };
+    // half of the lags tell, if the kernel has been dead for a while at their end; tables are read anyway
+    let half = most / 2;
+    if source.known_lags().is_none() {
+        let first = alive(source.kernel(0..half));
+        if first.nrows() + half / 16 < half {
+            return first;
+        }
+    }
+    alive(source.kernel(0..most))
 }
 
 /// The lags that an error is measured on: the fit's window, or twice as many where the kernel is
