@@ -7,7 +7,7 @@ use toeplite_tools::blob::{WeightType, write};
 use toeplite_tools::checkpoint::Checkpoint;
 use toeplite_tools::convert::network::{operators, trained_kernels};
 use toeplite_tools::convert::{Method, convert_layers};
-use toeplite_tools::{reference, stream};
+use toeplite_tools::stream;
 use toeplite_train::data::{Batch, Inputs};
 use toeplite_train::device::Optimiser;
 use toeplite_train::device::cpu::Cpu;

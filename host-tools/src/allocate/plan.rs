@@ -287,7 +287,7 @@ fn recurrence_cost(
     };
     Ok(Cost {
         flash: blob::recurrence_bytes(modal, contract)?,
-        ram: ram,
+        ram,
         instructions: step.map_or(0, |step| step.recurrence(taps, order)),
     })
 }

@@ -181,7 +181,7 @@ impl<'a> Sensitivity<'a> {
     /// The mean over positions, in bits, of what windows give in nats, summed over theirs. Summed in the
     /// text's order, so that it does not depend on the threads.
     fn mean(&self, nats: impl Fn(&Window) -> f64 + Sync) -> f64 {
-        let nats: Vec<f64> = self.windows.par_iter().map(|w| nats(w)).collect();
+        let nats: Vec<f64> = self.windows.par_iter().map(&nats).collect();
         let positions: usize = self.windows.iter().map(|w| w.positions.len()).sum();
         nats.iter().sum::<f64>() / positions as f64 / LN_2
     }

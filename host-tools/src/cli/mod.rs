@@ -38,7 +38,7 @@ Exit codes: 0 done, 1 failed or above a tolerance, 2 wrong arguments.";
 
 #[derive(Subcommand)]
 enum Command {
-    Convert(convert::Cmd),
+    Convert(Box<convert::Cmd>),
     Compare(compare::Cmd),
     Eval(eval::Cmd),
     Inspect(inspect::Cmd),

@@ -41,7 +41,7 @@ pub fn write_fixed(
     supported(config, layers)?;
     let packing = |name| packing(weights(name));
     let source = Source { checkpoint };
-    let (mut sections, fraction) = globals(&source, &packing)?;
+    let (mut sections, fraction) = globals(&source, packing)?;
     for (index, modal) in layers.iter().enumerate() {
         let packing = |place| packing(MatrixName::Layer(index, place));
         sections.extend(layer(&source, packing, index, (modal, fraction))?);
