@@ -351,7 +351,7 @@ mod tests {
             loss in 0.0f64..5.0,
         ) {
             let sizes = |part: &Vec<Alternative>| -> Vec<(usize, f64)> {
-                part.iter().map(|a| (a.cost.ram as usize, a.loss)).collect()
+                part.iter().map(|a| (a.cost.ram, a.loss)).collect()
             };
             let sizes: Vec<_> = parts.iter().map(sizes).collect();
             let chosen = within_loss(&sizes, loss);
