@@ -81,7 +81,7 @@ impl fmt::Display for Infeasible {
             .collect();
         write!(
             f,
-            "no conversion is within all budgets at once; the closest is {}",
+            "no conversion was found within all budgets at once; the closest that was is {}",
             closest.join(" ")
         )
     }

@@ -79,13 +79,8 @@ impl<'a> Candidates<'a> {
         chosen.map(|(frontier, i)| &frontier.choices[*i]).collect()
     }
 
-    /// What each layer's choice loses, in bits a token: as measured, or by the square of its kernel error
+    /// What a layer's choice loses, in bits a token: as measured, or by the square of its kernel error
     /// beside that of the nearest one that was.
-    pub fn losses(&self, layers: &[usize]) -> Vec<f64> {
-        let losses = layers.iter().enumerate();
-        losses.map(|(layer, i)| self.loss(layer, *i)).collect()
-    }
-
     fn loss(&self, layer: usize, choice: usize) -> f64 {
         let error = |i: usize| self.frontiers[layer].choices[i].error.rms;
         let measured = self.measured[layer].iter();

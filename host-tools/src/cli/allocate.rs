@@ -10,15 +10,18 @@ use crate::convert::layer::{LayerConversion, Method, convert_layer};
 use crate::convert::modal::Modal;
 use crate::convert::network::TrainedKernels;
 use crate::convert::search::Search;
-use crate::convert::{ConvertError, LayerError};
+use crate::convert::{ConvertError, LayerError, Warning};
 use crate::reference::Network;
 use anyhow::Result;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
 
-/// Divergence beside the entropy from which a user is warned.
+/// Divergence beside the entropy from which a user with a budget is warned.
 const MUCH: f64 = 5e-3;
+
+/// What levelling the error over frequency may add to the divergence without a word.
+const SLACK: f64 = 1.5;
 
 /// What was chosen, and by what.
 #[derive(Serialize)]
@@ -31,8 +34,10 @@ pub struct Allocation {
     divergence: f64,
     /// What each layer's recurrence adds to it.
     layers: Vec<f64>,
-    /// What the types of the weights add to it, foretold where they were chosen.
-    weights: f64,
+    /// What the types of the weights add to it, as foretold, if they were chosen.
+    weights: Option<f64>,
+    /// What the divergence was to stay below.
+    limit: f64,
     /// What the model takes. Instructions where they are counted.
     taken: Cost,
     /// What it may take.
@@ -48,7 +53,9 @@ pub struct Allocator<'a> {
     candidates: Candidates<'a>,
     measured_on: Calibration,
     entropy: f64,
-    /// The smallest recurrences within the loss.
+    /// What recurrences may lose, in bits a token.
+    limit: f64,
+    /// The smallest recurrences within it.
     start: Vec<usize>,
 }
 
@@ -76,6 +83,7 @@ impl<'a> Allocator<'a> {
             candidates,
             measured_on,
             entropy,
+            limit: loss * entropy,
             start,
         })
     }
@@ -94,7 +102,12 @@ impl<'a> Allocator<'a> {
     pub fn convert(&self, plan: &Plan) -> Result<Vec<LayerConversion>> {
         let chosen = self.candidates.chosen(&plan.layers);
         let convert = |layer: usize, kernel: &TrainedKernels<'_>| {
-            convert_layer(kernel, &Method::Reduced(as_search(chosen[layer])))
+            let mut layer = convert_layer(kernel, &Method::Reduced(as_search(chosen[layer])))?;
+            // nobody asked for so many states
+            layer
+                .warnings
+                .retain(|w| !matches!(w, Warning::FewerStates { .. }));
+            Ok(layer)
         };
         Ok(per_layer(self.kernels, convert)?)
     }
@@ -108,13 +121,17 @@ impl<'a> Allocator<'a> {
         request: &Request,
     ) -> Result<Allocation> {
         let modals: Vec<&Modal> = layers.iter().map(|layer| &layer.modal).collect();
+        let sensitivity = self.sensitivity();
+        let alone = modals.par_iter().enumerate();
+        let alone = alone.map(|(layer, modal)| sensitivity.of_layer(layer, modal));
         let model = blob.any()?;
         Ok(Allocation {
             measured_on: self.measured_on.clone(),
             entropy: self.entropy,
-            divergence: self.candidates.sensitivity().of_all(&modals)?,
-            layers: self.candidates.losses(&plan.layers),
-            weights: plan.weights_loss,
+            divergence: sensitivity.of_all(&modals)?,
+            layers: alone.collect::<Result<_, _>>()?,
+            weights: request.weights.is_none().then_some(plan.weights_loss),
+            limit: self.limit,
             taken: Cost {
                 flash: model.blob_bytes(),
                 ram: model.memory_needed(),
@@ -186,12 +203,22 @@ impl Allocation {
 
     /// A line if what the model loses is more than a user would expect.
     pub fn warning(&self) -> Option<String> {
-        let lost = self.divergence + self.weights;
-        (lost > MUCH * self.entropy).then(|| {
+        let lost = self.divergence + self.weights.unwrap_or(0.0);
+        let entropy = self.entropy;
+        if self.budget.is_empty() {
+            let above = lost > SLACK * self.limit;
+            return above.then(|| {
+                format!(
+                    "predictions differ from the trained network's by {lost:.1e} bits a token, more than the {:.1e} asked \
+                     for: --tolerance, or --order and --fir, reach further",
+                    self.limit
+                )
+            });
+        }
+        (lost > MUCH * entropy).then(|| {
             format!(
-                "within this budget the model's predictions differ from the trained network's by {lost:.1e} bits a \
-                 token, of {:.2}: measure what that costs with `toeplite compare`",
-                self.entropy
+                "within this budget predictions differ from the trained network's by {lost:.1e} bits a token, of \
+                 {entropy:.2}: measure what that costs with `toeplite compare`"
             )
         })
     }
@@ -212,7 +239,7 @@ impl Allocation {
         };
         let (taken, budget) = (self.taken, self.budget);
         let instructions = self.core.map(|core| {
-            let what = format!("instructions a token, {core}, estimated");
+            let what = format!("instructions a step, {core}, estimated");
             row(what, taken.instructions, budget.instructions)
         });
         let rows = [

@@ -101,14 +101,14 @@ pub struct Cmd {
     )]
     loss: Option<f64>,
     /// Bytes of flash that the model may take; the runtime's code is not part of it.
-    #[arg(long, value_name = "BYTES", conflicts_with_all = FIXED)]
+    #[arg(long, value_name = "BYTES", value_parser = input::positive, allow_negative_numbers = true, conflicts_with_all = FIXED)]
     budget_flash: Option<usize>,
     /// Bytes of session memory that the model may take.
-    #[arg(long, value_name = "BYTES", conflicts_with_all = FIXED)]
+    #[arg(long, value_name = "BYTES", value_parser = input::positive, allow_negative_numbers = true, conflicts_with_all = FIXED)]
     budget_ram: Option<usize>,
-    /// Instructions that a token may take, as estimated for the core that --target names; by default a
-    /// Cortex-M4F, with --contract fixed a Cortex-M0.
-    #[arg(long, value_name = "N", conflicts_with_all = FIXED)]
+    /// Instructions that a token may take until its logits are there, as estimated for the core that --target
+    /// names; by default a Cortex-M4F with a model packed for it, with --contract fixed a Cortex-M0.
+    #[arg(long, value_name = "N", value_parser = input::positive, allow_negative_numbers = true, conflicts_with_all = FIXED)]
     budget_instructions: Option<usize>,
     /// Length of the sequences whose kernels the model gets, of checkpoints that scale positions by it: a
     /// recurrence cannot know how long its sequence will be [default: the training length].
@@ -150,12 +150,17 @@ const FIXED: [&str; 4] = ["tolerance", "order", "fir", "kernel"];
 /// Parameters from which on layers are judged by themselves unless something else is asked for.
 const LARGE: usize = 10_000_000;
 
+/// Whether a layer's kernel is one-sided and the same at every length, so that a text tells what it is worth.
+fn has_one_kernel(config: &Config) -> bool {
+    config.causal && config.toeplitz.rpe_input == RpeInput::Lag
+}
+
 /// Of `--loss`; with the number that is used.
 fn loss_help() -> String {
     format!(
         "What the recurrences may change (reduced): the Kullback-Leibler divergence of the next token's \
          distribution, in percent of its entropy. Every layer gets the taps and states that are worth most \
-         [default: {}; of networks with more than {} million parameters, --tolerance]",
+         [default: {:.3}; of networks with more than {} million parameters, --tolerance]",
         100.0 * LOSS,
         LARGE / 1_000_000
     )
@@ -219,18 +224,18 @@ impl Cmd {
             self.contract == ContractName::F32 || self.target.order() == WeightOrder::Portable,
             "--contract fixed has one order of weights, for all cores: leave --target out, or take --contract f32 for this core"
         );
-        ensure!(
-            self.calibrate.is_none()
-                || self.leaves_open()
-                || self.weights == Some(WeightType::Int4) && self.contract == ContractName::F32,
-            "--calibrate has nothing to do here: recurrences are given, and weights are rounded to nearest"
-        );
         self.check_outputs(path, output)?;
         let spinner = output::spinner("converting");
         let checkpoint = input::checkpoint(path)?;
         blob::can_convert(&checkpoint.config)?;
         let length = self.length(&checkpoint.config)?;
         let method = self.method(length)?;
+        ensure!(
+            self.calibrate.is_none()
+                || self.allocates(&checkpoint)
+                || self.weights == Some(WeightType::Int4) && self.contract == ContractName::F32,
+            "--calibrate has nothing to do here: layers are judged by themselves, and weights are rounded to nearest"
+        );
         let operators = operators(&checkpoint)?;
         let kernels = trained_kernels(&operators, length);
         let made = if self.allocates(&checkpoint) {
@@ -270,12 +275,15 @@ impl Cmd {
         let page = page.transpose()?;
         // both are on disk before either takes its name: constants and model belong together
         let staged = Staged::new(output, made.blob.bytes())?;
-        if let Some(path) = &self.meta {
-            Staged::new(path, made::meta(&made.blob)?.as_bytes())?.commit()?;
-        }
+        let meta = self.meta.as_deref().map(|path| {
+            let constants = made::meta(&made.blob)?;
+            Ok::<_, anyhow::Error>(Staged::new(path, constants.as_bytes())?)
+        });
+        let meta = meta.transpose()?;
         if let Some(emit) = self.emit() {
             kernel::write_layers(&made.layers, emit)?;
         }
+        meta.map_or(Ok(()), Staged::commit)?;
         page.map_or(Ok(()), Staged::commit)?;
         staged.commit()?;
         for warning in &warnings {
@@ -300,7 +308,7 @@ impl Cmd {
     fn allocates(&self, checkpoint: &Checkpoint) -> bool {
         let asked = self.loss.is_some() || self.calibrate.is_some() || !self.limits().is_empty();
         let small = checkpoint.parameters() <= LARGE;
-        self.leaves_open() && checkpoint.config.causal && (asked || small)
+        self.leaves_open() && has_one_kernel(&checkpoint.config) && (asked || small)
     }
 
     /// The length of the sequences whose kernels the model gets: the training length, the window that a
@@ -316,8 +324,9 @@ impl Cmd {
              are the same at every length, or those of --window"
         );
         ensure!(
-            config.causal || self.limits().is_empty() && self.loss.is_none(),
-            "budgets and --loss belong to causal checkpoints: this one is bidirectional; --tolerance, --order and --fir say what its layers get"
+            has_one_kernel(config) || self.limits().is_empty() && self.loss.is_none(),
+            "budgets and --loss belong to causal checkpoints whose kernels are the same at every length: this one's are not; \
+             --tolerance, --order and --fir say what its layers get"
         );
         ensure!(
             config.causal || self.report.is_none(),
@@ -450,6 +459,10 @@ impl Cmd {
         let only_reduced = "belongs to --method reduced";
         let reduced = self.method == MethodName::Reduced;
         ensure!(reduced || self.order.is_none(), "--order {only_reduced}");
+        ensure!(
+            reduced || self.limits().is_empty() && self.loss.is_none(),
+            "a budget or --loss {only_reduced}: the other methods have nothing to choose"
+        );
         ensure!(
             reduced || self.tolerance.is_none(),
             "--tolerance {only_reduced}: the other methods have nothing to search"

@@ -77,16 +77,19 @@ pub fn fit_window(source: &(impl KernelSource + ?Sized)) -> Array2<f64> {
     alive(source.kernel(0..most))
 }
 
-/// The lags that an error is measured on: the fit's window, or twice as many where the kernel is
-/// still alive at its end and known further on, so that extrapolation shows.
+/// The lags that an error is measured on: all that a table has, up to [`MAX_TABLE`]; of a kernel that is known everywhere the
+/// fit's window, or twice as many where it is still alive at its end, so that extrapolation shows.
 pub fn measure_window(
     source: &(impl KernelSource + ?Sized),
     fitted: ArrayView2<f64>,
 ) -> Array2<f64> {
+    if let Some(known) = source.known_lags() {
+        return source.kernel(0..known.min(MAX_TABLE));
+    }
     if fitted.nrows() < MAX_WINDOW {
         return fitted.to_owned();
     }
-    source.kernel(0..lags_up_to(source, 2 * MAX_WINDOW))
+    source.kernel(0..2 * MAX_WINDOW)
 }
 
 /// `lags`, or as many as are known.
