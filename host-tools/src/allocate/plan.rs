@@ -4,7 +4,7 @@ use super::choose::{self, Alternative, Cost, Infeasible, Limits};
 use super::frontier::{Choice, Frontier};
 use super::instructions::{Core, Step};
 use super::sensitivity::Sensitivity;
-use crate::blob::{self, AnyModel, ContractName, WeightType, WriteError};
+use crate::blob::{self, ContractName, WeightType, WriteError};
 use crate::checkpoint::Checkpoint;
 use crate::convert::modal::Modal;
 use crate::quantize::{Matrix, MatrixName};
@@ -167,8 +167,8 @@ pub struct Plan {
     pub layers: Vec<usize>,
     /// The type of each matrix, in the order of [`Weights::matrices`](crate::quantize::Weights::matrices).
     pub weights: Vec<(MatrixName, WeightType)>,
-    /// What it takes, as far as is foretold.
-    pub cost: Cost,
+    /// Instructions a token, as foretold; 0 where no core is known.
+    pub instructions: usize,
     /// What the chosen types of weights lose, in bits a token; zero where there was nothing to choose.
     pub weights_loss: f64,
 }
@@ -216,18 +216,25 @@ pub fn plan(
     }
     let mut chosen = start.to_vec();
     chosen.resize(parts.len(), 0);
-    let modals: Vec<Modal> = candidates
-        .chosen(start)
-        .iter()
-        .map(|c| c.modal.clone())
-        .collect();
-    let draft = match request.contract {
-        ContractName::F32 => blob::write(checkpoint, &modals, types[0])?,
-        ContractName::Fixed => blob::write_fixed(checkpoint, &modals, |_| types[0])?,
+    let mut fixed = Cost {
+        instructions: step.map_or(0, Step::beside),
+        ..Cost::default()
     };
-    let taken = choose::total_cost(&parts, &chosen, Cost::default());
-    let draft = draft.any().map_err(WriteError::from)?;
-    let fixed = beside(&draft, taken, step);
+    if request.limits.flash.or(request.limits.ram).is_some() {
+        let modals: Vec<Modal> = candidates
+            .chosen(start)
+            .iter()
+            .map(|c| c.modal.clone())
+            .collect();
+        let draft = match request.contract {
+            ContractName::F32 => blob::write(checkpoint, &modals, types[0])?,
+            ContractName::Fixed => blob::write_fixed(checkpoint, &modals, |_| types[0])?,
+        };
+        let draft = draft.any().map_err(WriteError::from)?;
+        let taken = choose::total_cost(&parts, &chosen, Cost::default());
+        fixed.flash = draft.blob_bytes().saturating_sub(taken.flash);
+        fixed.ram = draft.memory_needed().saturating_sub(taken.ram);
+    }
     let chosen = choose::within_limits(&parts, &chosen, fixed, request.limits)?;
     let (layers, matrices) = chosen.split_at(config.layers);
     let weights = names.into_iter().zip(matrices.iter().map(|i| types[*i]));
@@ -236,7 +243,7 @@ pub fn plan(
         weights_loss,
         layers: layers.to_vec(),
         weights: weights.collect(),
-        cost: choose::total_cost(&parts, &chosen, fixed),
+        instructions: choose::total_cost(&parts, &chosen, fixed).instructions,
     })
 }
 
@@ -258,15 +265,6 @@ impl PlanError {
             Self::Infeasible(error) => Self::Infeasible(Infeasible { limits, ..error }),
             other => other,
         }
-    }
-}
-
-/// What a model takes beside its parts, which take `parts`.
-fn beside(draft: &AnyModel<'_>, parts: Cost, step: Option<&Step>) -> Cost {
-    Cost {
-        flash: (draft.blob_bytes()).saturating_sub(parts.flash),
-        ram: (draft.memory_needed()).saturating_sub(parts.ram),
-        instructions: step.map_or(0, Step::beside),
     }
 }
 

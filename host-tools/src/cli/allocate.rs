@@ -135,7 +135,7 @@ impl<'a> Allocator<'a> {
             taken: Cost {
                 flash: model.blob_bytes(),
                 ram: model.memory_needed(),
-                instructions: plan.cost.instructions,
+                instructions: plan.instructions,
             },
             budget: request.limits,
             core: request.core.map(|core| core.name()),

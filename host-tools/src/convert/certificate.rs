@@ -328,4 +328,30 @@ mod tests {
             assert!(l1 <= *bound && *bound < 1.3 * l1, "{l1} {bound}");
         }
     }
+
+    /// All that a table has counts, however late it comes.
+    #[test]
+    fn late_lags_of_a_table_are_measured_and_certified() {
+        let mut kernel = Array2::zeros((9000, 1));
+        kernel[[0, 0]] = 1.0;
+        kernel[[8900, 0]] = 1.0;
+        let search = Search {
+            taps: Some(4),
+            order: Some(2),
+            ..Search::default()
+        };
+        let conversion = convert_layer(&kernel, &Method::Reduced(search)).unwrap();
+        assert_eq!(conversion.measured_lags, 9000);
+        assert!(conversion.kernel_error.max > 0.5);
+        assert!(conversion.certificate.l1[0] > 0.5);
+        // past what counts as died out
+        let fading = Array2::from_shape_fn((3000, 1), |(i, _)| {
+            0.5f64.powi(i as i32) + 3e-9 * 0.9995f64.powi(i as i32)
+        });
+        let conversion = convert_layer(&fading, &Method::default()).unwrap();
+        let stored = conversion.modal.to_f32_safe().kernel(0..3000);
+        let l1: f64 = (&stored - &fading).iter().map(|x| x.abs()).sum();
+        let bound = conversion.certificate.l1[0];
+        assert!(l1 <= bound * (1.0 + 1e-12), "{l1} {bound}");
+    }
 }
