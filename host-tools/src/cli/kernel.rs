@@ -150,7 +150,7 @@ fn realised(layer: &LayerConversion, lags: Option<usize>) -> Result<Array2<f64>>
         "--lags {lags}: a kernel of {numbers} numbers is more than is written; fewer than {} lags are",
         MOST_NUMBERS / layer.modal.channels() + 1
     );
-    Ok(layer.modal.to_f32_safe().kernel(0..lags))
+    Ok(layer.realised(lags))
 }
 
 fn write(path: &Path, array: &ArrayD<f64>) -> Result<()> {

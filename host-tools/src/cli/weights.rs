@@ -9,18 +9,27 @@ use crate::quantize::calibrate::{Calibrated, Sample, calibrate, sqnr};
 use crate::quantize::sampled::sampled;
 use crate::quantize::{MatrixName, Weights};
 use anyhow::{Context, Result, ensure};
+use ndarray::Array2;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::path::Path;
 
-/// Rounded weights, and what calibration says of them.
+/// What became of all weights.
 pub struct Rounded {
-    /// The weights.
-    pub weights: Weights,
+    /// The weights that the model stores, in the order of the report.
+    pub stored: Stored,
     /// A line for each matrix.
     pub report: Vec<MatrixReport>,
     /// What they were calibrated on.
     pub calibration: Option<Calibration>,
+}
+
+/// Weights in the numbers of a contract.
+pub enum Stored {
+    /// `f32`.
+    F32(Weights),
+    /// `fixed`: what its integers stand for.
+    Fixed(Vec<(MatrixName, Array2<f32>)>),
 }
 
 /// A text that something was measured on.
@@ -77,7 +86,7 @@ pub fn round(
         let weights = blob::nearest(checkpoint, weight_type)?;
         return Ok(Rounded {
             report: report(checkpoint, &weights, &[])?,
-            weights,
+            stored: Stored::F32(weights),
             calibration: None,
         });
     }
@@ -97,8 +106,35 @@ pub fn round(
     } = calibrated?;
     Ok(Rounded {
         report: report(checkpoint, &weights, &output_sqnr)?,
-        weights,
+        stored: Stored::F32(weights),
         calibration: Some(calibration),
+    })
+}
+
+/// The checkpoint's weights as the contract `fixed` has them, rounded to nearest.
+pub fn fixed(
+    checkpoint: &Checkpoint,
+    weight_type: impl Fn(MatrixName) -> WeightType,
+) -> Result<Rounded> {
+    let matrices = blob::fixed_matrices(checkpoint, &weight_type)?;
+    let line = |(name, values): &(MatrixName, Array2<f32>)| {
+        let weight_type = weight_type(*name);
+        let (rows, columns) = values.dim();
+        // as a multiplier of 16 bits takes half of a scale in f32
+        let bytes = weight_type.bytes(rows, columns) - 2 * rows;
+        let trained = blob::trained(checkpoint, *name)?;
+        Ok(MatrixReport::new(
+            (*name, weight_type),
+            bytes,
+            &trained,
+            values,
+        ))
+    };
+    let report = matrices.iter().map(line).collect::<Result<_, WriteError>>();
+    Ok(Rounded {
+        report: report?,
+        stored: Stored::Fixed(matrices),
+        calibration: None,
     })
 }
 
@@ -164,21 +200,38 @@ fn report(
 ) -> Result<Vec<MatrixReport>, WriteError> {
     let line = |(i, (name, matrix)): (usize, (MatrixName, &crate::quantize::Matrix))| {
         let trained = blob::trained(checkpoint, name)?;
-        let (rows, columns) = matrix.dim();
-        let decibels = sqnr(trained.view(), matrix.values().view());
+        let kind = (name, matrix.weight_type());
+        let output_sqnr = output_sqnr.get(i).copied().filter(|x| x.is_finite());
         Ok(MatrixReport {
-            name,
-            dtype: matrix.weight_type().name(),
-            rows,
-            columns,
-            bytes: matrix.bytes(),
-            bits_per_weight: 8.0 * matrix.bytes() as f64 / (rows * columns) as f64,
-            change: None,
-            weight_sqnr: Some(decibels).filter(|x| x.is_finite()),
-            output_sqnr: output_sqnr.get(i).copied().filter(|x| x.is_finite()),
+            output_sqnr,
+            ..MatrixReport::new(kind, matrix.bytes(), &trained, &matrix.values())
         })
     };
     weights.matrices().enumerate().map(line).collect()
+}
+
+impl MatrixReport {
+    /// Of a matrix that is stored in so many bytes as `values`.
+    fn new(
+        (name, weight_type): (MatrixName, WeightType),
+        bytes: usize,
+        trained: &Array2<f32>,
+        values: &Array2<f32>,
+    ) -> Self {
+        let (rows, columns) = values.dim();
+        let decibels = sqnr(trained.view(), values.view());
+        Self {
+            name,
+            dtype: weight_type.name(),
+            rows,
+            columns,
+            bytes,
+            bits_per_weight: 8.0 * bytes as f64 / (rows * columns) as f64,
+            change: None,
+            weight_sqnr: Some(decibels).filter(|x| x.is_finite()),
+            output_sqnr: None,
+        }
+    }
 }
 
 /// Prints the table of matrices.
@@ -216,8 +269,19 @@ pub fn print(rounded: &Rounded) -> Result<()> {
 impl Rounded {
     /// Measures what each matrix changes in the predictions.
     pub fn measure(&mut self, sensitivity: &Sensitivity<'_>) {
-        for (line, (name, matrix)) in self.report.iter_mut().zip(self.weights.matrices()) {
-            line.change = Some(sensitivity.of_matrix(name, matrix.values().view()));
+        let change = |name, values: Array2<f32>| Some(sensitivity.of_matrix(name, values.view()));
+        let lines = self.report.iter_mut();
+        match &self.stored {
+            Stored::F32(weights) => {
+                for (line, (name, matrix)) in lines.zip(weights.matrices()) {
+                    line.change = change(name, matrix.values());
+                }
+            }
+            Stored::Fixed(matrices) => {
+                for (line, (name, values)) in lines.zip(matrices) {
+                    line.change = change(*name, values.clone());
+                }
+            }
         }
     }
 }

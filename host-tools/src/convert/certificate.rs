@@ -1,6 +1,6 @@
 //! How far a recurrence's kernels are from the true ones, at most, and for ever.
 //!
-//! The recurrence is the stored one: its numbers rounded to f32, its arithmetic exact. With
+//! The recurrence is the stored one: its numbers rounded to those of the contract, its arithmetic exact. With
 //! `e(i) = realised(i) - true(i)` in a channel:
 //!
 //! * `l1 = sum |e(i)|` bounds the output's error where inputs are within [-1, 1], and an input that is
@@ -65,8 +65,16 @@ impl Certificate {
         source: &(impl KernelSource + ?Sized),
         truth: ArrayView2<f64>,
     ) -> Self {
-        let modal = modal.to_f32_safe();
-        let mut sums = Sums::of_window(&modal, truth);
+        Self::of_stored(&modal.to_f32_safe(), source, truth)
+    }
+
+    /// Certifies `modal` as it is.
+    pub fn of_stored(
+        modal: &Modal,
+        source: &(impl KernelSource + ?Sized),
+        truth: ArrayView2<f64>,
+    ) -> Self {
+        let mut sums = Sums::of_window(modal, truth);
         let end = lags_up_to(source, MAX_LAGS);
         loop {
             let tail = source.tail_bound(sums.lags).and_then(|theirs| {
@@ -76,9 +84,9 @@ impl Certificate {
             });
             match &tail {
                 // where nothing is known of all the rest, as much as is fitted is enough
-                None => return sums.finish(&modal, None),
+                None => return sums.finish(modal, None),
                 Some(tail) if sums.hides(tail) || sums.lags >= end => {
-                    return sums.finish(&modal, Some(tail));
+                    return sums.finish(modal, Some(tail));
                 }
                 Some(_) => {}
             }
@@ -90,8 +98,12 @@ impl Certificate {
 
     /// Certifies `modal`, rounded to f32, for the lags of `truth` `[lags, channels]` alone.
     pub fn of_window(modal: &Modal, truth: ArrayView2<f64>) -> Self {
-        let modal = modal.to_f32_safe();
-        Sums::of_window(&modal, truth).finish(&modal, None)
+        Self::of_stored_window(&modal.to_f32_safe(), truth)
+    }
+
+    /// Certifies `modal` as it is for the lags of `truth` `[lags, channels]` alone.
+    pub fn of_stored_window(modal: &Modal, truth: ArrayView2<f64>) -> Self {
+        Sums::of_window(modal, truth).finish(modal, None)
     }
 
     /// The worst channel's [`l1`](Self::l1).

@@ -61,10 +61,13 @@ impl Method {
 pub struct LayerConversion {
     /// The recurrence in f64; round it with [`Modal::to_f32_safe`] for a device.
     pub modal: Modal,
+    /// The recurrence with its numbers as a contract other than `f32` stores them, see
+    /// [`store`](Self::store).
+    pub stored: Option<Modal>,
     /// How it was found.
     pub method: Method,
-    /// Error of the kernel as f32 arithmetic realises it ([`Modal::impulse_f32`]), over the first
-    /// `measured_lags` lags.
+    /// Error of the kernel over the first `measured_lags` lags, as f32 arithmetic realises it
+    /// ([`Modal::impulse_f32`]); of the `stored` recurrence, if there is one, in exact arithmetic.
     pub kernel_error: KernelError,
     /// Lags that `kernel_error` is about: for the closed form those that it promises, else until
     /// the kernel has died out (at most twice [`MAX_WINDOW`]).
@@ -76,6 +79,42 @@ pub struct LayerConversion {
     pub certificate: Certificate,
     /// What the user should know.
     pub warnings: Vec<Warning>,
+}
+
+impl LayerConversion {
+    /// Judges the recurrence as it is stored, in numbers coarser than f32: error and certificate become those of
+    /// `stored`.
+    ///
+    /// # Errors
+    /// The kernel cannot be evaluated.
+    pub fn store(
+        &mut self,
+        source: &(impl KernelSource + ?Sized),
+        stored: Modal,
+    ) -> Result<(), ConvertError> {
+        let truth = known(source, 0..self.measured_lags)?;
+        let realised = stored.kernel(0..self.measured_lags);
+        self.kernel_error = KernelError::between(realised.view(), truth.view());
+        self.certificate = match self.method {
+            Method::Etsc { .. } => Certificate::of_stored_window(&stored, truth.view()),
+            _ => Certificate::of_stored(&stored, source, truth.view()),
+        };
+        self.stored = Some(stored);
+        Ok(())
+    }
+
+    /// The recurrence with its numbers as they are stored, if they were rounded already; else before that.
+    pub fn as_stored(&self) -> &Modal {
+        self.stored.as_ref().unwrap_or(&self.modal)
+    }
+
+    /// The kernel `[lags, channels]` that the stored recurrence stands for.
+    pub fn realised(&self, lags: usize) -> Array2<f64> {
+        match &self.stored {
+            Some(stored) => stored.kernel(0..lags),
+            None => self.modal.to_f32_safe().kernel(0..lags),
+        }
+    }
 }
 
 /// Converts layers side by side.
@@ -148,6 +187,7 @@ fn convert_reduced(
     warnings.extend(alive_at_end(window.view()));
     Ok(LayerConversion {
         certificate: Certificate::new(&modal, source, truth.view()),
+        stored: None,
         modal,
         method: Method::Reduced(*search),
         kernel_error,
@@ -200,6 +240,7 @@ fn convert_etsc(
         kernel_error: sampled_error_in_f32(&modal, kernel.view()),
         lower_bound: None,
         certificate: Certificate::of_window(&modal, kernel.view()),
+        stored: None,
         modal,
         method: Method::Etsc { lags },
         measured_lags: lags,
@@ -221,6 +262,7 @@ fn convert_fir(
         kernel_error: error_in_f32(&modal, truth.view()),
         lower_bound: None,
         certificate: Certificate::new(&modal, source, truth.view()),
+        stored: None,
         modal,
         method: Method::Fir { taps },
         measured_lags: truth.nrows(),
