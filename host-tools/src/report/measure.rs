@@ -45,10 +45,9 @@ pub fn layer(
     let norms = [window_l1(window), window_l2(window)];
     let picked = pick(conversion, truth.dim(), &norms[1]);
     let truth = truth.select(Axis(1), &picked);
-    let modal = conversion.modal.select_channels(&picked);
     let kernels = Kernels {
         channels: &picked,
-        realised: modal.impulse_f32(lags).mapv(f64::from),
+        realised: realised(conversion, &picked, lags),
         truth,
         measured: measured.min(lags),
         norms: norms.map(|norms| picked.iter().map(|&c| norms[c]).collect()),
@@ -73,6 +72,17 @@ pub fn layer(
         by_lag: kernels.by_lag(),
         l1: sorted(&bound(&certificate.l1), &l1, &kernels.norms[0]),
         l2: sorted(&bound(&certificate.l2), &l2, &kernels.norms[1]),
+    }
+}
+
+/// The first `lags` of some channels' kernels, as the model's arithmetic realises them.
+fn realised(conversion: &LayerConversion, channels: &[usize], lags: usize) -> Array2<f64> {
+    match &conversion.stored {
+        Some(stored) => stored.select_channels(channels).kernel(0..lags),
+        None => {
+            let modal = conversion.modal.select_channels(channels);
+            modal.impulse_f32(lags).mapv(f64::from)
+        }
     }
 }
 
