@@ -48,7 +48,9 @@ pub fn layer(
     let modal = conversion.modal.select_channels(&picked);
     let kernels = Kernels {
         channels: &picked,
-        realised: modal.impulse_f32(lags).mapv(f64::from),
+        realised: modal
+            .impulse_f32(lags)
+            .mapv(|x| conversion.unit * f64::from(x)),
         truth,
         measured: measured.min(lags),
         norms: norms.map(|norms| picked.iter().map(|&c| norms[c]).collect()),
@@ -62,8 +64,12 @@ pub fn layer(
         order: conversion.modal.order(),
         error: conversion.kernel_error,
         measured_lags: measured,
-        hinf: certificate.hinf,
-        lower_bound: conversion.lower_bound,
+        hinf: certificate.relative().map(|relative| relative.hinf),
+        lower_bound: conversion
+            .lower_bound
+            .map(|bound| bound / certificate.kernel.hinf)
+            .filter(|bound| bound.is_finite()),
+        ratio: conversion.ratio(),
         certified_lags: certificate.lags,
         poles: conversion.modal.poles.clone(),
         channel_decay: conversion.modal.channel_decay.is_some(),
