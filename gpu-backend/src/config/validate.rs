@@ -36,13 +36,6 @@ impl RunConfig {
             ),
             Err(other) => problems.push(format!("  `model`: {other}")),
         }
-        if self.model.task == Task::CausalLm && !self.model.causal {
-            problems.push(
-                "  `model.causal` is false: a network that sees the next token cannot learn to predict \
-                 it; set it true, or set model.task = \"masked-lm\""
-                    .to_owned(),
-            );
-        }
     }
 
     fn check_data(&self, problems: &mut Vec<String>) {

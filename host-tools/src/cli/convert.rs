@@ -75,7 +75,7 @@ pub struct Cmd {
     /// How Toeplitz operators become recurrences.
     #[arg(long, value_enum, default_value_t = MethodName::Reduced)]
     method: MethodName,
-    /// States a channel of every layer (reduced), any number; by default as many as the tolerance
+    /// States a channel of every layer (reduced), at most 256; by default as many as the tolerance
     /// needs.
     #[arg(long, value_name = "R", value_parser = input::count, allow_negative_numbers = true)]
     order: Option<usize>,
@@ -228,6 +228,10 @@ impl Cmd {
         let spinner = output::spinner("converting");
         let checkpoint = input::checkpoint(path)?;
         blob::can_convert(&checkpoint.config)?;
+        if self.contract == ContractName::Fixed && !checkpoint.config.causal {
+            let what = "backward recurrence".into();
+            bail!(blob::WriteError::NotInFixed { what });
+        }
         let length = self.length(&checkpoint.config)?;
         let method = self.method(length)?;
         ensure!(
@@ -236,6 +240,8 @@ impl Cmd {
                 || self.weights == Some(WeightType::Int4) && self.contract == ContractName::F32,
             "--calibrate has nothing to do here: layers are judged by themselves, and weights are rounded to nearest"
         );
+        let text = self.calibrate.as_deref();
+        let short_text = weights::check_text(&checkpoint.config, self.weights, text)?;
         let operators = operators(&checkpoint)?;
         let kernels = trained_kernels(&operators, length);
         let made = if self.allocates(&checkpoint) {
@@ -255,7 +261,8 @@ impl Cmd {
             }
         };
         spinner.finish_and_clear();
-        let warnings = made::warnings(&checkpoint, &made, length);
+        let mut warnings = made::warnings(&checkpoint, &made, length);
+        warnings.extend(short_text);
         let page = self.report().map(|wanted| {
             let conversion = Conversion {
                 subject: path,
@@ -493,9 +500,14 @@ impl Cmd {
                 );
                 Method::Etsc { lags: length }
             }
-            MethodName::Fir => Method::Fir {
-                taps: self.fir.unwrap_or(length),
-            },
+            MethodName::Fir => {
+                ensure!(
+                    self.fir != Some(0),
+                    "--fir 0 leaves nothing: --method fir has taps alone, at least 1"
+                );
+                let taps = self.fir.unwrap_or(length);
+                Method::Fir { taps }
+            }
         })
     }
 }

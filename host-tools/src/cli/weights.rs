@@ -4,6 +4,7 @@ use super::{input, output};
 use crate::allocate::Sensitivity;
 use crate::blob::{self, WeightType, WriteError};
 use crate::checkpoint::Checkpoint;
+use crate::checkpoint::config::Config;
 use crate::convert::modal::Modal;
 use crate::quantize::calibrate::{Calibrated, Sample, calibrate, sqnr};
 use crate::quantize::sampled::sampled;
@@ -70,6 +71,35 @@ fn display<S: Serializer>(name: &MatrixName, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(name)
 }
 
+/// Fewest tokens of a text that is worth being calibrated on, and fewest windows of the training length.
+const FEW: (usize, usize) = (2048, 2);
+
+/// Looks at `text` before the work, which takes a while: a bidirectional network needs one for weights of four bits, and it has
+/// to be there and to have tokens of the network. Gives a warning where it is short.
+pub fn check_text(
+    config: &Config,
+    weights: Option<WeightType>,
+    text: Option<&Path>,
+) -> Result<Option<String>> {
+    let Some(path) = text else {
+        ensure!(
+            config.causal || weights != Some(WeightType::Int4),
+            "--weights int4 of a bidirectional checkpoint needs --calibrate FILE: a network that sees what comes after a token writes no text itself"
+        );
+        return Ok(None);
+    };
+    let tokens = input::sequence(path, config.vocab_size).context("--calibrate")?;
+    let enough = FEW.0.max(FEW.1 * config.train_len);
+    Ok((tokens.len() < enough).then(|| {
+        format!(
+            "--calibrate {}: {} tokens are few to go by; {} or more are better",
+            path.display(),
+            output::bytes(tokens.len()),
+            output::bytes(enough)
+        )
+    }))
+}
+
 /// The checkpoint's weights in the type of each matrix: if there is int4 among them, calibrated, on `text`
 /// or on what the model itself writes.
 pub fn round(
@@ -90,10 +120,6 @@ pub fn round(
             calibration: None,
         });
     }
-    ensure!(
-        text.is_some() || checkpoint.config.causal,
-        "--weights int4 of a bidirectional checkpoint needs --calibrate FILE: a network that sees what comes after a token writes no text itself"
-    );
     let (calibration, sample) = sample(checkpoint, recurrences, text, &CALIBRATION)?;
     let layers = checkpoint.config.layers as u64;
     let bar = output::progress("calibrating".into(), "layers", layers);

@@ -61,8 +61,12 @@ pub fn layer(
         order: conversion.modal.order(),
         error: conversion.kernel_error,
         measured_lags: measured,
-        hinf: certificate.hinf,
-        lower_bound: conversion.lower_bound,
+        hinf: certificate.relative().map(|relative| relative.hinf),
+        lower_bound: conversion
+            .lower_bound
+            .map(|bound| bound / certificate.kernel.hinf)
+            .filter(|bound| bound.is_finite()),
+        ratio: conversion.ratio(),
         certified_lags: certificate.lags,
         poles: conversion.modal.poles.clone(),
         channel_decay: conversion.modal.channel_decay.is_some(),
@@ -78,10 +82,11 @@ pub fn layer(
 /// The first `lags` of some channels' kernels, as the model's arithmetic realises them.
 fn realised(conversion: &LayerConversion, channels: &[usize], lags: usize) -> Array2<f64> {
     match &conversion.stored {
-        Some(stored) => stored.select_channels(channels).kernel(0..lags),
+        Some(stored) => stored.select_channels(channels).kernel(0..lags) * conversion.unit,
         None => {
             let modal = conversion.modal.select_channels(channels);
-            modal.impulse_f32(lags).mapv(f64::from)
+            let realised = modal.impulse_f32(lags);
+            realised.mapv(|x| conversion.unit * f64::from(x))
         }
     }
 }
