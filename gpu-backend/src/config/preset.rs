@@ -79,6 +79,7 @@ impl Preset {
                 rpe_act: Activation::Relu,
                 rpe_norm: Norm::SimpleRmsNorm,
                 rpe_input: RpeInput::Lag,
+                bins: None,
                 decay: true,
                 learned_decay: false,
                 decay_floor: 0.0,

@@ -4,6 +4,7 @@ use super::NetworkError;
 use crate::device::{Activation, Norm};
 use toeplite_checkpoint::config::{
     Activation as ConfigActivation, Config, Norm as ConfigNorm, NormPosition, RpeInput,
+    ToeplitzKind,
 };
 
 /// The options of a configuration that operations ask for.
@@ -47,6 +48,9 @@ pub(super) fn options(config: &Config) -> Result<Options, NetworkError> {
         if refuse {
             problems.push(what.to_owned());
         }
+    }
+    if toeplitz.kind != ToeplitzKind::Tno {
+        problems.push(format!("toeplitz.kind {}", toeplitz.kind.name()));
     }
     let mut act = |name: &str, act| match act {
         ConfigActivation::None => Activation::None,

@@ -3,7 +3,7 @@
 use super::activation::{activate, sigmoid, size_after};
 use super::rpe::Rpe;
 use super::{Params, Real, ReferenceError};
-use crate::checkpoint::config::{Activation, RpeInput, ToeplitzConfig};
+use crate::checkpoint::config::{Activation, RpeInput, ToeplitzConfig, ToeplitzKind};
 use ndarray::{Array2, ArrayD, ArrayView2};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -55,6 +55,10 @@ impl<T: Real> Toeplitz<T> {
         let channels = heads * head_dim;
         if channels == 0 {
             return Err(ReferenceError::Zero { what: "channels" });
+        }
+        if config.kind != ToeplitzKind::Tno {
+            let kind = config.kind.name();
+            return Err(ReferenceError::Kind { kind });
         }
         Ok(Self {
             rpe: Rpe::from_params(config, channels, bias, &params.sub("rpe"))?,
@@ -152,6 +156,7 @@ impl<T: Real> Toeplitz<T> {
             RpeInput::Lag => T::of(lag as f64),
             RpeInput::Scaled => scaled(),
             RpeInput::Exp => scaled().exp(),
+            RpeInput::Omega | RpeInput::Cosine => unreachable!("validation: of kind fd alone"),
         }
     }
 }
@@ -195,7 +200,7 @@ fn decay<T: Real>(kernel: &mut Array2<T>, first: i64, gamma: &[f64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::config::{Norm, ToeplitzKind};
+    use crate::checkpoint::config::Norm;
     use crate::reference::testing;
 
     fn config(layers: usize, rpe_dim: usize, decay: bool, act: Activation) -> ToeplitzConfig {
@@ -206,6 +211,7 @@ mod tests {
             rpe_act: Activation::Relu,
             rpe_norm: Norm::SimpleRmsNorm,
             rpe_input: RpeInput::Lag,
+            bins: None,
             decay,
             learned_decay: false,
             decay_floor: 0.0,

@@ -93,6 +93,7 @@ impl TnoArgs {
             rpe_act: self.act.0,
             rpe_norm: self.norm_type.0,
             rpe_input: self.par_type.0,
+            bins: None,
             decay: self.use_decay,
             learned_decay: self.use_multi_decay,
             decay_floor: self.gamma,
