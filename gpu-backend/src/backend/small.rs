@@ -5,7 +5,9 @@ use crate::data::{Batch, Inputs};
 use crate::device::IGNORE;
 use crate::device::checks::Random;
 use toeplite_checkpoint::Config;
-use toeplite_checkpoint::config::{Activation, ClassifierConfig, Norm, Pooling, RpeInput, Task};
+use toeplite_checkpoint::config::{
+    Activation, ClassifierConfig, Norm, Pooling, RpeInput, Task, ToeplitzKind,
+};
 
 /// Tokens, positions of a sequence, numbers of a frame, classes.
 const VOCABULARY: usize = 11;
@@ -14,11 +16,17 @@ const FRAME: usize = 5;
 const CLASSES: usize = 4;
 
 /// Between them they take every way through a network: their names, what they are, what they see.
-pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 3] {
+pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 5] {
     [
         ("causal", causal(), text(seed)),
         ("bidirectional", bidirectional(), masked(seed)),
         ("classifier of frames", classifier(), frames(seed)),
+        ("causal response", response(RpeInput::Omega), text(seed)),
+        (
+            "bidirectional response",
+            bidirectional_response(),
+            masked(seed),
+        ),
     ]
 }
 
@@ -69,6 +77,22 @@ fn masked(seed: u64) -> Batch {
     batch
 }
 
+/// Causal, given by its response.
+fn response(input: RpeInput) -> Config {
+    let mut config = causal();
+    let toeplitz = &mut config.toeplitz;
+    (toeplitz.kind, toeplitz.rpe_input, toeplitz.decay) = (ToeplitzKind::Fd, input, false);
+    config
+}
+
+/// Fewer frequencies than positions, and channels of two heads.
+fn bidirectional_response() -> Config {
+    let mut config = response(RpeInput::Cosine);
+    (config.causal, config.task) = (false, Task::MaskedLm);
+    (config.num_heads, config.toeplitz.bins) = (2, Some(8));
+    config
+}
+
 fn classifier() -> Config {
     let mut config = causal();
     config.task = Task::Classifier;
@@ -106,7 +130,7 @@ mod tests {
     #[test]
     fn networks_have_what_they_are_named_for() {
         for (name, config, batch) in networks(0) {
-            let causal = name != "bidirectional";
+            let causal = !name.starts_with("bidirectional");
             assert_eq!(config.causal, causal, "{name}");
             assert_eq!(batch.targets.contains(&IGNORE), !causal, "{name}");
             let mut network = Network::new(Cpu::new(), config, 0.9, 1).unwrap();

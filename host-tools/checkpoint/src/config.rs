@@ -196,6 +196,11 @@ impl ToeplitzKind {
 }
 
 impl RpeInput {
+    /// Whether it is of lags over the sequence's length, so that kernels differ from length to length.
+    pub fn is_scaled(self) -> bool {
+        matches!(self, Self::Scaled | Self::Exp)
+    }
+
     /// Whether it is of frequencies, not of lags.
     pub fn is_frequency(self) -> bool {
         matches!(self, Self::Omega | Self::Cosine)
