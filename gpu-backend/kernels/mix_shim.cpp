@@ -52,6 +52,7 @@ static inline unsigned pack_bf16(float low, float high) { return round_bf16(low)
 #define MIX_OPAQUE(r)
 #define MIX_UNROLL
 #define MIX_NO_UNROLL
+#include "dft.cuh"
 #include "mix_fft.cuh"
 #include "mix_io.cuh"
 #include "mix.cu"

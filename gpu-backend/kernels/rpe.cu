@@ -1,7 +1,8 @@
 // The network that gives a Toeplitz operator its kernel, all in f32. `hidden` holds, one after the
-// other: the outputs Z of the first and the hidden maps [layers + 1, lags, width], what the next
+// other: the outputs Z of the first and the hidden maps [layers + 1, rows, width], what the next
 // map reads A (after norm and activation), the gradients DZ, all of that shape; then the gradient
-// DA of the last A [lags, width], and (at 4 * that shape) the kernel before its activation.
+// DA of the last A [rows, width], and (at 4 * that shape) the kernel before its activation. Where rows
+// are frequencies, what the last map reads [parts, lags, width] and its gradient follow: response.cu.
 
 #define MOST_MAPS 34
 
@@ -11,6 +12,10 @@ struct Rpe {
   int norm;  // 0 none, 1 simple rms, 2 layer
   int act, residual, bias, kernel_act;
   float input;  // factor on the lag
+  // Where the network sees frequencies: steps from 0 to pi (else 0), whether it sees their cosine.
+  int bins, cosine;
+  int rows;  // what the network sees: lags, or bins + 1
+  int head;  // channels of a head
   int maps_at[MOST_MAPS];   // first, hidden maps
   int norms_at[MOST_MAPS];  // hidden layers, output
 };
@@ -18,6 +23,33 @@ struct Rpe {
 // Column i of the kernel is this lag; the column between the ends of a bidirectional one is none.
 INLINE int lag_of(const Rpe& s, int i) { return i < s.length || s.causal ? i : i - 2 * s.length; }
 INLINE bool is_gap(const Rpe& s, int i) { return !s.causal && i == s.length; }
+
+// What the network sees in a row.
+INLINE float seen(const Rpe& s, int row) {
+  if (s.bins == 0) return lag_of(s, row) * s.input;
+  float turn = row / (float)s.bins;
+  return s.cosine ? cospif(turn) : 3.14159265f * turn;
+}
+
+// Outputs of the last map a channel: real and imaginary part of a bidirectional response, else one.
+INLINE int parts_of(const Rpe& s) { return s.bins > 0 && !s.causal ? 2 : 1; }
+// Heads have the real parts of all their channels first.
+INLINE int output_of(const Rpe& s, int channel, int part) {
+  if (parts_of(s) == 1) return channel;
+  return (channel / s.head * 2 + part) * s.head + channel % s.head;
+}
+// Columns of the kernel that are not always zero: causal responses have no lags from `bins` on.
+INLINE int live_lags(const Rpe& s) { return s.bins > 0 && s.causal ? min(s.bins, s.lags) : s.lags; }
+// What a bias of 1 adds to a lag: of a response's real part an impulse, of the imaginary part, which
+// is zero at both ends, the sum of -sin(pi k lag / bins) / bins.
+INLINE float of_one(const Rpe& s, int part, int lag) {
+  if (s.bins == 0) return 1.f;
+  if (part == 0) return lag == 0;
+  if (lag % 2 == 0 || abs(lag) >= s.bins) return 0.f;
+  float sine, cosine;
+  sincospif(lag / (2.f * s.bins), &sine, &cosine);
+  return -cosine / (s.bins * sine);
+}
 
 #define MOST_PER_LANE 4  // widths to 128
 
@@ -45,13 +77,13 @@ INLINE void rpe_hidden(Rpe s, const float* parameters, float* hidden) {
   int r = s.width, groups = blockDim.x / r, tile = groups * EACH, first = blockIdx.x * tile;
   int group = threadIdx.x / r, o = threadIdx.x % r;
   bool busy = group < groups;
-  size_t map = (size_t)s.lags * r;
+  size_t map = (size_t)s.rows * r;
   float *weights = room, *z = weights + r * (r + 1), *a = z + tile * r;
   if (busy) {
     float w = parameters[s.maps_at[0] + o], b = s.bias ? parameters[s.maps_at[0] + r + o] : 0.f;
     for (int e = 0; e < EACH; e++) {
       int l = group * EACH + e;
-      z[l * r + o] = w * (lag_of(s, first + l) * s.input) + b;
+      z[l * r + o] = w * seen(s, first + l) + b;
     }
   }
   for (int k = 0; k <= s.layers; k++) {
@@ -62,7 +94,7 @@ INLINE void rpe_hidden(Rpe s, const float* parameters, float* hidden) {
     __syncthreads();
     float* z_out = hidden + k * map + (size_t)first * r;
     float* a_out = z_out + (s.layers + 1) * map;
-    int rows = min(tile, s.lags - first);
+    int rows = min(tile, s.rows - first);
     for (int l = threadIdx.x / 32; l < rows; l += blockDim.x / 32) {
       float mean, scale;
       row_statistics(s, z + l * r, mean, scale);
@@ -109,44 +141,54 @@ INLINE float decay(const float* gamma, int channel, int lag) {
 INLINE void rpe_output_body(Rpe s, const float* weight, const float* a, const float* gamma,
                             float* before, float* kernel) {
   __shared__ float ws[16][68], as[16][68];
-  int channel0 = blockIdx.y * 64, lag0 = blockIdx.x * 64, r = s.width;
+  int channel0 = blockIdx.y * 64, lag0 = blockIdx.x * 64, r = s.width, parts = parts_of(s);
   int tx = threadIdx.x % 16, ty = threadIdx.x / 16;
   float sum[4][4];
 #pragma unroll
   for (int i = 0; i < 4; i++)
 #pragma unroll
     for (int j = 0; j < 4; j++) sum[i][j] = 0.f;
-  for (int k0 = 0; k0 < r; k0 += 16) {
-    for (int i = threadIdx.x; i < 16 * 64; i += 256) {
-      int k = i % 16, row = i / 16;
-      bool in = k0 + k < r;
-      ws[k][row] = in && channel0 + row < s.channels ? weight[(channel0 + row) * r + k0 + k] : 0.f;
-      as[k][row] = in && lag0 + row < s.lags ? a[(size_t)(lag0 + row) * r + k0 + k] : 0.f;
+  if (lag0 >= live_lags(s)) parts = 0;
+  for (int part = 0; part < parts; part++, a += (size_t)s.lags * r) {
+    for (int k0 = 0; k0 < r; k0 += 16) {
+      for (int i = threadIdx.x; i < 16 * 64; i += 256) {
+        int k = i % 16, row = i / 16, channel = channel0 + row;
+        bool in = k0 + k < r;
+        ws[k][row] =
+            in && channel < s.channels ? weight[output_of(s, channel, part) * r + k0 + k] : 0.f;
+        as[k][row] = in && lag0 + row < s.lags ? a[(size_t)(lag0 + row) * r + k0 + k] : 0.f;
+      }
+      __syncthreads();
+#pragma unroll
+      for (int k = 0; k < 16; k++) {
+        float w[4], v[4];
+#pragma unroll
+        for (int i = 0; i < 4; i++) w[i] = ws[k][ty * 4 + i], v[i] = as[k][tx + 16 * i];
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+#pragma unroll
+          for (int j = 0; j < 4; j++) sum[i][j] += w[i] * v[j];
+      }
+      __syncthreads();
     }
-    __syncthreads();
-#pragma unroll
-    for (int k = 0; k < 16; k++) {
-      float w[4], v[4];
-#pragma unroll
-      for (int i = 0; i < 4; i++) w[i] = ws[k][ty * 4 + i], v[i] = as[k][tx + 16 * i];
-#pragma unroll
-      for (int i = 0; i < 4; i++)
-#pragma unroll
-        for (int j = 0; j < 4; j++) sum[i][j] += w[i] * v[j];
-    }
-    __syncthreads();
   }
+  const float* biases = weight + s.channels * parts_of(s) * r;
 #pragma unroll
   for (int i = 0; i < 4; i++) {
     int channel = channel0 + ty * 4 + i;
     if (channel >= s.channels) return;
-    float b = s.bias ? weight[s.channels * r + channel] : 0.f;
+    float b[2];
+#pragma unroll
+    for (int part = 0; part < 2; part++)
+      b[part] = s.bias && part < parts_of(s) ? biases[output_of(s, channel, part)] : 0.f;
 #pragma unroll
     for (int j = 0; j < 4; j++) {
-      int lag = lag0 + tx + 16 * j;
-      if (lag >= s.lags) continue;
-      size_t at = (size_t)channel * s.lags + lag;
-      float v = is_gap(s, lag) ? 0.f : (sum[i][j] + b) * decay(gamma, channel, lag_of(s, lag));
+      int column = lag0 + tx + 16 * j, lag = lag_of(s, column);
+      if (column >= s.lags) continue;
+      size_t at = (size_t)channel * s.lags + column;
+      float v = sum[i][j] + b[0] * of_one(s, 0, lag);
+      if (b[1] != 0.f) v += b[1] * of_one(s, 1, lag);
+      v = is_gap(s, column) ? 0.f : v * decay(gamma, channel, lag);
       if (s.kernel_act != ACT_NONE) before[at] = v;
       kernel[at] = activate(s.kernel_act, v);
     }
@@ -157,22 +199,28 @@ KERNEL(rpe_output, 256,
         float* kernel),
        rpe_output_body(s, weight, a, gamma, before, kernel))
 
-// The kernel's gradient through its activation and decay, in place; one block a channel, which
+// The gradient of the kernel's live lags through its activation and decay, in place; one block a channel, which
 // also sums the gradient of the last map's bias.
 INLINE void rpe_output_backward_body(Rpe s, const float* gamma, const float* before,
                                      float* d_kernel, float* d_bias) {
   __shared__ float room[32];
-  int channel = blockIdx.x;
-  float sum = 0.f;
-  for (int i = threadIdx.x; i < s.lags; i += blockDim.x) {
+  int channel = blockIdx.x, parts = parts_of(s);
+  float sum[2] = {0.f, 0.f};
+  for (int i = threadIdx.x; i < live_lags(s); i += blockDim.x) {
     size_t at = (size_t)channel * s.lags + i;
-    float g = is_gap(s, i) ? 0.f : d_kernel[at] * decay(gamma, channel, lag_of(s, i));
+    int lag = lag_of(s, i);
+    float g = is_gap(s, i) ? 0.f : d_kernel[at] * decay(gamma, channel, lag);
     if (s.kernel_act != ACT_NONE) g *= slope(s.kernel_act, before[at]);
-    d_kernel[at] = g, sum += g;
+    d_kernel[at] = g, sum[0] += g * of_one(s, 0, lag);
+    if (parts == 2) sum[1] += g * of_one(s, 1, lag);
   }
   if (!s.bias) return;
-  sum = block_sum(sum, room);
-  if (threadIdx.x == 0) d_bias[channel] += sum;
+#pragma unroll
+  for (int part = 0; part < 2; part++) {
+    if (part == parts) return;
+    float total = block_sum(sum[part], room);
+    if (threadIdx.x == 0) d_bias[output_of(s, channel, part)] += total;
+  }
 }
 KERNEL(rpe_output_backward, 256,
        (Rpe s, const float* gamma, const float* before, float* d_kernel, float* d_bias),
@@ -184,8 +232,8 @@ template <int EACH>
 INLINE void rpe_hidden_backward(Rpe s, const float* parameters, float* hidden, float* partials) {
   DYNAMIC_SHARED(room);
   int r = s.width, groups = blockDim.x / r, tile = groups * EACH, first = blockIdx.x * tile;
-  int group = threadIdx.x / r, o = threadIdx.x % r, rows = min(tile, s.lags - first);
-  size_t map = (size_t)s.lags * r, maps = s.layers + 1;
+  int group = threadIdx.x / r, o = threadIdx.x % r, rows = min(tile, s.rows - first);
+  size_t map = (size_t)s.rows * r, maps = s.layers + 1;
   float *weights = room, *da = weights + r * r, *dz = da + tile * r, *z = dz + tile * r;
   const float* da_in = hidden + 3 * maps * map + (size_t)first * r;
   for (int i = threadIdx.x; i < tile * r; i += blockDim.x) {
@@ -266,21 +314,21 @@ KERNEL(rpe_hidden_backward_4, 256,
        (Rpe s, const float* parameters, float* hidden, float* partials),
        rpe_hidden_backward<4>(s, parameters, hidden, partials))
 
-// Gradients of the first and the hidden maps over `each` lags: blockIdx.x is the map, .y the part,
+// Gradients of the first and the hidden maps over `each` rows: blockIdx.x is the map, .y the part,
 // .z a tile of 64 by 64 weights. partials[part][map] = weight, then bias, `room` floats in all.
 INLINE void rpe_weights_body(Rpe s, const float* hidden, float* partials, int each) {
   __shared__ float ds[16][68], as[16][68];
-  int k = blockIdx.x, r = s.width, from = blockIdx.y * each, to = min(from + each, s.lags);
-  size_t map = (size_t)s.lags * r, maps = s.layers + 1;
+  int k = blockIdx.x, r = s.width, from = blockIdx.y * each, to = min(from + each, s.rows);
+  size_t map = (size_t)s.rows * r, maps = s.layers + 1;
   const float* dz = hidden + (2 * maps + k) * map;
   float* out = partials + ((size_t)blockIdx.y * maps + k) * (r * r + r);
-  if (k == 0) {  // the input of the first map is the lag
+  if (k == 0) {  // the input of the first map is what is seen
     int j = threadIdx.x + blockIdx.z * blockDim.x;
     if (j >= r) return;
     float weight = 0.f, bias = 0.f;
     for (int l = from; l < to; l++) {
       float d = dz[(size_t)l * r + j];
-      weight += d * (lag_of(s, l) * s.input), bias += d;
+      weight += d * seen(s, l), bias += d;
     }
     out[j] = weight, out[r + j] = bias;
     return;

@@ -65,6 +65,7 @@ pub fn small_config() -> Config {
             rpe_act: Activation::Relu,
             rpe_norm: Norm::SimpleRmsNorm,
             rpe_input: RpeInput::Lag,
+            bins: None,
             decay: true,
             learned_decay: false,
             decay_floor: 0.0,

@@ -133,6 +133,30 @@ fn kernels<D: Device>(device: &D, seed: u64, results: &mut Results<'_>) -> Resul
             ));
         }
     }
+    responses(device, seed, results)
+}
+
+/// The networks that give frequency responses, to fewer lags than positions and to more.
+fn responses<D: Device>(
+    device: &D,
+    seed: u64,
+    results: &mut Results<'_>,
+) -> Result<(), ModelError> {
+    for (input, name, length) in [
+        (RpeInput::Omega(16), "omega", 9),
+        (RpeInput::Cosine(8), "cosine", 11),
+        (RpeInput::Cosine(256), "cosine", 100),
+    ] {
+        for causal in [true, false] {
+            let norm = Some(Norm::SimpleRms);
+            let sizes = (16, 1, 4);
+            let (shape, count) = checks::response_shape(length, causal, sizes, norm, input, 2);
+            let sides = if causal { "causal" } else { "bidirectional" };
+            let error = checks::rpe(device, &shape, count, seed)?;
+            let bins = input.bins().unwrap_or_default();
+            results.push((format!("response {sides} of {name}, {bins} bins"), error));
+        }
+    }
     Ok(())
 }
 

@@ -5,7 +5,9 @@ use crate::data::{Batch, Inputs};
 use crate::device::IGNORE;
 use crate::device::checks::Random;
 use toeplite_checkpoint::Config;
-use toeplite_checkpoint::config::{Activation, ClassifierConfig, Norm, Pooling, RpeInput, Task};
+use toeplite_checkpoint::config::{
+    Activation, ClassifierConfig, Norm, Pooling, RpeInput, Task, ToeplitzKind,
+};
 
 /// Tokens, positions of a sequence, numbers of a frame, classes.
 const VOCABULARY: usize = 11;
@@ -14,12 +16,18 @@ const FRAME: usize = 5;
 const CLASSES: usize = 4;
 
 /// Between them they take every way through a network: their names, what they are, what they see.
-pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 4] {
+pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 6] {
     [
         ("causal", causal(), text(seed)),
         ("bidirectional", bidirectional(), masked(seed)),
         ("classifier of frames", classifier(), frames(seed)),
         ("classifier of tokens", of_tokens(), padded(seed)),
+        ("causal response", response(RpeInput::Omega), text(seed)),
+        (
+            "bidirectional response",
+            bidirectional_response(),
+            masked(seed),
+        ),
     ]
 }
 
@@ -68,6 +76,22 @@ fn masked(seed: u64) -> Batch {
     let others = others.filter(|(index, _)| index % 3 != 0);
     others.for_each(|(_, target)| *target = IGNORE);
     batch
+}
+
+/// Causal, given by its response.
+fn response(input: RpeInput) -> Config {
+    let mut config = causal();
+    let toeplitz = &mut config.toeplitz;
+    (toeplitz.kind, toeplitz.rpe_input, toeplitz.decay) = (ToeplitzKind::Fd, input, false);
+    config
+}
+
+/// Fewer frequencies than positions, and channels of two heads.
+fn bidirectional_response() -> Config {
+    let mut config = response(RpeInput::Cosine);
+    (config.causal, config.task) = (false, Task::MaskedLm);
+    (config.num_heads, config.toeplitz.bins) = (2, Some(8));
+    config
 }
 
 fn classifier() -> Config {
@@ -133,11 +157,12 @@ mod tests {
     #[test]
     fn networks_have_what_they_are_named_for() {
         for (name, config, batch) in networks(0) {
-            let both_sides = ["bidirectional", "classifier of tokens"].contains(&name);
-            assert_eq!(config.causal, !both_sides, "{name}");
-            assert_eq!(batch.targets.contains(&IGNORE), name == "bidirectional");
+            let both_sides = name.starts_with("bidirectional");
+            let tokens = name == "classifier of tokens";
+            assert_eq!(config.causal, !both_sides && !tokens, "{name}");
+            assert_eq!(batch.targets.contains(&IGNORE), both_sides, "{name}");
             let padding = matches!(&batch.inputs, Inputs::Tokens(t) if t.contains(&IGNORE));
-            assert_eq!(padding, name == "classifier of tokens");
+            assert_eq!(padding, tokens);
             let mut network = Network::new(Cpu::new(), config, 0.9, 1).unwrap();
             network.evaluate(&batch).unwrap();
             let sums = network.take_sums().unwrap();

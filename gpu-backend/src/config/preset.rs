@@ -18,18 +18,34 @@ pub enum Preset {
     /// Byte-level: 9 layers, width 64, tied embeddings; 390,336 parameters.
     #[value(name = "shakespeare-64x9")]
     Shakespeare64x9,
+    /// `shakespeare-64x9` with kernels given by their frequency response.
+    #[value(name = "shakespeare-64x9-fd")]
+    Shakespeare64x9Fd,
     /// The published WikiText-103 language model: 7 layers, width 512, 50,264 words.
     #[value(name = "wikitext103")]
     Wikitext103,
+    /// `wikitext103` with kernels given by their frequency response.
+    #[value(name = "wikitext103-fd")]
+    Wikitext103Fd,
+}
+
+/// Turns an operator into one that is given by its frequency response: of the cosine of the frequency by a
+/// smooth network, so that kernels die out exponentially, and at few frequencies whatever the length.
+fn given_by_response(toeplitz: &mut ToeplitzConfig) {
+    (toeplitz.kind, toeplitz.decay) = (ToeplitzKind::Fd, false);
+    (toeplitz.rpe_input, toeplitz.rpe_act) = (RpeInput::Cosine, Activation::Silu);
+    toeplitz.bins = Some(256);
 }
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::Shakespeare128x4,
         Self::Shakespeare32x2,
         Self::Shakespeare64x9,
+        Self::Shakespeare64x9Fd,
         Self::Wikitext103,
+        Self::Wikitext103Fd,
     ];
 
     /// Name in `run.toml` and on the command line.
@@ -38,7 +54,9 @@ impl Preset {
             Self::Shakespeare128x4 => "shakespeare-128x4",
             Self::Shakespeare32x2 => "shakespeare-32x2",
             Self::Shakespeare64x9 => "shakespeare-64x9",
+            Self::Shakespeare64x9Fd => "shakespeare-64x9-fd",
             Self::Wikitext103 => "wikitext103",
+            Self::Wikitext103Fd => "wikitext103-fd",
         }
     }
 
@@ -79,6 +97,7 @@ impl Preset {
                 rpe_act: Activation::Relu,
                 rpe_norm: Norm::SimpleRmsNorm,
                 rpe_input: RpeInput::Lag,
+                bins: None,
                 decay: true,
                 learned_decay: false,
                 decay_floor: 0.0,
@@ -94,18 +113,21 @@ impl Preset {
                 (config.dim, config.glu_dim, config.layers) = (32, 32, 2);
                 config.toeplitz.rpe_dim = 16;
             }
-            Self::Shakespeare64x9 => {
+            Self::Shakespeare64x9 | Self::Shakespeare64x9Fd => {
                 (config.dim, config.glu_dim, config.layers) = (64, 72, 9);
                 config.expand_ratio = 2.0;
                 config.toeplitz.rpe_dim = 16;
                 config.tie_embeddings = true;
             }
-            Self::Wikitext103 => {
+            Self::Wikitext103 | Self::Wikitext103Fd => {
                 (config.dim, config.glu_dim, config.layers) = (512, 512, 7);
                 (config.toeplitz.rpe_dim, config.toeplitz.rpe_layers) = (64, 6);
                 config.vocab_size = 50_264;
                 config.tie_embeddings = true;
             }
+        }
+        if matches!(self, Self::Shakespeare64x9Fd | Self::Wikitext103Fd) {
+            given_by_response(&mut config.toeplitz);
         }
         config
     }

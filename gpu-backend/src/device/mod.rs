@@ -30,7 +30,8 @@ mod shapes;
 
 pub use error::DeviceError;
 pub use shapes::{
-    Activation, Gemm, MixShape, Norm, NormShape, Optimiser, RpeInput, RpeShape, decayed_support,
+    Activation, Gemm, MixShape, Norm, NormShape, Optimiser, Outputs, RpeInput, RpeShape,
+    decayed_support,
 };
 
 use crate::data::Shard;
@@ -226,7 +227,8 @@ pub trait Device: Sized {
 
     // ---- token mixing --------------------------------------------------------------------------
 
-    /// The kernel `[channels, lags]` of a Toeplitz operator: RPE, decay, activation. `lags` is the
+    /// The kernel `[channels, lags]` of a Toeplitz operator: RPE, decay, activation, or the transform of
+    /// a response ([`RpeShape`]). `lags` is the
     /// length for causal kernels; otherwise twice the length, in circular order (lags 0 ..
     /// length - 1, one zero, lags 1 - length .. -1). `hidden` keeps what the backward pass needs
     /// ([`RpeShape::hidden_len`] elements).

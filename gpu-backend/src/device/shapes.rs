@@ -1,5 +1,7 @@
 //! Shapes and options of the operations.
 
+use std::ops::Range;
+
 /// `C [m, n] = op(A) op(B)`: `op(A)` is `[m, k]`, `op(B)` is `[k, n]`, all row-major.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gemm {
@@ -104,18 +106,40 @@ fn lags(length: usize, causal: bool) -> usize {
     if causal { length } else { 2 * length }
 }
 
-/// What the RPE network sees of a lag.
+/// What the RPE network sees.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RpeInput {
     /// The lag.
     Lag,
     /// The lag divided by this length.
     Scaled(usize),
+    /// The frequencies `pi k / bins`, k of `0 ..= bins`; `bins` is a power of two.
+    Omega(usize),
+    /// Their cosines.
+    Cosine(usize),
+}
+
+impl RpeInput {
+    /// Steps from frequency 0 to pi, where it is of frequencies.
+    pub fn bins(self) -> Option<usize> {
+        match self {
+            Self::Lag | Self::Scaled(_) => None,
+            Self::Omega(bins) | Self::Cosine(bins) => Some(bins),
+        }
+    }
 }
 
 /// The network that gives a Toeplitz operator its kernel: `Linear(1, width)`, `layers` times
-/// [norm, act, `Linear(width, width)`], then [norm, act, `Linear(width, channels)`]; the kernel is
-/// `kernel_act(gamma^|lag| * RPE(lag))`, where lag 0 has no decay.
+/// [norm, act, `Linear(width, width)`], then [norm, act, `Linear(width, outputs)`].
+///
+/// Of lags, there is an output a channel, and the kernel is `kernel_act(gamma^|lag| * RPE(lag))`, where
+/// lag 0 has no decay.
+///
+/// Of frequencies, the outputs are a response, and the kernel is its inverse Fourier transform over
+/// `2 * bins` points; lags from `bins` on are zero. Causal: the response's real part, an output a
+/// channel; lags above 0 count twice, those below are dropped. Else two outputs a channel, real and
+/// imaginary part (the real ones of all channels of a head come first); the imaginary part is zero at
+/// both ends. The transform commutes with the last map, so it is taken of the map's `width` inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RpeShape {
     /// Positions of a sequence.
@@ -126,8 +150,10 @@ pub struct RpeShape {
     pub width: usize,
     /// Hidden layers.
     pub layers: usize,
-    /// Columns of the output.
+    /// Rows of the kernel.
     pub channels: usize,
+    /// Heads that the channels belong to, neighbours to one.
+    pub heads: usize,
     /// Norm before each activation; `None` for none.
     pub norm: Option<Norm>,
     /// Offsets of the norms' weights (hidden layers, then the output's), where the norm has them.
@@ -136,7 +162,7 @@ pub struct RpeShape {
     pub act: Activation,
     /// Whether each hidden layer's input is added to its output.
     pub residual: bool,
-    /// What the network sees of a lag.
+    /// What the network sees.
     pub input: RpeInput,
     /// Offset of the decay `gamma` `[channels]` in the parameters, if the kernel decays. It is not
     /// trained.
@@ -149,8 +175,19 @@ pub struct RpeShape {
     pub first_at: usize,
     /// Offsets of the hidden maps' weights `[width, width]`, each followed by its bias.
     pub hidden_at: Vec<usize>,
-    /// Offset of the last map's weight `[channels, width]`, followed by its bias.
+    /// Offset of the last map's weight `[outputs, width]`, followed by its bias.
     pub last_at: usize,
+}
+
+/// Neighbouring outputs of an RPE's last map that neighbouring channels are summed from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outputs {
+    /// The channels.
+    pub channels: Range<usize>,
+    /// The first channel's output.
+    pub first: usize,
+    /// 0, or 1 for imaginary parts.
+    pub part: usize,
 }
 
 impl RpeShape {
@@ -159,11 +196,54 @@ impl RpeShape {
         lags(self.length, self.causal)
     }
 
-    /// Elements of the buffer that keeps hidden values for the backward pass: for each lag and map
-    /// but the last, its output; then twice as much again for the backward pass itself, and the
-    /// kernel before its activation.
+    /// Inputs that the network is evaluated at: the kernel's lags, or frequencies.
+    pub fn rows(&self) -> usize {
+        self.input.bins().map_or(self.lags(), |bins| bins + 1)
+    }
+
+    /// Columns of the kernel, from the first on, behind which all are always zero.
+    pub fn live_lags(&self) -> usize {
+        let end = self.input.bins().filter(|_| self.causal);
+        end.map_or(self.lags(), |bins| bins.min(self.lags()))
+    }
+
+    /// Outputs of the last map for each channel: 2 of a complex response, else 1.
+    pub fn parts(&self) -> usize {
+        1 + usize::from(self.input.bins().is_some() && !self.causal)
+    }
+
+    /// Which outputs of the last map each channel is made of.
+    pub fn outputs(&self) -> Vec<Outputs> {
+        if self.parts() == 1 {
+            return vec![Outputs {
+                channels: 0..self.channels,
+                first: 0,
+                part: 0,
+            }];
+        }
+        let head = self.channels / self.heads;
+        let outputs = |index: usize| Outputs {
+            channels: index / 2 * head..(index / 2 + 1) * head,
+            first: index * head,
+            part: index % 2,
+        };
+        (0..2 * self.heads).map(outputs).collect()
+    }
+
+    /// Elements of what the last map reads of a response: `[parts, lags, width]`; 0 without one.
+    pub fn responses_len(&self) -> usize {
+        let of_response = self.input.bins().is_some();
+        usize::from(of_response) * self.parts() * self.lags() * self.width
+    }
+
+    /// Elements of the buffer that keeps hidden values for the backward pass: for each row and map
+    /// but the last, its output; then twice as much again for the backward pass itself, the kernel
+    /// before its activation, what a response's transform gives and the gradient of that. All are zero
+    /// before the first pass.
     pub fn hidden_len(&self) -> usize {
-        self.lags() * (4 * (self.layers + 1) * self.width + self.channels)
+        self.rows() * 4 * (self.layers + 1) * self.width
+            + self.lags() * self.channels
+            + 2 * self.responses_len()
     }
 }
 

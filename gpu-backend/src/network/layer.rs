@@ -2,7 +2,7 @@
 
 use super::layout::Layout;
 use super::support::Options;
-use crate::device::{Gemm, MixShape, NormShape, RpeInput, RpeShape, decayed_support};
+use crate::device::{Gemm, MixShape, NormShape, RpeShape, decayed_support};
 use toeplite_checkpoint::Config;
 
 /// A layer as its operations see it, for one batch shape.
@@ -76,17 +76,14 @@ fn rpe_shape(
         width: toeplitz.rpe_dim,
         layers: toeplitz.rpe_layers,
         channels: config.channels(),
+        heads: config.num_heads,
         norm: options.rpe_norm,
         norms_at: norms
             .map(|name| layout.find(&name).unwrap_or_default())
             .collect(),
         act: options.rpe_act,
         residual: toeplitz.residual,
-        input: if options.rpe_scaled {
-            RpeInput::Scaled(length.saturating_sub(1).max(1))
-        } else {
-            RpeInput::Lag
-        },
+        input: options.rpe_input(length),
         gamma_at: toeplitz.decay.then(|| layout.at(&name("gamma"))),
         kernel_act: options.kernel_act,
         bias: config.bias,
@@ -113,7 +110,10 @@ pub(super) fn mix_shape(
         causal: config.causal,
         act: options.gtu_act,
         gated: true,
-        support: decayed_support(gamma, length),
+        support: match config.toeplitz.bins {
+            Some(bins) => bins.min(length),
+            None => decayed_support(gamma, length),
+        },
     }
 }
 

@@ -1,9 +1,10 @@
 //! Which configurations can be trained, in the terms of the devices.
 
 use super::NetworkError;
-use crate::device::{Activation, Norm};
+use crate::device::{self, Activation, Norm};
 use toeplite_checkpoint::config::{
     Activation as ConfigActivation, Config, Norm as ConfigNorm, NormPosition, RpeInput,
+    ToeplitzKind,
 };
 
 /// The options of a configuration that operations ask for.
@@ -15,8 +16,25 @@ pub(super) struct Options {
     pub glu_act: Activation,
     pub rpe_act: Activation,
     pub rpe_norm: Option<Norm>,
-    pub rpe_scaled: bool,
+    rpe_input: RpeInput,
+    bins: Option<usize>,
     pub kernel_act: Activation,
+}
+
+impl Options {
+    /// What RPEs see where sequences have `length` positions. The public code's transforms have the power
+    /// of two from `2 * length` on as their points.
+    pub fn rpe_input(&self, length: usize) -> device::RpeInput {
+        let bins = self.bins.unwrap_or(length.next_power_of_two());
+        match self.rpe_input {
+            RpeInput::Scaled | RpeInput::Exp => {
+                device::RpeInput::Scaled(length.saturating_sub(1).max(1))
+            }
+            RpeInput::Lag => device::RpeInput::Lag,
+            RpeInput::Omega => device::RpeInput::Omega(bins),
+            RpeInput::Cosine => device::RpeInput::Cosine(bins),
+        }
+    }
 }
 
 /// Whether a network must not see padding that its Toeplitz operators would see: one that reads whole
@@ -58,6 +76,9 @@ pub(super) fn options(config: &Config) -> Result<Options, NetworkError> {
     if hides_padding(config) && config.gtu_act == ConfigActivation::None {
         problems.push("gtu_act none in a bidirectional classifier of tokens".to_owned());
     }
+    if toeplitz.kind == ToeplitzKind::Ski {
+        problems.push(format!("toeplitz.kind {}", toeplitz.kind.name()));
+    }
     let mut act = |name: &str, act| match act {
         ConfigActivation::None => Activation::None,
         ConfigActivation::Silu => Activation::Silu,
@@ -98,7 +119,8 @@ pub(super) fn options(config: &Config) -> Result<Options, NetworkError> {
             glu_act,
             rpe_act,
             rpe_norm,
-            rpe_scaled: toeplitz.rpe_input == RpeInput::Scaled,
+            rpe_input: toeplitz.rpe_input,
+            bins: toeplitz.bins,
             kernel_act,
         }),
         _ => Err(NetworkError::Unsupported { problems }),

@@ -7,7 +7,7 @@ use crate::device::checks::Random;
 use crate::device::cpu::Cpu;
 use crate::device::{IGNORE, Optimiser};
 use toeplite_checkpoint::config::{
-    Activation, ClassifierConfig, Config, Norm, Pooling, RpeInput, Task,
+    Activation, ClassifierConfig, Config, Norm, Pooling, RpeInput, Task, ToeplitzKind,
 };
 
 /// Error of a gradient against differences of the loss; f32's rounding makes up to 7e-4.
@@ -126,6 +126,25 @@ fn gradients_of_a_bidirectional_network_with_other_options_are_those_of_differen
     (toeplitz.rpe_input, toeplitz.residual) = (RpeInput::Scaled, true);
     toeplitz.act = Activation::Silu;
     check_gradients(config);
+}
+
+#[test]
+fn gradients_of_networks_with_responses_are_those_of_differences() {
+    for (causal, rpe_input, bins) in [
+        (true, RpeInput::Omega, None),
+        (true, RpeInput::Cosine, Some(4)),
+        (false, RpeInput::Omega, Some(32)),
+        (false, RpeInput::Cosine, None),
+    ] {
+        let mut config = config();
+        let task = if causal { config.task } else { Task::MaskedLm };
+        (config.causal, config.task, config.num_heads) = (causal, task, 2);
+        let toeplitz = &mut config.toeplitz;
+        (toeplitz.kind, toeplitz.rpe_input) = (ToeplitzKind::Fd, rpe_input);
+        (toeplitz.decay, toeplitz.bins) = (false, bins);
+        toeplitz.rpe_act = Activation::Silu;
+        check_gradients(config);
+    }
 }
 
 #[test]

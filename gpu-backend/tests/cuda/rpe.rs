@@ -3,7 +3,7 @@
 use super::device;
 use super::reference::{Random, activate, close, slopes};
 use toeplite_train::device::cuda::{Cuda, Precision};
-use toeplite_train::device::{Activation, Device, Norm, RpeInput, RpeShape};
+use toeplite_train::device::{Activation, Device, Norm, RpeInput, RpeShape, checks};
 
 /// A shape with its parameters one after the other, from offset 1 on.
 struct Net {
@@ -19,6 +19,7 @@ impl Net {
             width,
             layers,
             channels,
+            heads: 1,
             norm: Some(Norm::SimpleRms),
             norms_at: vec![0; layers + 1],
             act: Activation::Silu,
@@ -89,6 +90,9 @@ impl Net {
         match self.shape.input {
             RpeInput::Lag => lag,
             RpeInput::Scaled(length) => lag / length as f64,
+            RpeInput::Omega(_) | RpeInput::Cosine(_) => {
+                unreachable!("responses have checks of their own")
+            }
         }
     }
 
@@ -153,6 +157,24 @@ fn kernels_and_gradients() {
     let device = device(Precision::F32);
     for net in nets() {
         check(&device, &net);
+    }
+}
+
+/// Transforms of one pass, of two and of three; fewer lags than positions, and more.
+#[test]
+fn kernels_of_responses_and_gradients() {
+    let device = device(Precision::F32);
+    for (input, length, causal) in [
+        (RpeInput::Omega(1), 5, true),
+        (RpeInput::Cosine(8), 5, false),
+        (RpeInput::Cosine(8), 20, true),
+        (RpeInput::Omega(64), 70, false),
+        (RpeInput::Cosine(256), 100, true),
+    ] {
+        let (norm, sizes) = (Some(Norm::Layer), (12, 1, 6));
+        let (shape, count) = checks::response_shape(length, causal, sizes, norm, input, 2);
+        let error = checks::rpe(&device, &shape, count, 3).unwrap();
+        assert!(error < 2e-5, "{error} of {shape:?}");
     }
 }
 

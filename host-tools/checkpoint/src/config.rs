@@ -102,6 +102,7 @@ pub enum Pooling {
 #[serde(deny_unknown_fields)]
 pub struct ToeplitzConfig {
     /// Kind of operator.
+    #[serde(default)]
     pub kind: ToeplitzKind,
     /// Width of the RPE network.
     pub rpe_dim: usize,
@@ -111,8 +112,13 @@ pub struct ToeplitzConfig {
     pub rpe_act: Activation,
     /// Norm inside the RPE network.
     pub rpe_norm: Norm,
-    /// What the RPE network is given for a lag.
+    /// What the RPE network is given for a lag, or for a frequency.
     pub rpe_input: RpeInput,
+    /// Of kind `fd`: the response is always evaluated at `bins + 1` frequencies from 0 to pi, so that
+    /// kernels have `bins` lags on each side whatever the sequence's length. A power of two. Absent: as
+    /// many frequencies as each length asks for (as released).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bins: Option<usize>,
     /// Fixed decay: `kernel(lag) = gamma^|lag| * RPE(lag)`, with `toep.gamma` as stored.
     pub decay: bool,
     /// Learned decay: `gamma = decay_floor + (1 - decay_floor) * sigmoid(toep.gamma)`.
@@ -148,14 +154,20 @@ pub enum Task {
 }
 
 /// Kinds of Toeplitz operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ToeplitzKind {
     /// Kernel given by an RPE network in the time domain.
+    #[default]
     Tno,
+    /// Frequency response given by an RPE network. Causal: its real part, which the imaginary part
+    /// follows from. Bidirectional: both, `2 * head_dim` outputs a head, the real parts first.
+    Fd,
+    /// Short convolution and a product of low rank through inducing points; bidirectional.
+    Ski,
 }
 
-/// What the RPE network is given for lag `i` of a sequence of length `n`.
+/// What the RPE network is given for lag `i` of a sequence of length `n`, or for a frequency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RpeInput {
@@ -165,6 +177,34 @@ pub enum RpeInput {
     Scaled,
     /// `exp(i / (n - 1))` (the official `par_type` 3).
     Exp,
+    /// The frequency `omega`, 0 to pi (kind `fd`, as released).
+    Omega,
+    /// `cos(omega)` (kind `fd`): even and periodic as a response is, so that a smooth RPE has kernels
+    /// that die out exponentially.
+    Cosine,
+}
+
+impl ToeplitzKind {
+    /// Name in `config.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tno => "tno",
+            Self::Fd => "fd",
+            Self::Ski => "ski",
+        }
+    }
+}
+
+impl RpeInput {
+    /// Whether it is of lags over the sequence's length, so that kernels differ from length to length.
+    pub fn is_scaled(self) -> bool {
+        matches!(self, Self::Scaled | Self::Exp)
+    }
+
+    /// Whether it is of frequencies, not of lags.
+    pub fn is_frequency(self) -> bool {
+        matches!(self, Self::Omega | Self::Cosine)
+    }
 }
 
 /// Norms of the official layers.
@@ -233,6 +273,12 @@ impl Config {
         (self.expand_ratio * self.dim as f64) as usize / self.num_heads * self.num_heads
     }
 
+    /// Outputs of a layer's RPE network.
+    pub fn rpe_outputs(&self) -> usize {
+        let complex = self.toeplitz.kind == ToeplitzKind::Fd && !self.causal;
+        self.channels() * if complex { 2 } else { 1 }
+    }
+
     /// Numbers of a frame, where the input is frames.
     pub fn frame_dim(&self) -> Option<usize> {
         self.classifier.as_ref()?.frame_dim
@@ -277,6 +323,13 @@ mod tests {
             serde_json::from_str::<Config>(&serde_json::to_string(&c).unwrap()).unwrap(),
             c
         );
+    }
+
+    #[test]
+    fn kind_is_tno_where_it_is_not_named() {
+        let c: Config = serde_json::from_str(&TEXT.replace("\"kind\":\"tno\",", "")).unwrap();
+        assert_eq!(c, serde_json::from_str(TEXT).unwrap());
+        assert!(!serde_json::to_string(&c).unwrap().contains("bins"));
     }
 
     #[test]

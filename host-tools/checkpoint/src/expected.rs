@@ -89,7 +89,7 @@ impl List {
             self.linear(&format!("{block}.2"), width, width);
         }
         self.norm(&format!("{name}.out.0"), toeplitz.rpe_norm, width);
-        self.linear(&format!("{name}.out.2"), width, config.channels());
+        self.linear(&format!("{name}.out.2"), width, config.rpe_outputs());
     }
 
     fn feature_mixer(&mut self, name: &str, config: &Config) {

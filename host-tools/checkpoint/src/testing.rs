@@ -38,6 +38,7 @@ pub fn small_config() -> Config {
             rpe_act: Activation::Silu,
             rpe_norm: Norm::GatedRmsNorm,
             rpe_input: RpeInput::Scaled,
+            bins: None,
             decay: false,
             learned_decay: true,
             decay_floor: 0.9,

@@ -3,8 +3,8 @@
 //! The upper bounds are far above any network that was ever trained; they keep a damaged or
 //! hostile file from asking for more memory than there is.
 
-use super::config::{Config, FORMAT, Task, VERSION};
-use serde::Deserialize;
+use super::config::{Activation, Config, FORMAT, Task, ToeplitzKind, VERSION};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use thiserror::Error;
 
@@ -16,6 +16,9 @@ pub const MAX_LAYERS: usize = 1024;
 pub const MAX_RPE_LAYERS: usize = 64;
 /// Largest accepted training length.
 pub const MAX_TRAIN_LEN: usize = 1 << 31;
+
+/// Largest accepted number of frequencies of a response.
+pub const MAX_BINS: usize = 1 << 20;
 
 /// Why a configuration was refused.
 #[derive(Debug, Error)]
@@ -112,6 +115,7 @@ impl Config {
         self.check_numbers(&mut bad);
         self.check_task(&mut bad);
         self.check_classifier(&mut bad);
+        self.check_kind(&mut bad);
         // Only meaningful, and only safe to compute, once the parts are in range.
         if bad.is_empty() {
             self.check_channels(&mut bad);
@@ -194,6 +198,66 @@ impl Config {
         }
     }
 
+    /// Options of the Toeplitz operator that the kind gives no meaning.
+    fn check_kind(&self, bad: &mut Vec<BadValue>) {
+        let toep = &self.toeplitz;
+        let fd = toep.kind == ToeplitzKind::Fd;
+        let inputs = match fd {
+            true => "omega or cosine, for kind fd",
+            false => "lag, scaled or exp, or kind fd",
+        };
+        let no_decay = "false: a frequency response has no lags to decay along";
+        let checks = [
+            (
+                "causal",
+                self.causal.to_string(),
+                !(self.causal && toep.kind == ToeplitzKind::Ski),
+                "false, for kind ski",
+            ),
+            (
+                "toeplitz.rpe_input",
+                name(&toep.rpe_input),
+                toep.rpe_input.is_frequency() == fd,
+                inputs,
+            ),
+            (
+                "toeplitz.decay",
+                "true".into(),
+                !(fd && toep.decay),
+                no_decay,
+            ),
+            (
+                "toeplitz.learned_decay",
+                "true".into(),
+                !(fd && toep.learned_decay),
+                no_decay,
+            ),
+            (
+                "toeplitz.act",
+                name(&toep.act),
+                !fd || toep.act == Activation::None,
+                "none: it is of kernels, not of frequency responses",
+            ),
+        ];
+        for (key, value, good, accepted) in checks {
+            if !good {
+                bad.push(BadValue {
+                    key,
+                    value,
+                    accepted: accepted.to_owned(),
+                });
+            }
+        }
+        let Some(bins) = toep.bins else { return };
+        if !(fd && bins.is_power_of_two() && bins <= MAX_BINS) {
+            bad.push(BadValue {
+                key: "toeplitz.bins",
+                value: bins.to_string(),
+                accepted: format!("a power of two up to {MAX_BINS} for kind fd, else absent"),
+            });
+        }
+    }
+
     fn check_numbers(&self, bad: &mut Vec<BadValue>) {
         let scale = self.embed_scale.abs();
         let normal = f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX);
@@ -246,6 +310,12 @@ impl Config {
     }
 }
 
+/// A value's name in `config.json`.
+fn name(value: &impl Serialize) -> String {
+    let text = serde_json::to_string(value).expect("names serialize");
+    text.trim_matches('"').to_owned()
+}
+
 fn check_envelope(format: &str, version: u64) -> Result<(), ConfigError> {
     if format != FORMAT {
         return Err(ConfigError::Format {
@@ -260,6 +330,7 @@ fn check_envelope(format: &str, version: u64) -> Result<(), ConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::RpeInput;
     use super::super::testing::small_config;
     use super::*;
 
@@ -295,6 +366,35 @@ mod tests {
             "toeplitz.decay_floor",
         ];
         assert_eq!(keys, expected);
+    }
+
+    fn fd(config: &mut Config) {
+        let toeplitz = &mut config.toeplitz;
+        (toeplitz.kind, toeplitz.rpe_input) = (ToeplitzKind::Fd, RpeInput::Cosine);
+        (toeplitz.learned_decay, toeplitz.act) = (false, Activation::None);
+        toeplitz.bins = Some(64);
+    }
+
+    #[test]
+    fn kinds_have_their_own_options() {
+        assert_eq!(keys_refused(fd), Vec::<&str>::new());
+        let all = [
+            "toeplitz.rpe_input",
+            "toeplitz.decay",
+            "toeplitz.learned_decay",
+            "toeplitz.act",
+            "toeplitz.bins",
+        ];
+        let refused = keys_refused(|c| {
+            (c.toeplitz.kind, c.toeplitz.bins) = (ToeplitzKind::Fd, Some(48));
+            c.toeplitz.decay = true;
+        });
+        assert_eq!(refused, all);
+        let refused = keys_refused(|c| {
+            fd(c);
+            (c.toeplitz.kind, c.causal) = (ToeplitzKind::Ski, true);
+        });
+        assert_eq!(refused, ["causal", "toeplitz.rpe_input", "toeplitz.bins"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::allocate::instructions::Core;
 use crate::allocate::plan::{LOSS, Request};
 use crate::blob::{self, Blob, ContractName, Staged, Target, WeightType};
 use crate::checkpoint::Checkpoint;
-use crate::checkpoint::config::{Config, RpeInput};
+use crate::checkpoint::config::Config;
 use crate::convert::layer::{LayerConversion, Method, convert_layers};
 use crate::convert::network::{TrainedKernels, backward_kernels, operators, trained_kernels};
 use crate::convert::search::{MAX_ORDER, MAX_TAPS, Search, TOLERANCE};
@@ -152,7 +152,7 @@ const LARGE: usize = 10_000_000;
 
 /// Whether a layer's kernel is one-sided and the same at every length, so that a text tells what it is worth.
 fn has_one_kernel(config: &Config) -> bool {
-    config.causal && config.toeplitz.rpe_input == RpeInput::Lag
+    config.causal && !config.toeplitz.rpe_input.is_scaled()
 }
 
 /// Of `--loss`; with the number that is used.
@@ -326,7 +326,7 @@ impl Cmd {
             "--window belongs to bidirectional checkpoints: this one is causal, and its model streams any number of tokens"
         );
         ensure!(
-            self.length.is_none() || config.causal && config.toeplitz.rpe_input != RpeInput::Lag,
+            self.length.is_none() || config.causal && config.toeplitz.rpe_input.is_scaled(),
             "--length belongs to causal checkpoints that scale positions by the sequence's length; the kernels of this one \
              are the same at every length, or those of --window"
         );

@@ -6,7 +6,6 @@ use super::output::{self, bytes};
 use super::weights::{self, Rounded};
 use crate::blob::Blob;
 use crate::checkpoint::Checkpoint;
-use crate::checkpoint::config::RpeInput;
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::path::Path;
@@ -72,7 +71,7 @@ pub fn warnings(checkpoint: &Checkpoint, made: &Made, length: usize) -> Vec<Stri
         .collect();
     out.extend(made.allocation.as_ref().and_then(Allocation::warning));
     let config = &checkpoint.config;
-    if config.toeplitz.rpe_input != RpeInput::Lag {
+    if config.toeplitz.rpe_input.is_scaled() {
         out.push(format!(
             "the checkpoint scales positions by the sequence's length, so its kernels differ from length to length; the \
              model has those of length {length} (--length), and is the trained network's equal there alone"

@@ -10,14 +10,14 @@ use std::process::ExitCode;
 /// Run the reference Toeplitz operator, GTU or layer on a case file and compare every output.
 ///
 /// Prints the relative error (largest difference over largest reference value) of the kernel
-/// coefficients `a`, and of the output `y` with the Toeplitz product taken by FFT and term by
+/// coefficients `a` (or the `kernel` of an operator that is given by its frequency response), and of the output `y` with the Toeplitz product taken by FFT and term by
 /// term. Exits 1 where an error is above the tolerance.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
   toeplite reference --case case.safetensors --index index.json --precision f32")]
 pub struct Cmd {
-    /// The case: a safetensors file with `param.*`, `x`, `y`, `a` and `lags`
+    /// The case: a safetensors file with `param.*`, `x`, `y`, and `a` and `lags` or `kernel`
     #[arg(long, value_name = "FILE")]
     case: PathBuf,
     /// The index that names the case's module and constructor arguments

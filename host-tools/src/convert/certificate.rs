@@ -10,7 +10,7 @@
 //!   the input's energy is 1.
 //!
 //! The first lags are summed up in f64, with an allowance for its rounding. Behind them comes `bound * gamma^i` for the true kernel (the
-//! RPE's last block is normalized, so its output is bounded) and `sum |residue| |pole|^i` for the
+//! RPE's last block is normalized, so its output is bounded), or the rest of a kernel that ends, and `sum |residue| |pole|^i` for the
 //! realised one. A polynomial of degree `n - 1` exceeds its largest value at `L` evenly spaced points
 //! of the circle by a factor of `1 / cos(pi (n - 1) / (2 L))` at most (M. Riesz 1914), which makes
 //! peaks over an FFT's frequencies peaks over all.

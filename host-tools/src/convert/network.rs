@@ -64,10 +64,14 @@ pub fn backward_kernels(operators: &[Toeplitz<f64>], length: usize) -> Vec<Train
     kernels
 }
 
-fn kernels(operators: &[Toeplitz<f64>], length: usize, side: Side) -> Vec<TrainedKernels<'_>> {
-    let kernels = |operator| TrainedKernels {
+fn kernels<'a>(
+    operators: &'a [Toeplitz<f64>],
+    length: usize,
+    side: Side,
+) -> Vec<TrainedKernels<'a>> {
+    let kernels = |operator: &'a Toeplitz<f64>| TrainedKernels {
         operator,
-        length,
+        length: operator.streaming_length(length),
         side,
     };
     operators.iter().map(kernels).collect()
@@ -109,7 +113,11 @@ impl KernelSource for TrainedKernels<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Method;
+    use super::super::layer::convert_layer;
+    use super::super::search::TOLERANCE;
     use super::*;
+    use crate::checkpoint::config::{RpeInput, ToeplitzKind};
     use crate::reference::testing;
 
     /// The bundled network, whose RPE goes on below zero, as a bidirectional one.
@@ -143,6 +151,52 @@ mod tests {
                 let tail = kernels.kernel(50..3000);
                 for (bound, column) in bounds.iter().zip(tail.columns()) {
                     assert!(column.iter().map(|x| x.abs()).sum::<f64>() <= *bound);
+                }
+            }
+        }
+    }
+
+    /// The bundled network's RPEs, smooth and read as responses at `bins` frequencies.
+    fn responses(bins: Option<usize>) -> Vec<Toeplitz<f64>> {
+        let mut checkpoint = testing::checkpoint("shakespeare-32x2");
+        let toeplitz = &mut checkpoint.config.toeplitz;
+        (toeplitz.kind, toeplitz.rpe_input) = (ToeplitzKind::Fd, RpeInput::Cosine);
+        (toeplitz.decay, toeplitz.rpe_act) = (false, Activation::Silu);
+        toeplitz.bins = bins;
+        operators(&checkpoint).unwrap()
+    }
+
+    /// The kernel ends, so what is certified holds for ever; whatever length it was trained at, it is the same.
+    #[test]
+    fn responses_are_converted_like_any_kernel() {
+        let layers = responses(Some(128));
+        for (source, other) in trained_kernels(&layers, 64)
+            .iter()
+            .zip(trained_kernels(&layers, 4096))
+        {
+            assert_eq!(source.kernel(0..300), other.kernel(0..300));
+            let converted = convert_layer(source, &Method::default()).unwrap();
+            assert_eq!(converted.certificate.lags, None);
+            assert!(converted.kernel_error.rms <= TOLERANCE);
+            assert!(converted.modal.states_per_channel() < 64);
+        }
+    }
+
+    /// At as many frequencies as a stream needs, kernels no longer meet their own beginning: at 128 positions the
+    /// network's kernel is the stream's with what comes 256 lags later (and before) added.
+    #[test]
+    fn a_stream_has_the_kernel_of_a_fine_grid() {
+        let layers = responses(None);
+        for (layer, stream) in layers.iter().zip(trained_kernels(&layers, 128)) {
+            let (short, fine) = (layer.kernel(0..128, 128), stream.kernel(0..1000));
+            for lag in [1, 5, 100] {
+                for channel in [0, 40] {
+                    let later = |by: usize| fine[[by, channel]];
+                    let mut folded = later(lag) + later(256 + lag) + later(512 + lag);
+                    folded += later(256 - lag) + later(512 - lag);
+                    let error = (short[[lag, channel]] - folded).abs();
+                    let rest = 1e-6 * fine.column(channel).mapv(f64::abs).sum();
+                    assert!(error <= rest, "lag {lag}: {error} of {rest}");
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! Cases of the official modules: parameters, an input, and the outputs that belong to them.
 //!
 //! A folder of cases is an `index.json` that names every case's module and constructor arguments,
-//! and a safetensors file a case with `param.<state-dict name>`, `x`, `y`, `a` and `lags`.
+//! and a safetensors file a case with `param.<state-dict name>`, `x`, `y`, and either `a` and `lags` or, of an
+//! operator given by its response, `kernel` in circular order.
 
 mod args;
 mod check;
@@ -24,6 +25,7 @@ pub struct Case {
     pub name: String,
     module: ModuleArgs,
     tensors: BTreeMap<String, ArrayD<f32>>,
+    /// Of `a`; empty where there is a `kernel` instead.
     lags: Vec<i64>,
 }
 
@@ -121,6 +123,10 @@ impl Case {
             message,
         })?;
         let (tensors, lags) = read_tensors(file)?;
+        let lags = match &module {
+            ModuleArgs::TnoFD(_) => Vec::new(),
+            _ => lags.ok_or_else(|| missing("lags"))?,
+        };
         Ok(Self {
             name,
             module,
@@ -168,7 +174,7 @@ fn find(file: &Path, index: &Path) -> Result<(String, Entry), CaseError> {
 }
 
 /// A file's f32 tensors, and its lags.
-type Tensors = (BTreeMap<String, ArrayD<f32>>, Vec<i64>);
+type Tensors = (BTreeMap<String, ArrayD<f32>>, Option<Vec<i64>>);
 
 fn read_tensors(path: &Path) -> Result<Tensors, CaseError> {
     let bytes = read(path)?;
@@ -181,11 +187,12 @@ fn read_tensors(path: &Path) -> Result<Tensors, CaseError> {
     for (name, view) in file.iter() {
         if name == "lags" {
             lags = Some(integers(&view)?);
-        } else {
+        } else if name != "omega" {
+            // The frequencies follow from the length, and the kernel from them.
             tensors.insert(name.to_owned(), floats(name, &view)?);
         }
     }
-    Ok((tensors, lags.ok_or_else(|| missing("lags"))?))
+    Ok((tensors, lags))
 }
 
 fn integers(view: &TensorView) -> Result<Vec<i64>, CaseError> {

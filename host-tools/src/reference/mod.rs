@@ -20,6 +20,7 @@ mod params;
 pub mod product;
 mod real;
 pub mod recurrence;
+mod response;
 pub mod rpe;
 pub mod toeplitz;
 

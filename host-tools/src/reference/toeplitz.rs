@@ -1,21 +1,28 @@
 //! Toeplitz kernels from the RPE, at every lag.
 
 use super::activation::{activate, sigmoid, size_after};
+use super::response::Response;
 use super::rpe::Rpe;
 use super::{Params, Real, ReferenceError};
-use crate::checkpoint::config::{Activation, RpeInput, ToeplitzConfig};
-use ndarray::{Array2, ArrayD, ArrayView2};
+use crate::checkpoint::config::{Activation, RpeInput, ToeplitzConfig, ToeplitzKind};
+use ndarray::{Array2, ArrayD, ArrayView2, Axis};
 use std::collections::BTreeMap;
 use std::ops::Range;
+
+/// Steps from frequency 0 to pi at which the response of a stream is evaluated. More than any window that
+/// conversions look at.
+const FINE_BINS: usize = 1 << 14;
 
 /// A layer's Toeplitz operator: `y[i, c] = sum_j kernel(i - j, c) * v[j, c]`.
 ///
 /// The kernel is `act(gamma[c]^|lag| * RPE(lag)[c])`; lag 0 is not decayed, since
-/// `gamma^0 = 1`. Lags below zero are absent from a causal operator.
+/// `gamma^0 = 1`. Lags below zero are absent from a causal operator. Of kind `fd` the RPE gives the kernel's
+/// frequency response instead.
 #[derive(Clone, Debug)]
 pub struct Toeplitz<T> {
     rpe: Rpe<T>,
     input: RpeInput,
+    response: Option<Response>,
     /// Factor a lag, `[channels]`. In f64: a rounding error in gamma grows with the lag.
     gamma: Option<Vec<f64>>,
     act: Activation,
@@ -56,9 +63,16 @@ impl<T: Real> Toeplitz<T> {
         if channels == 0 {
             return Err(ReferenceError::Zero { what: "channels" });
         }
+        if config.kind == ToeplitzKind::Ski {
+            let kind = config.kind.name();
+            return Err(ReferenceError::Kind { kind });
+        }
+        let response = Response::new(config.rpe_input, config.bins, causal, (heads, head_dim));
+        let outputs = response.as_ref().map_or(channels, Response::outputs);
         Ok(Self {
-            rpe: Rpe::from_params(config, channels, bias, &params.sub("rpe"))?,
+            rpe: Rpe::from_params(config, outputs, bias, &params.sub("rpe"))?,
             input: config.rpe_input,
+            response,
             gamma: read_gamma(config, params, heads, head_dim)?,
             act: config.act,
             causal,
@@ -92,10 +106,29 @@ impl<T: Real> Toeplitz<T> {
         self.gamma.as_deref()
     }
 
+    /// The length to ask [`kernel`](Self::kernel) for what a stream of any length is given: `length`, or, of
+    /// a response at as many frequencies as there are positions, so many that the kernel has fallen far where it
+    /// meets its own beginning. The trained network at a shorter length has the sum of what meets there.
+    pub fn streaming_length(&self, length: usize) -> usize {
+        match &self.response {
+            Some(response) if self.causal && response.bins.is_none() => length.max(FINE_BINS),
+            _ => length,
+        }
+    }
+
     /// A bound a channel of `sum |kernel(i)|` over all `i >= from`: the RPE is bounded where its last
-    /// block is normalized, and gamma decays. `None` where nothing bounds the sum, such as without
-    /// decay.
+    /// block is normalized, and gamma decays; a response at fixed frequencies has a kernel that ends. `None`
+    /// where nothing bounds the sum, such as without decay.
     pub fn tail_bound(&self, from: usize) -> Option<Vec<f64>> {
+        if let Some(response) = &self.response {
+            let (from, end) = (from as i64, response.bins? as i64);
+            let sums = |lags: Range<i64>| {
+                let kernel = self.kernel(lags.start..lags.end.max(lags.start), 1);
+                kernel.mapv(|x| x.wide().abs()).sum_axis(Axis(0))
+            };
+            let (above, below) = (sums(from..end), sums(1 - end..1 - from));
+            return Some(above.iter().zip(&below).map(|(a, b)| a.max(*b)).collect());
+        }
         let (gamma, bound) = (self.gamma.as_ref()?, self.rpe.bound()?);
         // an activation that moves zero keeps the kernel from dying out
         let (factor, offset) = size_after(self.act)?;
@@ -116,8 +149,12 @@ impl<T: Real> Toeplitz<T> {
     /// activation, zero below lag 0 of a causal operator.
     ///
     /// The length matters only to [`RpeInput::Scaled`] and [`RpeInput::Exp`], which divide lags by
-    /// `n - 1` (by 1 where `n` is 1). Lags may lie past `n`: the RPE is defined everywhere.
+    /// `n - 1` (by 1 where `n` is 1), and to responses at as many frequencies as there are positions. Lags may
+    /// lie past `n`: the RPE is defined everywhere, and kernels of responses are zero past their last.
     pub fn kernel(&self, lags: Range<i64>, n: usize) -> Array2<T> {
+        if let Some(response) = &self.response {
+            return response.kernel(&self.rpe, lags, n);
+        }
         let positions: Vec<T> = lags.clone().map(|lag| self.position(lag, n)).collect();
         let mut kernel = self.rpe.forward(&positions);
         if let Some(gamma) = &self.gamma {
@@ -152,6 +189,9 @@ impl<T: Real> Toeplitz<T> {
             RpeInput::Lag => T::of(lag as f64),
             RpeInput::Scaled => scaled(),
             RpeInput::Exp => scaled().exp(),
+            RpeInput::Omega | RpeInput::Cosine => {
+                unreachable!("a response's kernel has no positions")
+            }
         }
     }
 }
@@ -195,7 +235,7 @@ fn decay<T: Real>(kernel: &mut Array2<T>, first: i64, gamma: &[f64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::config::{Norm, ToeplitzKind};
+    use crate::checkpoint::config::Norm;
     use crate::reference::testing;
 
     fn config(layers: usize, rpe_dim: usize, decay: bool, act: Activation) -> ToeplitzConfig {
@@ -206,6 +246,7 @@ mod tests {
             rpe_act: Activation::Relu,
             rpe_norm: Norm::SimpleRmsNorm,
             rpe_input: RpeInput::Lag,
+            bins: None,
             decay,
             learned_decay: false,
             decay_floor: 0.0,

@@ -13,7 +13,7 @@ mod sequence;
 
 pub use linear::{column_sums, embed, gemm, gemm_gradient, ids, mean_pool, norm};
 pub use optimise::{adamw, adamw_without_norm, dropout, head_loss, sum_squares};
-pub use sequence::{gate, hide_padding, mix, rpe, rpe_shape};
+pub use sequence::{gate, hide_padding, mix, response_shape, rpe, rpe_shape};
 
 use super::{Device, Result};
 

@@ -1,6 +1,7 @@
 //! The operations in f64, as plainly as possible.
 
 use crate::device::{Activation, Gemm, MixShape, Norm, RpeInput, RpeShape};
+use std::f64::consts::PI;
 
 pub fn act(act: Activation, x: f64) -> f64 {
     match act {
@@ -76,11 +77,14 @@ pub fn kernel(shape: &RpeShape, parameters: &[f64]) -> Vec<f64> {
     let (width, n) = (shape.width, shape.length as i64);
     let lags = 0..shape.lags() as i64;
     let lags: Vec<i64> = lags.map(|i| if i > n { i - 2 * n } else { i }).collect();
-    let scale = match shape.input {
-        RpeInput::Lag => 1.0,
-        RpeInput::Scaled(length) => length as f64,
+    let of_lags = |scale: f64| lags.iter().map(|&lag| lag as f64 / scale).collect();
+    let omega = |bins: usize| (0..=bins).map(move |k| PI * k as f64 / bins as f64);
+    let position: Vec<f64> = match shape.input {
+        RpeInput::Lag => of_lags(1.0),
+        RpeInput::Scaled(length) => of_lags(length as f64),
+        RpeInput::Omega(bins) => omega(bins).collect(),
+        RpeInput::Cosine(bins) => omega(bins).map(f64::cos).collect(),
     };
-    let position: Vec<f64> = lags.iter().map(|&lag| lag as f64 / scale).collect();
     let block = |x: &[f64], layer: usize, at: usize, outputs: usize| {
         let mut x = match shape.norm {
             Some(norm) => {
@@ -106,7 +110,11 @@ pub fn kernel(shape: &RpeShape, parameters: &[f64]) -> Vec<f64> {
         }
         x = next;
     }
-    let out = block(&x, shape.layers, shape.last_at, shape.channels);
+    let outputs = shape.channels * shape.parts();
+    let out = block(&x, shape.layers, shape.last_at, outputs);
+    if let Some(bins) = shape.input.bins() {
+        return impulse_response(shape, bins, &lags, &out);
+    }
     let mut kernel = Vec::new();
     for channel in 0..shape.channels {
         for (row, &lag) in lags.iter().enumerate() {
@@ -118,6 +126,39 @@ pub fn kernel(shape: &RpeShape, parameters: &[f64]) -> Vec<f64> {
             } else {
                 act(shape.kernel_act, value)
             });
+        }
+    }
+    kernel
+}
+
+/// The kernel of a response `[bins + 1, outputs]`, term by term.
+fn impulse_response(shape: &RpeShape, bins: usize, lags: &[i64], response: &[f64]) -> Vec<f64> {
+    let (head, outputs) = (shape.channels / shape.heads, shape.channels * shape.parts());
+    let mut kernel = Vec::new();
+    for channel in 0..shape.channels {
+        let real = match shape.parts() {
+            1 => channel,
+            _ => channel / head * 2 * head + channel % head,
+        };
+        for &lag in lags {
+            let term = |(k, row): (usize, &[f64])| {
+                let (sin, cos) = (PI * (k as i64 * lag) as f64 / bins as f64).sin_cos();
+                let at_end = k == 0 || k == bins;
+                let imaginary = match shape.parts() {
+                    2 if !at_end => row[real + head],
+                    _ => 0.0,
+                };
+                let sum = row[real] * cos - imaginary * sin;
+                if at_end { sum } else { 2.0 * sum }
+            };
+            let sum: f64 = response.chunks(outputs).enumerate().map(term).sum();
+            let outside = lag.unsigned_abs() as usize >= bins.min(shape.length);
+            let factor = match (outside, shape.causal && lag > 0) {
+                (true, _) => 0.0,
+                (false, true) => 2.0,
+                (false, false) => 1.0,
+            };
+            kernel.push(factor * sum / (2 * bins) as f64);
         }
     }
     kernel

@@ -8,10 +8,37 @@ use crate::device::{Activation, Device, MixShape, Norm, Result, RpeInput, RpeSha
 pub fn rpe_shape(
     length: usize,
     causal: bool,
+    sizes: (usize, usize, usize),
+    norm: Option<Norm>,
+    act: Activation,
+    bias: bool,
+) -> (RpeShape, usize) {
+    shape_of(length, causal, sizes, norm, act, bias, RpeInput::Lag, 1)
+}
+
+/// [`rpe_shape`] of a response that `input` says the frequencies of, for channels of so many heads.
+pub fn response_shape(
+    length: usize,
+    causal: bool,
+    sizes: (usize, usize, usize),
+    norm: Option<Norm>,
+    input: RpeInput,
+    heads: usize,
+) -> (RpeShape, usize) {
+    let (act, bias) = (Activation::Silu, true);
+    shape_of(length, causal, sizes, norm, act, bias, input, heads)
+}
+
+#[allow(clippy::too_many_arguments)]
+fn shape_of(
+    length: usize,
+    causal: bool,
     (width, layers, channels): (usize, usize, usize),
     norm: Option<Norm>,
     act: Activation,
     bias: bool,
+    input: RpeInput,
+    heads: usize,
 ) -> (RpeShape, usize) {
     let mut end = 1;
     let mut take = |len: usize| {
@@ -21,7 +48,8 @@ pub fn rpe_shape(
     let affine = |outputs: usize, inputs: usize| outputs * (inputs + usize::from(bias));
     let first_at = take(affine(width, 1));
     let hidden_at = (0..layers).map(|_| take(affine(width, width))).collect();
-    let last_at = take(affine(channels, width));
+    let complex = input.bins().is_some() && !causal;
+    let last_at = take(affine(channels * (1 + usize::from(complex)), width));
     let norms_at = match norm {
         Some(Norm::Layer) => (0..=layers).map(|_| take(2 * width)).collect(),
         _ => Vec::new(),
@@ -33,11 +61,12 @@ pub fn rpe_shape(
         width,
         layers,
         channels,
+        heads,
         norm,
         norms_at,
         act,
         residual: false,
-        input: RpeInput::Lag,
+        input,
         gamma_at: None,
         kernel_act: Activation::None,
         bias,

@@ -16,6 +16,7 @@ mod mix;
 mod norm;
 mod optimiser;
 mod pool;
+mod response;
 mod rpe;
 mod simd;
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! The network that gives a Toeplitz operator its kernel.
 //!
-//! `hidden` holds, each `[lags, width]`: the output of each map but the last (the input of the norm
+//! `hidden` holds, each `[rows, width]`: the output of each map but the last (the input of the norm
 //! behind it), then the activated norms; then room for the gradient of one of either. The kernel
-//! before its activation `[channels, lags]` comes last.
+//! before its activation `[channels, lags]` follows, then what the last map reads of a response
+//! `[parts, lags, width]` and its gradient.
 
 use super::activation::{activate, activate_backward};
 use super::gemm::{gemm, gemm_long};
-use super::norm;
-use crate::device::{Activation, Gemm, Norm, NormShape, RpeInput, RpeShape};
+use super::{norm, response};
+use crate::device::{Activation, Gemm, Norm, NormShape, Outputs, RpeInput, RpeShape};
 use rayon::prelude::*;
+use std::f64::consts::PI;
 
 /// Rows of activations of one task.
 const CHUNK: usize = 8192;
@@ -22,12 +24,17 @@ struct Hidden<'a> {
     d_output: &'a mut [f32],
     d_input: &'a mut [f32],
     before_act: &'a mut [f32],
+    /// Transforms of the last map's inputs, where those are of frequencies, and their gradient.
+    responses: &'a mut [f32],
+    d_responses: &'a mut [f32],
 }
 
 impl<'a> Hidden<'a> {
     fn split(shape: &RpeShape, hidden: &'a mut [f32]) -> Self {
-        let (maps, one) = (shape.layers + 1, shape.lags() * shape.width);
-        let (hidden, before_act) = hidden[..shape.hidden_len()].split_at_mut(4 * maps * one);
+        let (maps, one) = (shape.layers + 1, shape.rows() * shape.width);
+        let (hidden, rest) = hidden[..shape.hidden_len()].split_at_mut(4 * maps * one);
+        let (before_act, rest) = rest.split_at_mut(shape.channels * shape.lags());
+        let (responses, d_responses) = rest.split_at_mut(shape.responses_len());
         let mut parts = hidden.chunks_exact_mut(one);
         let mut next = |count: usize| parts.by_ref().take(count).collect::<Vec<_>>();
         let (outputs, inputs, mut rest) = (next(maps), next(maps), next(2));
@@ -38,6 +45,8 @@ impl<'a> Hidden<'a> {
             d_output,
             d_input,
             before_act,
+            responses,
+            d_responses,
         }
     }
 }
@@ -52,12 +61,15 @@ fn lag(shape: &RpeShape, column: usize) -> Option<i64> {
     }
 }
 
-/// What the network sees of a column's lag.
-fn position(shape: &RpeShape, column: usize) -> f32 {
-    let lag = lag(shape, column).unwrap_or(0) as f32;
+/// What the network sees in a row.
+fn position(shape: &RpeShape, row: usize) -> f32 {
+    let lag = || lag(shape, row).unwrap_or(0) as f32;
+    let omega = |bins: usize| PI * row as f64 / bins as f64;
     match shape.input {
-        RpeInput::Lag => lag,
-        RpeInput::Scaled(length) => lag / length as f32,
+        RpeInput::Lag => lag(),
+        RpeInput::Scaled(length) => lag() / length as f32,
+        RpeInput::Omega(bins) => omega(bins) as f32,
+        RpeInput::Cosine(bins) => omega(bins).cos() as f32,
     }
 }
 
@@ -85,7 +97,7 @@ fn product(m: usize, n: usize, k: usize) -> Gemm {
 
 /// Writes the kernel `[channels, lags]`.
 pub fn forward(shape: &RpeShape, parameters: &[f32], hidden: &mut [f32], kernel: &mut [f32]) {
-    let (lags, width) = (shape.lags(), shape.width);
+    let (rows, width) = (shape.rows(), shape.width);
     let mut hidden = Hidden::split(shape, hidden);
     first(shape, parameters, hidden.outputs[0]);
     for layer in 0..=shape.layers {
@@ -103,21 +115,34 @@ pub fn forward(shape: &RpeShape, parameters: &[f32], hidden: &mut [f32], kernel:
         let by = Gemm {
             transpose_b: true,
             accumulate: shape.residual,
-            ..product(lags, width, width)
+            ..product(rows, width, width)
         };
         gemm(by, a, &parameters[at..], bias, next);
     }
-    let by = Gemm {
-        transpose_b: true,
-        ..product(shape.channels, lags, width)
+    let a = &*hidden.inputs[shape.layers];
+    let read = match shape.input.bins() {
+        Some(bins) => {
+            response::forward(shape, bins, a, hidden.responses);
+            &*hidden.responses
+        }
+        None => a,
     };
-    gemm(
-        by,
-        &parameters[shape.last_at..],
-        hidden.inputs[shape.layers],
-        None,
-        hidden.before_act,
-    );
+    let lags = shape.lags();
+    for Outputs {
+        channels,
+        first,
+        part,
+    } in shape.outputs()
+    {
+        let by = Gemm {
+            transpose_b: true,
+            accumulate: part > 0,
+            ..product(channels.len(), lags, width)
+        };
+        let (weight, read) = (shape.last_at + first * width, &read[part * lags * width..]);
+        let to = &mut hidden.before_act[channels.start * lags..channels.end * lags];
+        gemm(by, &parameters[weight..], read, None, to);
+    }
     finish(shape, parameters, hidden.before_act, kernel);
 }
 
@@ -126,8 +151,8 @@ fn first(shape: &RpeShape, parameters: &[f32], x: &mut [f32]) {
     let (weight, bias) = parameters[shape.first_at..].split_at(width);
     x.par_chunks_exact_mut(width)
         .enumerate()
-        .for_each(|(column, x)| {
-            let position = position(shape, column);
+        .for_each(|(row, x)| {
+            let position = position(shape, row);
             for (x, weight) in x.iter_mut().zip(weight) {
                 *x = weight * position;
             }
@@ -182,13 +207,13 @@ fn factors(shape: &RpeShape, parameters: &[f32]) -> Option<(Vec<Vec<f32>>, Vec<u
 fn finish(shape: &RpeShape, parameters: &[f32], before: &mut [f32], kernel: &mut [f32]) {
     let lags = shape.lags();
     let factors = factors(shape, parameters);
-    let biases = &parameters[shape.last_at + shape.channels * shape.width..];
+    let biases = shape.bias.then(|| Biases::new(shape));
     let rows = before
         .par_chunks_exact_mut(lags)
         .zip(kernel.par_chunks_exact_mut(lags));
     rows.enumerate().for_each(|(channel, (before, kernel))| {
-        if shape.bias {
-            before.iter_mut().for_each(|x| *x += biases[channel]);
+        if let Some(biases) = &biases {
+            biases.add(parameters, channel, before);
         }
         if let Some((distinct, which)) = &factors {
             let factors = &distinct[which[channel]];
@@ -215,33 +240,14 @@ pub fn backward(
     d_kernel: &mut [f32],
     gradients: &mut [f32],
 ) {
-    let (lags, width, channels) = (shape.lags(), shape.width, shape.channels);
     let mut hidden = Hidden::split(shape, hidden);
     finish_backward(shape, parameters, hidden.before_act, d_kernel);
-    let a = &*hidden.inputs[shape.layers];
-    gemm_long(
-        product(channels, width, lags),
-        d_kernel,
-        a,
-        &mut gradients[shape.last_at..],
-    );
     if shape.bias {
-        let biases = &mut gradients[shape.last_at + channels * width..][..channels];
-        for (sum, row) in biases.iter_mut().zip(d_kernel.chunks_exact(lags)) {
-            *sum += super::blocks::sum(row) as f32;
-        }
+        let biases = Biases::new(shape);
+        let rows = d_kernel.chunks_exact(shape.lags()).enumerate();
+        rows.for_each(|(channel, d)| biases.add_gradient(channel, d, gradients));
     }
-    let by = Gemm {
-        transpose_a: true,
-        ..product(lags, width, channels)
-    };
-    gemm(
-        by,
-        d_kernel,
-        &parameters[shape.last_at..],
-        None,
-        hidden.d_input,
-    );
+    last_backward(shape, parameters, &mut hidden, d_kernel, gradients);
     // From here on d_output is the gradient of the output of the map before the norm.
     hidden.d_output.fill(0.0);
     norm_act_backward(shape, shape.layers, parameters, &mut hidden, gradients);
@@ -253,6 +259,95 @@ pub fn backward(
         norm_act_backward(shape, layer, parameters, &mut hidden, gradients);
     }
     first_backward(shape, hidden.d_output, gradients);
+}
+
+/// Gradients of the last map, and of what it reads into `d_input`.
+fn last_backward(
+    shape: &RpeShape,
+    parameters: &[f32],
+    hidden: &mut Hidden,
+    d_kernel: &[f32],
+    gradients: &mut [f32],
+) {
+    let (lags, width, bins) = (shape.lags(), shape.width, shape.input.bins());
+    let (read, d_read) = match bins {
+        Some(_) => (&*hidden.responses, &mut *hidden.d_responses),
+        None => (&*hidden.inputs[shape.layers], &mut *hidden.d_input),
+    };
+    for Outputs {
+        channels,
+        first,
+        part,
+    } in shape.outputs()
+    {
+        let d = &d_kernel[channels.start * lags..channels.end * lags];
+        let (weight, part) = (shape.last_at + first * width, part * lags * width);
+        let by = product(channels.len(), width, lags);
+        gemm_long(by, d, &read[part..], &mut gradients[weight..]);
+        let by = Gemm {
+            transpose_a: true,
+            accumulate: channels.start > 0,
+            ..product(lags, width, channels.len())
+        };
+        let d_read = &mut d_read[part..part + lags * width];
+        gemm(by, d, &parameters[weight..], None, d_read);
+    }
+    if let Some(bins) = bins {
+        response::backward(shape, bins, hidden.d_responses, hidden.d_input);
+    }
+}
+
+/// What the biases of the last map add to a kernel.
+struct Biases {
+    /// Offset of the first.
+    at: usize,
+    outputs: Vec<Outputs>,
+    /// Of each part, what a bias of 1 adds to each lag; empty where that is 1.
+    ones: Vec<Vec<f32>>,
+}
+
+impl Biases {
+    fn new(shape: &RpeShape) -> Self {
+        let outputs = shape.channels * shape.parts();
+        let ones = |bins| (0..shape.parts()).map(move |part| response::of_one(shape, bins, part));
+        Self {
+            at: shape.last_at + outputs * shape.width,
+            outputs: shape.outputs(),
+            ones: shape.input.bins().into_iter().flat_map(ones).collect(),
+        }
+    }
+
+    /// Offsets of a channel's biases, and what they add.
+    fn of(&self, channel: usize) -> impl Iterator<Item = (usize, Option<&[f32]>)> {
+        let outputs = self.outputs.iter();
+        let own = outputs.filter(move |o| o.channels.contains(&channel));
+        own.map(move |o| {
+            let at = self.at + o.first + channel - o.channels.start;
+            (at, self.ones.get(o.part).map(Vec::as_slice))
+        })
+    }
+
+    fn add(&self, parameters: &[f32], channel: usize, kernel: &mut [f32]) {
+        for (at, ones) in self.of(channel) {
+            let bias = parameters[at];
+            match ones {
+                None => kernel.iter_mut().for_each(|x| *x += bias),
+                Some(ones) => kernel
+                    .iter_mut()
+                    .zip(ones)
+                    .for_each(|(x, by)| *x += bias * by),
+            }
+        }
+    }
+
+    fn add_gradient(&self, channel: usize, d_kernel: &[f32], gradients: &mut [f32]) {
+        for (at, ones) in self.of(channel) {
+            gradients[at] += match ones {
+                None => super::blocks::sum(d_kernel) as f32,
+                Some(ones) => d_kernel.iter().zip(ones).map(|(d, by)| d * by).sum(),
+            };
+        }
+    }
 }
 
 /// Through activation, decay; the column between the lags has no gradient.
@@ -319,18 +414,18 @@ fn map_backward(
     hidden: &mut Hidden,
     gradients: &mut [f32],
 ) {
-    let (lags, width, at) = (shape.lags(), shape.width, shape.hidden_at[layer]);
+    let (rows, width, at) = (shape.rows(), shape.width, shape.hidden_at[layer]);
     let d = &*hidden.d_output;
     let by = Gemm {
         transpose_a: true,
-        ..product(width, width, lags)
+        ..product(width, width, rows)
     };
     gemm_long(by, d, hidden.inputs[layer], &mut gradients[at..]);
     if shape.bias {
         norm::column_sums(d, width, &mut gradients[at + width * width..][..width]);
     }
     gemm(
-        product(lags, width, width),
+        product(rows, width, width),
         d,
         &parameters[at..],
         None,
@@ -341,9 +436,9 @@ fn map_backward(
 fn first_backward(shape: &RpeShape, d: &[f32], gradients: &mut [f32]) {
     let width = shape.width;
     let weight = &mut gradients[shape.first_at..][..width];
-    super::blocks::add_in_order(shape.lags(), weight, |columns, weight| {
-        for (d, column) in d[columns.start * width..].chunks_exact(width).zip(columns) {
-            let position = position(shape, column);
+    super::blocks::add_in_order(shape.rows(), weight, |rows, weight| {
+        for (d, row) in d[rows.start * width..].chunks_exact(width).zip(rows) {
+            let position = position(shape, row);
             weight
                 .iter_mut()
                 .zip(d)

@@ -161,6 +161,20 @@ proptest! {
         }
         good(checks::rpe(&Cpu::new(), &shape, count, seed))?;
     }
+
+    #[test]
+    fn kernels_of_responses(
+        (length, causal) in (1..12usize, any::<bool>()),
+        (width, layers, channels, heads) in (2..7usize, 0..3usize, 1..4usize, 1..3usize),
+        (norm, log_bins, cosine) in (norm(), 0..5u32, any::<bool>()),
+        seed in any::<u64>(),
+    ) {
+        let bins = 1 << log_bins;
+        let input = if cosine { RpeInput::Cosine(bins) } else { RpeInput::Omega(bins) };
+        let sizes = (width, layers, channels * heads);
+        let (shape, count) = checks::response_shape(length, causal, sizes, norm, input, heads);
+        good(checks::rpe(&Cpu::new(), &shape, count, seed))?;
+    }
 }
 
 #[test]

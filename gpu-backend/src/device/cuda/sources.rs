@@ -7,6 +7,13 @@ pub const COMMON: &str = include_str!("../../../kernels/common.cuh");
 pub const SOURCES: &[(&str, &str)] = &[
     // Those that compile longest first: they start first.
     ("rpe.cu", include_str!("../../../kernels/rpe.cu")),
+    (
+        "response.cu",
+        concat!(
+            include_str!("../../../kernels/dft.cuh"),
+            include_str!("../../../kernels/response.cu"),
+        ),
+    ),
     ("norm.cu", include_str!("../../../kernels/norm.cu")),
     ("gate.cu", include_str!("../../../kernels/gate.cu")),
     (

@@ -66,6 +66,8 @@ fn build(folder: &Path) -> PathBuf {
             "-std=c++17",
             "-O1",
             "-fno-strict-aliasing",
+            // Static variables of inline functions (shared memory) would be one for all copies of the library.
+            "-fno-gnu-unique",
             "-w",
             "-shared",
             "-fPIC",

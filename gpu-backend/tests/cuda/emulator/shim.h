@@ -24,14 +24,27 @@ using std::min;
 
 struct Index { unsigned x = 0, y = 0, z = 0; };
 static Index threadIdx, blockIdx, blockDim, gridDim;
+struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
 struct alignas(8) uint2 { unsigned x, y; };
 struct alignas(16) uint4 { unsigned x, y, z, w; };
 static float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+static float2 make_float2(float x, float y) { return {x, y}; }
 static uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 static uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 static float __uint_as_float(unsigned v) { float f; memcpy(&f, &v, 4); return f; }
 #define __expf expf
+static void sincospif(float x, float* s, float* c) {
+  *s = (float)std::sin(M_PI * (double)x), *c = (float)std::cos(M_PI * (double)x);
+}
+static float cospif(float x) { return (float)std::cos(M_PI * (double)x); }
+// What dft.cuh asks for.
+#define MIX_SHIM
+#define DEV static inline
+#define DEVM inline
+#define MIX_OPAQUE(r)
+#define MIX_UNROLL
+#define MIX_NO_UNROLL
 static float __fdividef(float x, float y) { return x / y; }
 static unsigned short emulated_bf16(float f) {
   unsigned v;

@@ -95,6 +95,7 @@ fn toeplitz(options: Options) -> Result<ToeplitzConfig, FairseqError> {
         rpe_act: activation(options, "rpe_act", "relu")?,
         rpe_norm: norm(options, "norm_type", "simplermsnorm")?,
         rpe_input: rpe_input(options)?,
+        bins: None,
         decay,
         learned_decay,
         // A fixed gamma is read from the tensors.

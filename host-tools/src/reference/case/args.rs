@@ -11,6 +11,8 @@ use serde_json::Value;
 pub enum Module {
     /// The Toeplitz operator.
     Tno,
+    /// The Toeplitz operator given by its frequency response.
+    TnoFD,
     /// The gated Toeplitz unit.
     Gtu,
     /// A whole layer.
@@ -20,7 +22,8 @@ pub enum Module {
 /// A module's arguments in this crate's terms.
 #[derive(Clone, Debug)]
 pub(super) enum ModuleArgs {
-    Tno(TnoArgs),
+    Tno(OperatorArgs),
+    TnoFD(OperatorArgs),
     Gtu(Box<Config>),
     TnnLayer(Box<Config>),
 }
@@ -30,7 +33,14 @@ impl ModuleArgs {
     pub(super) fn parse(module: Module, args: Value) -> Result<Self, String> {
         let wrong = |error: serde_json::Error| format!("arguments of {module:?}: {error}");
         Ok(match module {
-            Module::Tno => Self::Tno(serde_json::from_value(args).map_err(wrong)?),
+            Module::Tno => {
+                let args: TnoArgs = serde_json::from_value(args).map_err(wrong)?;
+                Self::Tno(args.into())
+            }
+            Module::TnoFD => {
+                let args: TnoFdArgs = serde_json::from_value(args).map_err(wrong)?;
+                Self::TnoFD(args.into())
+            }
             Module::Gtu => {
                 let args: GtuArgs = serde_json::from_value(args).map_err(wrong)?;
                 Self::Gtu(Box::new(args.config()?))
@@ -45,8 +55,78 @@ impl ModuleArgs {
     pub(super) fn module(&self) -> Module {
         match self {
             Self::Tno(_) => Module::Tno,
+            Self::TnoFD(_) => Module::TnoFD,
             Self::Gtu(_) => Module::Gtu,
             Self::TnnLayer(_) => Module::TnnLayer,
+        }
+    }
+}
+
+/// An operator's arguments in this crate's terms.
+#[derive(Clone, Debug)]
+pub(super) struct OperatorArgs {
+    pub(super) heads: usize,
+    pub(super) head_dim: usize,
+    pub(super) causal: bool,
+    pub(super) bias: bool,
+    pub(super) toeplitz: ToeplitzConfig,
+}
+
+impl From<TnoArgs> for OperatorArgs {
+    fn from(args: TnoArgs) -> Self {
+        Self {
+            heads: args.h,
+            head_dim: args.dim,
+            causal: args.causal,
+            bias: args.bias,
+            toeplitz: args.toeplitz(),
+        }
+    }
+}
+
+/// Arguments of `TnoFD`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TnoFdArgs {
+    h: usize,
+    dim: usize,
+    rpe_dim: usize,
+    #[serde(default)]
+    causal: bool,
+    #[serde(default)]
+    residual: bool,
+    #[serde(default = "relu")]
+    act: ActName,
+    #[serde(default = "yes")]
+    bias: bool,
+    #[serde(default = "three_layers")]
+    layers: usize,
+    #[serde(default = "simple_rms_norm")]
+    norm_type: NormName,
+}
+
+impl From<TnoFdArgs> for OperatorArgs {
+    fn from(args: TnoFdArgs) -> Self {
+        Self {
+            heads: args.h,
+            head_dim: args.dim,
+            causal: args.causal,
+            bias: args.bias,
+            toeplitz: ToeplitzConfig {
+                kind: ToeplitzKind::Fd,
+                rpe_dim: args.rpe_dim,
+                rpe_layers: args.layers,
+                rpe_act: args.act.0,
+                rpe_norm: args.norm_type.0,
+                rpe_input: RpeInput::Omega,
+                bins: None,
+                decay: false,
+                learned_decay: false,
+                decay_floor: 0.0,
+                act: Activation::None,
+                residual: args.residual,
+                normalize: false,
+            },
         }
     }
 }
@@ -54,12 +134,12 @@ impl ModuleArgs {
 /// Arguments of `Tno`, and `normalize` of its `forward`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct TnoArgs {
-    pub(super) h: usize,
-    pub(super) dim: usize,
+struct TnoArgs {
+    h: usize,
+    dim: usize,
     rpe_dim: usize,
     #[serde(default)]
-    pub(super) causal: bool,
+    causal: bool,
     #[serde(default)]
     use_decay: bool,
     #[serde(default)]
@@ -73,7 +153,7 @@ pub(super) struct TnoArgs {
     #[serde(default = "gamma_999")]
     gamma: f64,
     #[serde(default = "yes")]
-    pub(super) bias: bool,
+    bias: bool,
     #[serde(default)]
     act_type: ActName,
     #[serde(default = "three_layers")]
@@ -85,7 +165,7 @@ pub(super) struct TnoArgs {
 }
 
 impl TnoArgs {
-    pub(super) fn toeplitz(&self) -> ToeplitzConfig {
+    fn toeplitz(&self) -> ToeplitzConfig {
         ToeplitzConfig {
             kind: ToeplitzKind::Tno,
             rpe_dim: self.rpe_dim,
@@ -93,6 +173,7 @@ impl TnoArgs {
             rpe_act: self.act.0,
             rpe_norm: self.norm_type.0,
             rpe_input: self.par_type.0,
+            bins: None,
             decay: self.use_decay,
             learned_decay: self.use_multi_decay,
             decay_floor: self.gamma,

@@ -3,8 +3,9 @@
 
 use crate::device::{Activation, DeviceError, MixShape, Result};
 
-/// The kernels' text: three files, compiled as one.
+/// The kernels' text: four files, compiled as one.
 const SOURCE: &str = concat!(
+    include_str!("../../../../kernels/dft.cuh"),
     include_str!("../../../../kernels/mix_fft.cuh"),
     include_str!("../../../../kernels/mix_io.cuh"),
     include_str!("../../../../kernels/mix.cu"),

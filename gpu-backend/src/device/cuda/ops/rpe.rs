@@ -15,12 +15,33 @@ const THREADS: usize = 256;
 /// Blocks that fill a device.
 const BLOCKS: usize = 256;
 
+/// Threads of a block of response.cu, and the most points that one of them transforms at a time.
+const RESPONSE_THREADS: usize = 128;
+const MOST_RADIX: usize = 16;
+
+/// Of a response's transform.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Forward,
+    Adjoint,
+}
+
+impl Direction {
+    /// What it is a part of.
+    fn operation(self) -> &'static str {
+        match self {
+            Self::Forward => "rpe",
+            Self::Adjoint => "rpe_backward",
+        }
+    }
+}
+
 /// A shape with what its launches share.
 struct Plan<'a> {
     shape: &'a RpeShape,
     /// The struct `Rpe`.
     argument: Argument,
-    /// Lags that one thread of the hidden stack computes, and those of a block.
+    /// Rows that one thread of the hidden stack computes, and those of a block.
     each: usize,
     tile: usize,
     /// Hidden maps with the first.
@@ -40,11 +61,11 @@ impl Cuda {
         let plan = Plan::new(shape)?;
         expect("hidden", hidden.len(), shape.hidden_len());
         expect("kernel", kernel.len(), shape.channels * shape.lags());
-        let (r, maps, map) = (shape.width, plan.maps, plan.map);
+        let r = shape.width;
         self.launch(
             "rpe",
             &format!("rpe_hidden_{}", plan.each),
-            [shape.lags().div_ceil(plan.tile), 1, 1],
+            [shape.rows().div_ceil(plan.tile), 1, 1],
             (THREADS, (r * (r + 1) + 2 * plan.tile * r) * 4),
             &[
                 plan.argument.clone(),
@@ -52,7 +73,10 @@ impl Cuda {
                 hidden.address(0).into(),
             ],
         )?;
-        let last = hidden.address((2 * maps - 1) * map);
+        if let Some(bins) = shape.input.bins() {
+            let (from, to) = (plan.last_a(hidden), plan.read(hidden));
+            self.transform_response(shape, bins, Direction::Forward, from, to)?;
+        }
         self.launch(
             "rpe",
             "rpe_output",
@@ -61,9 +85,9 @@ impl Cuda {
             &[
                 plan.argument.clone(),
                 parameters.address(shape.last_at).into(),
-                last.into(),
+                plan.read(hidden).into(),
                 gamma_of(shape, parameters).into(),
-                hidden.address(4 * maps * map).into(),
+                plan.before_act(hidden).into(),
                 kernel.address(0).into(),
             ],
         )
@@ -82,7 +106,7 @@ impl Cuda {
         expect("hidden", hidden.len(), shape.hidden_len());
         expect("d_kernel", d_kernel.len(), channels * shape.lags());
         expect("gradients", gradients.len(), parameters.len());
-        let last_bias = gradients.address(shape.last_at + channels * r);
+        let last_bias = gradients.address(shape.last_at + channels * shape.parts() * r);
         self.launch(
             "rpe_backward",
             "rpe_output_backward",
@@ -91,7 +115,7 @@ impl Cuda {
             &[
                 plan.argument.clone(),
                 gamma_of(shape, parameters).into(),
-                hidden.address(4 * plan.maps * plan.map).into(),
+                plan.before_act(hidden).into(),
                 d_kernel.address(0).into(),
                 if shape.bias { last_bias } else { NOWHERE }.into(),
             ],
@@ -101,7 +125,7 @@ impl Cuda {
         self.hidden_weights(&plan, hidden, gradients)
     }
 
-    /// DA of the last map, and the gradient of its weight.
+    /// DA of the last map, and the gradients of its weights.
     fn last_map_backward(
         &self,
         plan: &Plan,
@@ -110,42 +134,92 @@ impl Cuda {
         d_kernel: &F32,
         gradients: &mut F32,
     ) -> Result<()> {
-        let (shape, maps, map) = (plan.shape, plan.maps, plan.map);
-        let (r, lags, channels) = (shape.width, shape.lags(), shape.channels);
-        let of_input = Product {
-            m: lags,
-            n: r,
-            k: channels,
-            transpose_a: true,
-            transpose_b: false,
-            accumulate: false,
-            strides: [lags, r, r],
-            input: Element::F32,
-            output: Element::F32,
-        };
-        let operands = Operands {
-            a: d_kernel.address(0),
-            b: parameters.address(shape.last_at),
-            bias: None,
-            addend: None,
-            c: hidden.address(3 * maps * map),
-        };
-        self.multiply("rpe_backward", &of_input, &operands)?;
-        let of_weight = Product {
-            m: channels,
-            k: lags,
-            transpose_a: false,
-            accumulate: true,
-            ..of_input
-        };
-        let operands = Operands {
-            a: d_kernel.address(0),
-            b: hidden.address((2 * maps - 1) * map),
-            bias: None,
-            addend: None,
-            c: gradients.address(shape.last_at),
-        };
-        self.multiply("rpe_backward", &of_weight, &operands)
+        let shape = plan.shape;
+        let (r, lags, live) = (shape.width, shape.lags(), shape.live_lags());
+        for outputs in shape.outputs() {
+            let at = outputs.part * lags * r * size_of::<f32>();
+            let d_channels = d_kernel.address(outputs.channels.start * lags);
+            let weight = shape.last_at + outputs.first * r;
+            let of_input = Product {
+                m: live,
+                n: r,
+                k: outputs.channels.len(),
+                transpose_a: true,
+                transpose_b: false,
+                accumulate: outputs.channels.start > 0,
+                strides: [lags, r, r],
+                input: Element::F32,
+                output: Element::F32,
+            };
+            let operands = Operands {
+                a: d_channels,
+                b: parameters.address(weight),
+                bias: None,
+                addend: None,
+                c: plan.d_read(hidden) + at as Address,
+            };
+            self.multiply("rpe_backward", &of_input, &operands)?;
+            let of_weight = Product {
+                m: outputs.channels.len(),
+                k: live,
+                transpose_a: false,
+                accumulate: true,
+                ..of_input
+            };
+            let operands = Operands {
+                a: d_channels,
+                b: plan.read(hidden) + at as Address,
+                bias: None,
+                addend: None,
+                c: gradients.address(weight),
+            };
+            self.multiply("rpe_backward", &of_weight, &operands)?;
+        }
+        match shape.input.bins() {
+            Some(bins) => {
+                let (from, to) = (plan.d_read(hidden), plan.last_da(hidden));
+                self.transform_response(shape, bins, Direction::Adjoint, from, to)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Transforms the columns of a response, or of what they became: see response.cu.
+    fn transform_response(
+        &self,
+        shape: &RpeShape,
+        bins: usize,
+        direction: Direction,
+        from: Address,
+        to: Address,
+    ) -> Result<()> {
+        let (points, r) = (2 * bins, shape.width);
+        let room = points * r * 2 * size_of::<f32>();
+        let scratch = self.scratch(2 * room)?;
+        let mut rooms = [scratch, scratch + room as Address];
+        let numbers = [bins, r, shape.lags(), shape.length, shape.causal.into()];
+        let mut done = 1;
+        while done < points {
+            let radix = (points / done).min(MOST_RADIX);
+            self.launch(
+                direction.operation(),
+                &format!("response_pass_{radix}"),
+                [(points / radix * r).div_ceil(RESPONSE_THREADS), 1, 1],
+                (RESPONSE_THREADS, 0),
+                &[
+                    Argument::Struct(numbers.map(|n| n as u32).to_vec()),
+                    i32::from(direction == Direction::Adjoint).into(),
+                    (done as i32).into(),
+                    from.into(),
+                    rooms[0].into(),
+                    rooms[1].into(),
+                    to.into(),
+                ],
+            )?;
+            rooms.reverse();
+            done *= radix;
+        }
+        Ok(())
     }
 
     /// DZ of all maps, and the gradients of the norms' parameters.
@@ -157,7 +231,7 @@ impl Cuda {
         gradients: &mut F32,
     ) -> Result<()> {
         let (shape, r) = (plan.shape, plan.shape.width);
-        let blocks = shape.lags().div_ceil(plan.tile);
+        let blocks = shape.rows().div_ceil(plan.tile);
         let layer = shape.norm == Some(Norm::Layer);
         let stride = plan.maps * 2 * r;
         let partials = match layer {
@@ -188,11 +262,11 @@ impl Cuda {
 
     /// Gradients of the first and the hidden maps.
     fn hidden_weights(&self, plan: &Plan, hidden: &F32, gradients: &mut F32) -> Result<()> {
-        let (lags, r, maps) = (plan.shape.lags(), plan.shape.width, plan.maps);
+        let (rows, r, maps) = (plan.shape.rows(), plan.shape.width, plan.maps);
         let tiles = r.div_ceil(64).pow(2);
         let parts = (BLOCKS / (maps * tiles)).max(1);
-        let each = lags.div_ceil(parts).next_multiple_of(16);
-        let parts = lags.div_ceil(each);
+        let each = rows.div_ceil(parts).next_multiple_of(16);
+        let parts = rows.div_ceil(each);
         let partials = self.scratch(parts * maps * (r * r + r) * 4)?;
         self.launch(
             "rpe_backward",
@@ -235,16 +309,50 @@ impl<'a> Plan<'a> {
                 MOST_MAPS - 1
             )));
         }
-        // Few lags: more blocks, for there is little to do. Many: each weight is read less often.
-        let each = if shape.lags() <= 2048 { 1 } else { 4 };
+        // Few rows: more blocks, for there is little to do. Many: each weight is read less often.
+        let each = if shape.rows() <= 2048 { 1 } else { 4 };
         Ok(Self {
             shape,
             argument: Argument::Struct(words(shape)),
             each,
             tile: each * (THREADS / shape.width),
             maps: shape.layers + 1,
-            map: shape.lags() * shape.width,
+            map: shape.rows() * shape.width,
         })
+    }
+
+    /// What the map after the hidden ones has as its input.
+    fn last_a(&self, hidden: &F32) -> Address {
+        hidden.address((2 * self.maps - 1) * self.map)
+    }
+
+    /// Its gradient.
+    fn last_da(&self, hidden: &F32) -> Address {
+        hidden.address(3 * self.maps * self.map)
+    }
+
+    fn before_act(&self, hidden: &F32) -> Address {
+        hidden.address(4 * self.maps * self.map)
+    }
+
+    /// What the last map reads: its input, or the transform of that.
+    fn read(&self, hidden: &F32) -> Address {
+        match self.shape.input.bins() {
+            Some(_) => hidden.address(self.responses()),
+            None => self.last_a(hidden),
+        }
+    }
+
+    /// Its gradient.
+    fn d_read(&self, hidden: &F32) -> Address {
+        match self.shape.input.bins() {
+            Some(_) => hidden.address(self.responses() + self.shape.responses_len()),
+            None => self.last_da(hidden),
+        }
+    }
+
+    fn responses(&self) -> usize {
+        4 * self.maps * self.map + self.shape.channels * self.shape.lags()
     }
 }
 
@@ -256,8 +364,8 @@ fn words(shape: &RpeShape) -> Vec<u32> {
         Some(Norm::Layer) => 2,
     };
     let input = match shape.input {
-        RpeInput::Lag => 1.0,
         RpeInput::Scaled(length) => 1.0 / length as f32,
+        RpeInput::Lag | RpeInput::Omega(_) | RpeInput::Cosine(_) => 1.0,
     };
     let act = |act: Activation| activation(act) as u32;
     let mut words = vec![
@@ -273,6 +381,10 @@ fn words(shape: &RpeShape) -> Vec<u32> {
         u32::from(shape.bias),
         act(shape.kernel_act),
         f32::to_bits(input),
+        shape.input.bins().unwrap_or(0) as u32,
+        u32::from(matches!(shape.input, RpeInput::Cosine(_))),
+        shape.rows() as u32,
+        (shape.channels / shape.heads) as u32,
     ];
     let maps = std::iter::once(&shape.first_at).chain(&shape.hidden_at);
     push_offsets(&mut words, maps);
