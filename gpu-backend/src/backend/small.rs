@@ -16,7 +16,7 @@ const FRAME: usize = 5;
 const CLASSES: usize = 4;
 
 /// Between them they take every way through a network: their names, what they are, what they see.
-pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 5] {
+pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 7] {
     [
         ("causal", causal(), text(seed)),
         ("bidirectional", bidirectional(), masked(seed)),
@@ -26,6 +26,16 @@ pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 5] {
             "bidirectional response",
             bidirectional_response(),
             masked(seed),
+        ),
+        ("bidirectional interpolation", interpolated(), masked(seed)),
+        (
+            "bidirectional interpolation of frames",
+            Config {
+                causal: false,
+                toeplitz: interpolated().toeplitz,
+                ..classifier()
+            },
+            frames(seed),
         ),
     ]
 }
@@ -93,6 +103,16 @@ fn bidirectional_response() -> Config {
     config
 }
 
+/// Fewer inducing points than positions.
+fn interpolated() -> Config {
+    let mut config = causal();
+    (config.causal, config.task) = (false, Task::MaskedLm);
+    let toeplitz = &mut config.toeplitz;
+    (toeplitz.kind, toeplitz.rpe_input) = (ToeplitzKind::Ski, RpeInput::Warp);
+    (toeplitz.rank, toeplitz.taps, toeplitz.warp) = (Some(4), Some(3), Some(0.8));
+    config
+}
+
 fn classifier() -> Config {
     let mut config = causal();
     config.task = Task::Classifier;
@@ -132,7 +152,8 @@ mod tests {
         for (name, config, batch) in networks(0) {
             let causal = !name.starts_with("bidirectional");
             assert_eq!(config.causal, causal, "{name}");
-            assert_eq!(batch.targets.contains(&IGNORE), !causal, "{name}");
+            let masked = config.task == Task::MaskedLm;
+            assert_eq!(batch.targets.contains(&IGNORE), masked, "{name}");
             let mut network = Network::new(Cpu::new(), config, 0.9, 1).unwrap();
             network.evaluate(&batch).unwrap();
             let sums = network.take_sums().unwrap();
