@@ -146,7 +146,7 @@ fn responses<D: Device>(
     for (input, name, length) in [
         (RpeInput::Omega(16), "omega", 9),
         (RpeInput::Cosine(8), "cosine", 11),
-        (RpeInput::Cosine(512), "cosine", 300),
+        (RpeInput::Cosine(256), "cosine", 100),
     ] {
         for causal in [true, false] {
             let norm = Some(Norm::SimpleRms);

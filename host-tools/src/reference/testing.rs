@@ -34,6 +34,7 @@ fn to_f32(view: &TensorView) -> ArrayD<f32> {
     let values = match view.dtype() {
         Dtype::F32 => numbers(data, f32::from_le_bytes),
         Dtype::I32 => numbers(data, |b| i32::from_le_bytes(b) as f32),
+        Dtype::F64 => numbers(data, |b| f64::from_le_bytes(b) as f32),
         other => panic!("no fixture stores {other:?}"),
     };
     ArrayD::from_shape_vec(view.shape().to_vec(), values).unwrap()
