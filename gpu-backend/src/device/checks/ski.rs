@@ -10,8 +10,10 @@ pub fn ski<D: Device>(device: &D, shape: SkiShape, bias: bool, seed: u64) -> Res
     let (elements, lags) = (channels * tokens, channels * shape.lags());
     // Taps before the biases for some seeds, behind them for others, as networks have them.
     let (taps, biases) = (channels * shape.taps, 2 * channels);
-    let taps_at = 1 + if seed % 2 == 0 { biases } else { 0 };
-    let bias_at = 1 + if seed % 2 == 0 { 0 } else { taps };
+    let (taps_at, bias_at) = match seed.is_multiple_of(2) {
+        true => (1 + biases, 1),
+        false => (1, 1 + taps),
+    };
     let at = SkiOffsets {
         taps: taps_at,
         bias: bias.then_some(bias_at),
