@@ -9,4 +9,5 @@ pub mod data;
 pub mod device;
 pub mod group;
 pub mod network;
+pub mod tasks;
 pub mod train;

@@ -283,7 +283,29 @@ fn models_of_the_contract_fixed_are_models() {
         let first = ["convert", checkpoint, "-o", &model, "--contract", "fixed"];
         toeplite(&[&first, more].concat())
     };
-    assert_eq!(json(&convert(&["--json"]))["contract"], "fixed");
+    let converted = json(&convert(&["--json"]));
+    assert_eq!(converted["contract"], "fixed");
+    // of layers and matrices it is told what became of their numbers in integers
+    let floats = ["convert", checkpoint, "-o", &path("f32.toep"), "--json"];
+    let floats = json(&toeplite(&floats));
+    let array = |value: &Value| value.as_array().unwrap().clone();
+    let layers = array(&converted["layers"]);
+    for (layer, other) in layers.iter().zip(&array(&floats["layers"])) {
+        assert_eq!(
+            (&layer["taps"], &layer["order"]),
+            (&other["taps"], &other["order"])
+        );
+        let error = |layer: &Value| layer["kernel_error"]["median"].as_f64().unwrap();
+        assert!(error(layer) > error(other) && error(layer) < 1.5 * error(other));
+        assert_ne!(layer["bound"], other["bound"]);
+    }
+    for matrix in array(&converted["matrices"]) {
+        assert!(matrix["weight_sqnr"].as_f64().unwrap() > 35.0, "{matrix}");
+    }
+    assert_eq!(
+        array(&converted["matrices"]).len(),
+        array(&floats["matrices"]).len()
+    );
     let refused = convert(&["--weights", "f32"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("int8 and int4 only"));
 

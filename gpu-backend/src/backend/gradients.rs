@@ -229,6 +229,10 @@ fn ends<D: Device>(device: &D, seed: u64, results: &mut Results<'_>) -> Result<(
         "mean pool 3x70x20".into(),
         checks::mean_pool(device, 3, 70, 20, seed)?,
     ));
+    for act in [Activation::Silu, Activation::Relu, Activation::Gelu] {
+        let error = checks::hide_padding(device, act, seed)?;
+        results.push((format!("hidden padding {act:?}"), error));
+    }
     for (tokens, classes, width) in [(9, 5, 3), (258, 100, 16)] {
         let error = checks::head_loss(device, tokens, classes, width, seed)?;
         results.push((
@@ -355,7 +359,12 @@ mod tests {
         for check in &checks {
             assert!(check.passes(), "{check:?}");
         }
-        for name in ["causal", "bidirectional", "classifier of frames"] {
+        for name in [
+            "causal",
+            "bidirectional",
+            "classifier of frames",
+            "classifier of tokens",
+        ] {
             let loss = format!("{name}: loss");
             assert!(checks.iter().any(|c| c.name == loss), "{loss}");
         }

@@ -16,11 +16,12 @@ const FRAME: usize = 5;
 const CLASSES: usize = 4;
 
 /// Between them they take every way through a network: their names, what they are, what they see.
-pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 7] {
+pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 8] {
     [
         ("causal", causal(), text(seed)),
         ("bidirectional", bidirectional(), masked(seed)),
         ("classifier of frames", classifier(), frames(seed)),
+        ("classifier of tokens", of_tokens(), padded(seed)),
         ("causal response", response(RpeInput::Omega), text(seed)),
         (
             "bidirectional response",
@@ -140,6 +141,32 @@ fn frames(seed: u64) -> Batch {
     }
 }
 
+/// A bidirectional classifier, which padding must be hidden from.
+fn of_tokens() -> Config {
+    let mut config = bidirectional();
+    config.task = Task::Classifier;
+    config.tie_embeddings = false;
+    config.classifier = Some(ClassifierConfig {
+        classes: CLASSES,
+        pooling: Pooling::Mean,
+        frame_dim: None,
+    });
+    config
+}
+
+/// Sequences of tokens of different lengths.
+fn padded(seed: u64) -> Batch {
+    let mut batch = text(seed);
+    if let Inputs::Tokens(tokens) = &mut batch.inputs {
+        tokens[LENGTH - 3..LENGTH].fill(IGNORE);
+        tokens[3 * LENGTH - 6..].fill(IGNORE);
+    }
+    let mut random = Random::new(seed);
+    let class = |_| random.below(CLASSES) as u32;
+    batch.targets = (0..batch.sequences).map(class).collect();
+    batch
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,14 +177,17 @@ mod tests {
     #[test]
     fn networks_have_what_they_are_named_for() {
         for (name, config, batch) in networks(0) {
-            let causal = !name.starts_with("bidirectional");
-            assert_eq!(config.causal, causal, "{name}");
+            let both_sides = name.starts_with("bidirectional");
+            let tokens = name == "classifier of tokens";
+            assert_eq!(config.causal, !both_sides && !tokens, "{name}");
             let masked = config.task == Task::MaskedLm;
             assert_eq!(batch.targets.contains(&IGNORE), masked, "{name}");
+            let padding = matches!(&batch.inputs, Inputs::Tokens(t) if t.contains(&IGNORE));
+            assert_eq!(padding, tokens);
             let mut network = Network::new(Cpu::new(), config, 0.9, 1).unwrap();
             network.evaluate(&batch).unwrap();
             let sums = network.take_sums().unwrap();
-            assert!(sums.targets >= 6.0 && sums.loss > 0.0, "{name}: {sums:?}");
+            assert!(sums.targets >= 3.0 && sums.loss > 0.0, "{name}: {sums:?}");
         }
     }
 }

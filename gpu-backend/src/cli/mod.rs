@@ -2,6 +2,7 @@
 
 mod backend;
 pub mod bench;
+pub mod data;
 pub mod eval;
 pub mod gradcheck;
 pub mod origin;
@@ -31,6 +32,7 @@ Examples:
   toeplite-train train --resume runs/first                       go on with it
   toeplite-train eval runs/first/best --data val.txt --length 512,2048
   toeplite-train sample runs/first/best --prompt 'To be' --tokens 200
+  toeplite-train data make listops --out data/listops --seed 1   a dataset of a published task
   toeplite convert runs/first/best -o model.toep                 for a microcontroller
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments.";
@@ -42,6 +44,7 @@ enum Command {
     Sample(sample::Cmd),
     Bench(bench::Cmd),
     Gradcheck(gradcheck::Cmd),
+    Data(data::Cmd),
     #[command(hide = true)]
     Worker(worker::Cmd),
 }
@@ -58,6 +61,7 @@ impl App {
             Command::Sample(c) => c.run(backend),
             Command::Bench(c) => c.run(backend),
             Command::Gradcheck(c) => c.run(backend),
+            Command::Data(c) => c.run(),
             Command::Worker(c) => c.run(backend),
         }
     }

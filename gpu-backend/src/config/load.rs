@@ -286,7 +286,22 @@ mod tests {
         assert!(parse(TEXT, &[&classify[..], &sounds[..]].concat()).is_ok());
         let masked = ["model.task=masked-lm", "model.vocab_size=257"];
         for (overrides, key, remedy) in [
-            (&classify[..], "`model.task`", "data.kind = \"wav-folders\""),
+            (
+                &classify[..],
+                "`model.task`",
+                "data.kind = \"text-folders\"",
+            ),
+            (
+                &[&classify[..], &["data.kind=token-classes"]].concat(),
+                "`model.classifier.frame_dim` is 16",
+                "remove it",
+            ),
+            (
+                &[&classify[..], &["data.kind=frames", "data.image=[7, 9]"]].concat(),
+                "`data.image`",
+                "train.length",
+            ),
+            (&["data.shift=2"], "`data.shift`", "data.image"),
             (&sounds[..], "`model.task`", "frame_dim = 16"),
             (
                 &[&classify[..], &["data.kind=wav-folders"]].concat(),

@@ -66,6 +66,13 @@ pub struct DataConfig {
     /// Samples a second of [`DataKind::WavFolders`] [default: what the sounds to train on have].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<u32>,
+    /// Rows and columns of the images that clips of frames are, row after row, to be moved by
+    /// `shift`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<[usize; 2]>,
+    /// Pixels by which images are moved at most each time they are trained on.
+    #[serde(default)]
+    pub shift: usize,
     /// Names of the classes, by label [default: the class folders in alphabetical order; the labels].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<String>>,
@@ -97,6 +104,24 @@ pub enum DataKind {
     WavFolders,
     /// `features` `[clips, frames, width]` and `labels` `[clips]` in one npz or safetensors file.
     Frames,
+    /// A folder with one folder of text files a class; tokens are bytes.
+    TextFolders,
+    /// `tokens` `[clips, length]`, `lengths` and `labels` `[clips]` in one safetensors file.
+    TokenClasses,
+}
+
+impl DataKind {
+    /// Name in `run.toml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TextBytes => "text-bytes",
+            Self::TextTokenizer => "text-tokenizer",
+            Self::WavFolders => "wav-folders",
+            Self::Frames => "frames",
+            Self::TextFolders => "text-folders",
+            Self::TokenClasses => "token-classes",
+        }
+    }
 }
 
 /// `[train]`: how long, in what portions, on what.

@@ -41,11 +41,12 @@ fn interpolated(toeplitz: &mut ToeplitzConfig) {
     (toeplitz.rank, toeplitz.taps, toeplitz.warp) = (Some(64), Some(9), Some(0.99));
 }
 
-/// Turns an operator into one that is given by its frequency response: of the cosine of the frequency by a
-/// smooth network, so that kernels die out exponentially, and at few frequencies whatever the length.
+/// Turns an operator into one that is given by its frequency response, at few frequencies whatever the length.
+/// The frequency itself is what the RPE sees, as in the released code: the cosine makes kernels die out
+/// exponentially, so early that it costs accuracy (`docs/fd.md`).
 fn given_by_response(toeplitz: &mut ToeplitzConfig) {
     (toeplitz.kind, toeplitz.decay) = (ToeplitzKind::Fd, false);
-    (toeplitz.rpe_input, toeplitz.rpe_act) = (RpeInput::Cosine, Activation::Silu);
+    (toeplitz.rpe_input, toeplitz.rpe_act) = (RpeInput::Omega, Activation::Silu);
     toeplitz.bins = Some(256);
 }
 

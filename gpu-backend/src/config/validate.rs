@@ -36,13 +36,6 @@ impl RunConfig {
             ),
             Err(other) => problems.push(format!("  `model`: {other}")),
         }
-        if self.model.task == Task::CausalLm && !self.model.causal {
-            problems.push(
-                "  `model.causal` is false: a network that sees the next token cannot learn to predict \
-                 it; set it true, or set model.task = \"masked-lm\""
-                    .to_owned(),
-            );
-        }
     }
 
     fn check_data(&self, problems: &mut Vec<String>) {
@@ -77,9 +70,28 @@ impl RunConfig {
             masked || data.mask_token.is_none(),
             "`data.mask_token` is for model.task = \"masked-lm\": remove it, or set the task",
         );
+        let pixels = data.image.map(|[rows, columns]| rows.checked_mul(columns));
+        check(
+            pixels.is_none_or(|p| p == Some(self.train.length)) || data.kind != DataKind::Frames,
+            "`data.image` must be [rows, columns] of train.length pixels",
+        );
+        check(
+            data.image
+                .is_none_or(|sides| data.shift < sides[0].min(sides[1])),
+            "`data.shift` must be below both numbers of data.image",
+        );
+        check(
+            data.image.is_none() || data.kind == DataKind::Frames,
+            "`data.image` is for data.kind = \"frames\": remove it",
+        );
+        check(
+            data.shift == 0 || data.image.is_some(),
+            "`data.shift` moves images: set data.image = [rows, columns], or remove it",
+        );
         match data.kind {
             DataKind::TextBytes | DataKind::TextTokenizer => self.check_text(problems),
-            DataKind::WavFolders | DataKind::Frames => self.check_clips(problems),
+            DataKind::WavFolders | DataKind::Frames => self.check_clips(problems, true),
+            DataKind::TextFolders | DataKind::TokenClasses => self.check_clips(problems, false),
         }
     }
 
@@ -91,7 +103,7 @@ impl RunConfig {
             (
                 self.model.task != Task::Classifier,
                 "`model.task` is \"classifier\", `data.kind` names a text: set data.kind = \
-                 \"wav-folders\" or \"frames\", or model.task = \"causal-lm\" and no model.classifier",
+                 \"text-folders\", or another kind with classes, or model.task = \"causal-lm\" and no model.classifier",
             ),
             (
                 !bytes || self.model.vocab_size >= 256,
@@ -117,18 +129,18 @@ impl RunConfig {
         }
     }
 
-    /// Clips are for classifiers of frames, of their width and their classes.
-    fn check_clips(&self, problems: &mut Vec<String>) {
+    /// Clips are for classifiers, of frames of their width or of tokens, and of their classes.
+    fn check_clips(&self, problems: &mut Vec<String>, frames: bool) {
         let data = &self.data;
         let mut refuse = |problem: String| problems.push(format!("  {problem}"));
         let sounds = data.kind == DataKind::WavFolders;
-        let width = if sounds {
-            data.frame.to_string()
-        } else {
-            "the width of its frames".to_owned()
+        let width = match (frames, sounds) {
+            (false, _) => "none".to_owned(),
+            (_, true) => data.frame.to_string(),
+            (_, false) => "the width of its frames".to_owned(),
         };
         if data.tokenizer.is_some() {
-            refuse("`data.tokenizer` is for texts: remove it".to_owned());
+            refuse("`data.tokenizer` is for language models: remove it".to_owned());
         }
         if data.rate == Some(0) || (data.rate.is_some() && !sounds) {
             refuse(
@@ -142,20 +154,29 @@ impl RunConfig {
                 refuse(format!(
                     "`data.kind` names clips with classes, `model.task` is a language model's: set \
                      model.task = \"classifier\" and model.classifier = {{ classes = the number of \
-                     classes, pooling = \"mean\", frame_dim = {width} }}"
+                     classes, pooling = \"mean\"{} }}",
+                    if frames {
+                        format!(", frame_dim = {width}")
+                    } else {
+                        String::new()
+                    }
                 ));
             }
             return;
         };
         match classifier.frame_dim {
-            None => refuse(format!(
+            None if frames => refuse(format!(
                 "`model.classifier.frame_dim` is missing: data.kind gives frames; set it to {width}"
             )),
             Some(dim) if sounds && dim != data.frame => refuse(format!(
                 "`model.classifier.frame_dim` is {dim}, must be data.frame = {}",
                 data.frame
             )),
-            Some(_) => {}
+            Some(dim) if !frames => refuse(format!(
+                "`model.classifier.frame_dim` is {dim}, data.kind = \"{}\" gives tokens: remove it",
+                data.kind.name()
+            )),
+            _ => {}
         }
         self.check_names(classifier.classes, problems);
     }

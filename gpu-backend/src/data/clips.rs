@@ -1,5 +1,6 @@
 //! What a classifier asks of its clips.
 
+use super::tokens::check_vocabulary;
 use super::{DataError, Result};
 use std::path::Path;
 use toeplite_checkpoint::Config;
@@ -8,47 +9,51 @@ use toeplite_checkpoint::config::Task;
 /// What a classifier asks of its clips.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Clips {
-    /// Numbers of a frame.
-    pub width: usize,
+    /// What stands at a position.
+    pub reads: Reads,
     /// How many classes there are.
     pub classes: usize,
     /// Their names by label, where they are known.
     pub names: Option<Vec<String>>,
-    /// Frames of a sequence.
+    /// Positions of a sequence.
     pub length: usize,
 }
 
+/// What a classifier reads at a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// A frame of that many numbers.
+    Frames(usize),
+    /// A token below that number.
+    Tokens(usize),
+}
+
 impl Clips {
-    /// What the network `model` asks of the clips at `path`, in sequences of `length` frames. The
+    /// What the network `model` asks of the clips at `path`, in sequences of `length` positions. The
     /// names are those of the data that it was trained on.
     ///
     /// # Errors
-    /// [`DataError::Misfit`]: the network classifies no frames, or has another number of classes.
+    /// [`DataError::Misfit`]: the network is no classifier, or has another number of classes.
     pub fn of(
         path: &Path,
         model: &Config,
         names: Option<&[String]>,
         length: usize,
     ) -> Result<Self> {
-        let misfit = |key, value: &str, remedy: &str| DataError::Misfit {
-            path: path.to_owned(),
-            found: "it holds clips with a class each".to_owned(),
-            key,
-            value: value.to_owned(),
-            remedy: remedy.to_owned(),
-        };
         let Some(classifier) = &model.classifier else {
-            let task = task_name(model.task);
-            return Err(misfit("model.task", task, "give a text, or a classifier"));
-        };
-        let Some(width) = classifier.frame_dim else {
-            let key = "model.classifier.frame_dim";
-            let remedy = "classifiers of tokens can be converted, but neither trained nor evaluated \
-                          here; train one of frames";
-            return Err(misfit(key, "none", remedy));
+            return Err(DataError::Misfit {
+                path: path.to_owned(),
+                found: "it holds clips with a class each".to_owned(),
+                key: "model.task",
+                value: task_name(model.task).to_owned(),
+                remedy: "give a text, or a classifier".to_owned(),
+            });
         };
         let clips = Self {
-            width,
+            reads: match classifier.frame_dim {
+                Some(width) => Reads::Frames(width),
+                None => Reads::Tokens(model.vocab_size),
+            },
             classes: classifier.classes,
             names: names.map(<[String]>::to_vec),
             length,
@@ -76,19 +81,50 @@ impl Clips {
 
     /// Refuses frames of another width than the network's.
     pub(super) fn check_width(&self, path: &Path, width: usize) -> Result<()> {
-        if width == self.width {
-            return Ok(());
-        }
+        let value = match self.reads {
+            Reads::Frames(own) if own == width => return Ok(()),
+            Reads::Frames(own) => own.to_string(),
+            Reads::Tokens(_) => "none: it reads tokens".to_owned(),
+        };
         Err(DataError::Misfit {
             path: path.to_owned(),
             found: format!("frames of {width} numbers"),
             key: "model.classifier.frame_dim",
-            value: self.width.to_string(),
+            value,
             remedy: format!(
-                "train with model.classifier.frame_dim = {width}, or give frames of {} numbers",
-                self.width
+                "train with model.classifier.frame_dim = {width}, or give data of the network's kind"
             ),
         })
+    }
+
+    /// Refuses tokens that the network has no row for, or any where it reads frames.
+    pub(super) fn check_tokens(&self, path: &Path, largest: Option<u32>) -> Result<()> {
+        match self.reads {
+            Reads::Tokens(vocabulary) => check_vocabulary(path, largest, vocabulary),
+            Reads::Frames(width) => Err(DataError::Misfit {
+                path: path.to_owned(),
+                found: "it holds tokens".to_owned(),
+                key: "model.classifier.frame_dim",
+                value: width.to_string(),
+                remedy: "train without model.classifier.frame_dim, or give frames".to_owned(),
+            }),
+        }
+    }
+
+    /// The class of a label in the `index`-th clip of the file at `path`.
+    pub(super) fn class(&self, path: &Path, index: usize, label: i64) -> Result<u32> {
+        match u32::try_from(label) {
+            Ok(label) if (label as usize) < self.classes => Ok(label),
+            _ => Err(DataError::Misfit {
+                path: path.to_owned(),
+                found: format!("the label of clip {index} is {label}, labels begin at 0"),
+                key: "model.classifier.classes",
+                value: self.classes.to_string(),
+                remedy: "train with more classes than the largest label, or give data of the \
+                         network's classes"
+                    .to_owned(),
+            }),
+        }
     }
 
     /// The classes' names, or else their labels.

@@ -85,10 +85,12 @@ pub enum DataError {
         remedy: String,
     },
     /// A folder of classes without what makes it one.
-    #[error("{}: {problem}; a folder with one folder of wav files a class is expected", path.display())]
+    #[error("{}: {problem}; a folder with one folder of {files} a class is expected", path.display())]
     Classes {
         /// The folder.
         path: PathBuf,
+        /// What the folders should hold.
+        files: &'static str,
         /// What is wrong.
         problem: String,
     },
@@ -117,6 +119,22 @@ pub enum DataError {
         path: PathBuf,
         /// What is wrong.
         problem: String,
+    },
+    /// A file of tokens with classes that is damaged, or does not hold what it should.
+    #[error("{}: {problem}; `tokens` [clips, length] (u8, u16 or i32), `lengths` and `labels` [clips] (i32) in one safetensors file are expected", path.display())]
+    TokenClasses {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A text that is both trained on and validated with.
+    #[error("{} is the same text as {}: what a network was trained on says nothing of what it can do; remove one of them", valid.display(), train.display())]
+    SameText {
+        /// The file that is validated with.
+        valid: PathBuf,
+        /// The file that is trained on.
+        train: PathBuf,
     },
 }
 

@@ -42,38 +42,18 @@ impl FrameSet {
             length: clips.length,
             classes: clips.labels(),
             rate: None,
+            shift: None,
             name: path.display().to_string(),
         };
         for (index, label) in labels.into_iter().enumerate() {
             let start = index * frames * width;
             set.clips.push(Clip {
                 samples: start..start + frames * width,
-                label: class(path, clips, index, label)?,
+                label: clips.class(path, index, label)?,
             });
         }
         Ok(set)
     }
-}
-
-/// The class of a label.
-fn class(path: &Path, clips: &Clips, index: usize, label: i64) -> Result<u32> {
-    let wrong = || DataError::Features {
-        path: path.to_owned(),
-        problem: format!("the label of clip {index} is {label}, labels begin at 0"),
-    };
-    let number = u64::try_from(label).map_err(|_| wrong())?;
-    if number < clips.classes as u64 {
-        return Ok(number as u32);
-    }
-    Err(DataError::Misfit {
-        path: path.to_owned(),
-        found: format!("the label of clip {index} is {label}, labels begin at 0"),
-        key: "model.classifier.classes",
-        value: clips.classes.to_string(),
-        remedy: "train with more classes than the largest label, or give data of the network's \
-                 classes"
-            .to_owned(),
-    })
 }
 
 /// The numbers of clips of `size` as floats, all finite.
@@ -94,6 +74,7 @@ fn finite(numbers: Numbers, size: usize) -> Result<Vec<f32>, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::clips::Reads;
     use super::super::{Batch, Inputs, Source, npy};
     use super::*;
     use std::fs;
@@ -102,7 +83,7 @@ mod tests {
 
     fn clips(width: usize, classes: usize) -> Clips {
         Clips {
-            width,
+            reads: Reads::Frames(width),
             classes,
             names: None,
             length: 3,

@@ -1,6 +1,6 @@
 //! Clips of frames with a label each: sounds, or features that another program made.
 
-use super::{Batch, Inputs, Pick, Result, Source};
+use super::{Batch, Inputs, Pick, Result, Shift, Source};
 use crate::device::IGNORE;
 use std::ops::Range;
 
@@ -22,6 +22,8 @@ pub struct FrameSet {
     pub(super) classes: Vec<String>,
     /// Samples a second, of sounds.
     pub(super) rate: Option<u32>,
+    /// How training clips are moved, of images.
+    pub(super) shift: Option<Shift>,
     pub(super) name: String,
 }
 
@@ -77,7 +79,14 @@ impl Source for FrameSet {
 
     fn training(&self, picks: &[Pick]) -> Result<Batch> {
         let clips = picks.iter().map(|p| Some(p.index as usize));
-        Ok(self.batch(clips, self.length))
+        let mut batch = self.batch(clips, self.length);
+        if let (Some(shift), Inputs::Frames { values, .. }) = (&self.shift, &mut batch.inputs) {
+            let clips = values.chunks_exact_mut(self.length * self.frame);
+            clips
+                .zip(picks)
+                .for_each(|(clip, pick)| shift.apply(clip, pick.noise));
+        }
+        Ok(batch)
     }
 
     fn counted(&self, picks: &[Pick]) -> Result<u64> {

@@ -7,31 +7,39 @@
 mod clips;
 mod error;
 mod features;
+mod folders;
 mod frames;
 mod masking;
 mod npy;
 mod npz;
 mod order;
 mod sampler;
+mod shift;
 mod sounds;
 mod sources;
 mod tensor;
 mod text;
+mod text_folders;
 mod token_cache;
+mod token_classes;
+mod token_clips;
 mod tokenizer;
 mod tokens;
 mod wav;
 
-pub use clips::Clips;
+pub use clips::{Clips, Reads};
 pub use error::DataError;
 pub use frames::FrameSet;
 pub use masking::Masking;
 pub use npy::NpyError;
 pub use order::{Permutation, mix};
 pub use sampler::{Pick, Sampler, Shard};
+pub use shift::Shift;
 pub use sounds::Framing;
 pub use sources::Sources;
 pub use text::TextSet;
+pub use text_folders::TextFolders;
+pub use token_clips::TokenClips;
 pub use tokenizer::TextTokenizer;
 pub use tokens::Tokens;
 
@@ -55,7 +63,8 @@ pub struct Batch {
 /// What a network reads.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Inputs {
-    /// One token a position.
+    /// One token a position; behind the end of a classifier's sequence
+    /// [`IGNORE`](crate::device::IGNORE), which the network does not see.
     Tokens(Vec<u32>),
     /// `width` numbers a position.
     Frames {

@@ -1,4 +1,4 @@
-//! Features and labels in one file: npz or safetensors.
+//! Arrays in one file: npz or safetensors.
 
 use super::npy::NpyArray;
 use super::tensor::{Array, NumberFormat};

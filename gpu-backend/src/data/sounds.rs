@@ -1,9 +1,9 @@
 //! Folders of wav files as clips of frames.
 
+use super::folders::Folders;
 use super::frames::{Clip, FrameSet};
 use super::{Clips, DataError, Result, wav};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How sounds become frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,38 +24,22 @@ impl FrameSet {
     /// There is no such folder, class or file; files that are no wav files, or of different sampling
     /// rates; classes or frames that are not what `clips` asks.
     pub fn sounds(path: &Path, framing: Framing, clips: &Clips) -> Result<Self> {
-        let wrong = |problem: String| DataError::Classes {
-            path: path.to_owned(),
-            problem,
-        };
         clips.check_width(path, framing.frame)?;
-        let folders: Vec<PathBuf> = list(path)?.into_iter().filter(|p| p.is_dir()).collect();
-        let found: Vec<String> = folders.iter().map(|p| name(p)).collect();
+        let folders = Folders::open(path, "wav files", is_wav)?;
         let mut set = Self {
             samples: Vec::new(),
             clips: Vec::new(),
             frame: framing.frame,
             hop: framing.hop,
             length: clips.length,
-            classes: clips.names.clone().unwrap_or_else(|| found.clone()),
+            classes: folders.classes(clips)?,
             rate: framing.rate,
+            shift: None,
             name: path.display().to_string(),
         };
-        for (folder, class) in folders.iter().zip(found) {
-            let label = set.classes.iter().position(|c| *c == class);
-            let label = label.ok_or_else(|| {
-                wrong(format!("class {class:?} is not one of the training data's"))
-            })?;
-            for file in list(folder)?.iter().filter(|p| is_wav(p)) {
-                set.add_sound(file, label as u32)?;
-            }
+        for (label, file) in folders.files(&set.classes)? {
+            set.add_sound(&file, label)?;
         }
-        if set.clips.is_empty() {
-            let reason = "its folders hold no wav file: one folder a class is expected, with the wav \
-                          files right in it";
-            return Err(wrong(reason.to_owned()));
-        }
-        clips.check_classes(path, Some(&set.classes))?;
         Ok(set)
     }
 
@@ -86,30 +70,13 @@ fn is_wav(path: &Path) -> bool {
         .is_some_and(|e| e.eq_ignore_ascii_case("wav"))
 }
 
-/// What a folder holds, by name; hidden files aside.
-fn list(folder: &Path) -> Result<Vec<PathBuf>> {
-    let read = || {
-        let entries = fs::read_dir(folder)?.map(|e| e.map(|e| e.path()));
-        entries.collect::<std::io::Result<Vec<PathBuf>>>()
-    };
-    let mut entries = read().map_err(DataError::read(folder))?;
-    entries.retain(|p| !name(p).starts_with('.'));
-    entries.sort();
-    Ok(entries)
-}
-
-fn name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::clips::Reads;
     use super::super::{Batch, Inputs, Source};
     use super::*;
     use hound::{SampleFormat, WavSpec, WavWriter};
+    use std::fs;
 
     fn framing(hop: usize) -> Framing {
         Framing {
@@ -121,7 +88,7 @@ mod tests {
 
     fn clips(width: usize, classes: usize) -> Clips {
         Clips {
-            width,
+            reads: Reads::Frames(width),
             classes,
             names: None,
             length: 3,
@@ -179,7 +146,7 @@ mod tests {
             let set = FrameSet::sounds(p, framing(2), &clips(2, 2));
             set.unwrap_err().to_string()
         };
-        assert!(text(dir.path()).contains("no wav file"));
+        assert!(text(dir.path()).contains("hold no wav files"));
         assert!(text(&dir.path().join("none")).contains("none"));
         sound(&dir.path().join("a/1.wav"), 8000, &[1]);
         sound(&dir.path().join("b/2.wav"), 16000, &[1]);

@@ -2,7 +2,8 @@
 
 use super::clips::task_name;
 use super::{
-    Clips, DataError, FrameSet, Framing, Masking, Result, Source, TextSet, TextTokenizer, Tokens,
+    Clips, DataError, FrameSet, Framing, Masking, Result, Shift, Source, TextFolders, TextSet,
+    TextTokenizer, TokenClips, Tokens,
 };
 use crate::config::{DataKind, RunConfig};
 use std::path::Path;
@@ -26,13 +27,16 @@ impl Sources {
             DataKind::TextBytes | DataKind::TextTokenizer => texts(config),
             DataKind::WavFolders => sounds(config),
             DataKind::Frames => features(config),
+            DataKind::TextFolders => text_folders(config),
+            DataKind::TokenClasses => token_classes(config),
         }
     }
 
-    /// Writes into `config` what the data alone says: the sounds' classes and sampling rate. Whoever
-    /// evaluates the network on other sounds needs them.
+    /// Writes into `config` what the data alone says: the classes of folders, and the sampling rate of
+    /// sounds. Whoever evaluates the network on other files needs them.
     pub fn complete(&self, config: &mut RunConfig) {
-        if config.data.kind == DataKind::WavFolders {
+        let kind = config.data.kind;
+        if matches!(kind, DataKind::WavFolders | DataKind::TextFolders) {
             config.data.classes = Some(self.train.classes().to_vec());
             config.data.rate = self.train.rate();
         }
@@ -47,7 +51,7 @@ fn texts(config: &RunConfig) -> Result<Sources> {
             found: "it is read as a text".to_owned(),
             key: "model.task",
             value: task_name(model.task).to_owned(),
-            remedy: "set data.kind = \"wav-folders\" or \"frames\"".to_owned(),
+            remedy: "set data.kind = \"text-folders\", or another kind with classes".to_owned(),
         });
     }
     let tokenizer = match (&data.tokenizer, data.kind) {
@@ -83,10 +87,7 @@ fn sounds(config: &RunConfig) -> Result<Sources> {
         rate: train.rate,
         ..framing
     };
-    let clips = Clips {
-        names: Some(train.classes.clone()),
-        ..clips
-    };
+    let clips = known(clips, &train);
     boxed(train, data.valid.as_deref(), |path| {
         FrameSet::sounds(path, framing, &clips)
     })
@@ -94,9 +95,37 @@ fn sounds(config: &RunConfig) -> Result<Sources> {
 
 fn features(config: &RunConfig) -> Result<Sources> {
     let (data, clips) = (&config.data, clips(config)?);
-    let train = FrameSet::features(&data.train, &clips)?;
+    let mut train = FrameSet::features(&data.train, &clips)?;
+    train.shift = data.image.map(|[rows, columns]| Shift {
+        rows,
+        columns,
+        most: data.shift,
+    });
     boxed(train, data.valid.as_deref(), |path| {
         FrameSet::features(path, &clips)
+    })
+}
+
+fn token_classes(config: &RunConfig) -> Result<Sources> {
+    let (data, clips) = (&config.data, clips(config)?);
+    let train = TokenClips::file(&data.train, &clips)?;
+    boxed(train, data.valid.as_deref(), |path| {
+        TokenClips::file(path, &clips)
+    })
+}
+
+fn text_folders(config: &RunConfig) -> Result<Sources> {
+    let (data, clips) = (&config.data, clips(config)?);
+    let train = TextFolders::open(&data.train, &clips)?;
+    let clips = known(clips, &train.clips);
+    let valid = data.valid.as_deref().map(|path| {
+        let valid = TextFolders::open(path, &clips)?;
+        valid.check_apart(&train)?;
+        Ok::<Box<dyn Source>, DataError>(Box::new(valid.clips))
+    });
+    Ok(Sources {
+        valid: valid.transpose()?,
+        train: Box::new(train.clips),
     })
 }
 
@@ -106,10 +135,18 @@ fn clips(config: &RunConfig) -> Result<Clips> {
     Clips::of(&data.train, model, names, config.train.length)
 }
 
-fn boxed(
-    train: FrameSet,
+/// The classes are those of `train`.
+fn known(clips: Clips, train: &dyn Source) -> Clips {
+    Clips {
+        names: Some(train.classes().to_vec()),
+        ..clips
+    }
+}
+
+fn boxed<S: Source + 'static>(
+    train: S,
     valid: Option<&Path>,
-    open: impl FnOnce(&Path) -> Result<FrameSet>,
+    open: impl FnOnce(&Path) -> Result<S>,
 ) -> Result<Sources> {
     let valid = valid.map(open).transpose()?;
     Ok(Sources {

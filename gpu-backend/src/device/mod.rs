@@ -350,23 +350,29 @@ pub trait Device: Sized {
     /// same call.
     fn dropout(&self, x: &mut Self::Act, p: f32, seed: &Self::F32, stream: u32) -> Result<()>;
 
-    /// `y[b] = mean over positions of x[b]`: `[batch, length, width]` to `[batch, width]`.
+    /// `y[b] = mean of x[b] over its first counts[b] positions`, zeros where there is none:
+    /// `[batch, length, width]` to `[batch, width]`. `counts` holds whole numbers up to `length`.
     fn mean_pool(
         &self,
         x: &Self::Act,
-        batch: usize,
+        counts: &Self::F32,
         length: usize,
         y: &mut Self::Act,
     ) -> Result<()>;
 
-    /// `dx[b, i] = dy[b] / length`.
+    /// `dx[b, i] = dy[b] / counts[b]` for positions `i` below `counts[b]`, 0 for the others.
     fn mean_pool_backward(
         &self,
         dy: &Self::Act,
-        batch: usize,
+        counts: &Self::F32,
         length: usize,
         dx: &mut Self::Act,
     ) -> Result<()>;
+
+    /// Writes [`HIDDEN`] into the positions from `counts[b]` on of each sequence `b`, in the second half
+    /// of the rows of channel-major `uv`: there `v` and its derivative become 0 by every activation but
+    /// [`Activation::None`], so that [`Device::mix`] and its gradients do not see padding.
+    fn hide_padding(&self, uv: &mut Self::Act, counts: &Self::F32, length: usize) -> Result<()>;
 
     // ---- loss ----------------------------------------------------------------------------------
 
@@ -408,8 +414,11 @@ pub trait Device: Sized {
     fn adamw(&self, state: AdamW<'_, Self>, range: Range<usize>, decay: bool) -> Result<()>;
 }
 
-/// Target that does not count in the loss.
+/// Target that does not count in the loss; as an input of [`Device::embed`], a position of zeros.
 pub const IGNORE: u32 = u32::MAX;
+
+/// What an activation makes 0 of, with any bias of a trained network on top; exact in bf16.
+pub const HIDDEN: f32 = -16_384.0;
 
 /// Where [`Device::head_loss`] puts gradients.
 pub struct HeadGradient<'a, D: Device> {

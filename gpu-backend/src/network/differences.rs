@@ -139,9 +139,7 @@ impl<D: Device> Network<D> {
         if targets.len() == workspace.positions() {
             return Ok((rows, targets));
         }
-        let sequences = rows.chunks_exact(workspace.length * dim);
-        let last = sequences.flat_map(|rows| &rows[rows.len() - dim..]);
-        Ok((last.copied().collect(), targets))
+        Ok((workspace.last_rows(&rows), targets))
     }
 
     /// Gives the device back.

@@ -34,6 +34,14 @@ pub enum NetworkError {
         /// Numbers of a frame; 0 where the network takes tokens.
         frame_dim: usize,
     },
+    /// A sequence that goes on after its padding began.
+    #[error("sequence {sequence} has a token at position {position}, after its padding began")]
+    Padding {
+        /// Which sequence.
+        sequence: usize,
+        /// Where in it.
+        position: usize,
+    },
     /// A checkpoint without one of its network's parameters.
     #[error("the checkpoint has no tensor {name} of the shape that its config.json asks for")]
     Tensor {

@@ -2,7 +2,14 @@
 //!
 //! The network of Qin et al. 2023 (<https://arxiv.org/abs/2305.04749>): pre-norm layers
 //! `x += GTU(norm(x)); x += GLU(norm(x))` between an embedding and a head. Inside GTU and GLU values
-//! are channel-major, see [`crate::device`]. The backward pass is written by hand; all buffers of a
+//! are channel-major, see [`crate::device`].
+//!
+//! Classifiers of tokens read sequences of different lengths in one batch. A position behind a
+//! sequence's end enters no Toeplitz product (its `v` is 0) and no mean, so that a sequence has the
+//! logits that it has alone, whatever padding follows. Its own row of the residual stream is not zero
+//! after the first layer, but nothing reads it.
+//!
+//! The backward pass is written by hand; all buffers of a
 //! batch shape are allocated once, so that a device may record a step and replay it.
 
 mod differences;

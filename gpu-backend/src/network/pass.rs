@@ -6,20 +6,23 @@ use super::workspace::{Gradients, Input, Kept, Workspace};
 use super::{Network, Parameters};
 use crate::device::{Device, HeadGradient, NormShape, Result};
 
-/// What dropout needs in one step; its masks differ by layer and place.
-struct Dropout<'a, D: Device> {
+/// What is masked in one step: by dropout, whose masks differ by layer and place, and behind the end
+/// of sequences.
+struct Masks<'a, D: Device> {
     p: f32,
     seed: &'a D::F32,
+    /// Positions before the padding, of sequences of this length, where padding must be hidden.
+    padding: Option<(&'a D::F32, usize)>,
 }
 
 // Not derived: that would ask for a device that is Copy.
-impl<D: Device> Clone for Dropout<'_, D> {
+impl<D: Device> Clone for Masks<'_, D> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<D: Device> Copy for Dropout<'_, D> {}
+impl<D: Device> Copy for Masks<'_, D> {}
 
 /// Places of a network that dropout applies to, as streams of random numbers.
 #[derive(Clone, Copy)]
@@ -29,8 +32,16 @@ enum Place {
     Glu(usize),
 }
 
-impl<D: Device> Dropout<'_, D> {
-    fn apply(&self, device: &D, place: Place, x: &mut D::Act) -> Result<()> {
+impl<D: Device> Masks<'_, D> {
+    /// Hides padding from the Toeplitz product of `uv`.
+    fn hide_padding(&self, device: &D, uv: &mut D::Act) -> Result<()> {
+        match self.padding {
+            Some((counts, length)) => device.hide_padding(uv, counts, length),
+            None => Ok(()),
+        }
+    }
+
+    fn drop_out(&self, device: &D, place: Place, x: &mut D::Act) -> Result<()> {
         if self.p == 0.0 {
             return Ok(());
         }
@@ -104,27 +115,35 @@ impl<D: Device> Network<D> {
             last_norm,
             pooled,
             seed,
-            batch,
+            counts,
+            hides,
             length,
             ..
         } = workspace;
-        let dropout = Dropout { p, seed: &*seed };
+        let padding = counts.as_ref().filter(|_| *hides);
+        let masks = Masks {
+            p,
+            seed: &*seed,
+            padding: padding.map(|counts| (counts, *length)),
+        };
         let first = kept.first_mut().map_or(&mut *last, |kept| &mut kept.x);
         self.enter(input, sizes, first)?;
-        dropout.apply(&self.device, Place::Embedding, first)?;
+        masks.drop_out(&self.device, Place::Embedding, first)?;
         for index in 0..layers.len() {
             let (now, next) = kept[index..].split_at_mut(1);
             let (kept, layer) = (&mut now[0], &layers[index]);
             let out = next.first_mut().map_or(&mut *last, |next| &mut next.x);
-            self.mix_tokens(layer, index, sizes, kept, mix, dropout)?;
-            self.mix_features(layer, index, sizes, kept, out, dropout)?;
+            self.mix_tokens(layer, index, sizes, kept, mix, masks)?;
+            self.mix_features(layer, index, sizes, kept, out, masks)?;
         }
         let values = &self.parameters.values;
         self.device
             .norm(self.final_norm(), values, last, last_norm)?;
-        match pooled {
-            Some(pooled) => self.device.mean_pool(last_norm, *batch, *length, pooled),
-            None => Ok(()),
+        match (pooled, counts) {
+            (Some(pooled), Some(counts)) => {
+                self.device.mean_pool(last_norm, counts, *length, pooled)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -154,7 +173,7 @@ impl<D: Device> Network<D> {
         sizes: Sizes,
         kept: &mut Kept<D>,
         mix: &mut Mixing<D>,
-        dropout: Dropout<'_, D>,
+        masks: Masks<'_, D>,
     ) -> Result<()> {
         let (device, Parameters { values, copy, .. }) = (&self.device, &self.parameters);
         let Sizes {
@@ -172,8 +191,9 @@ impl<D: Device> Network<D> {
             None,
             &mut kept.uv,
         )?;
+        masks.hide_padding(device, &mut kept.uv)?;
         mix.forward(device, layer, values, kept)?;
-        dropout.apply(device, Place::Gtu(index), &mut kept.g)?;
+        masks.drop_out(device, Place::Gtu(index), &mut kept.g)?;
         let bias = layer.o_bias_at.map(|at| (copy, at));
         let (leave, x, z) = (products::leave(d, t, e), &kept.x, &mut kept.z);
         device.gemm_add(leave, (&kept.g, 0), (copy, layer.o_at), bias, x, z)
@@ -187,7 +207,7 @@ impl<D: Device> Network<D> {
         sizes: Sizes,
         kept: &mut Kept<D>,
         out: &mut D::Act,
-        dropout: Dropout<'_, D>,
+        masks: Masks<'_, D>,
     ) -> Result<()> {
         let (device, Parameters { values, copy, .. }) = (&self.device, &self.parameters);
         let Sizes {
@@ -207,7 +227,7 @@ impl<D: Device> Network<D> {
         )?;
         let act = self.options.glu_act;
         device.gate(act, values, layer.l12_bias_at, t, &kept.h, &mut kept.a)?;
-        dropout.apply(device, Place::Glu(index), &mut kept.a)?;
+        masks.drop_out(device, Place::Glu(index), &mut kept.a)?;
         let bias = layer.l3_bias_at.map(|at| (copy, at));
         let (leave, z) = (products::leave(d, t, g), &kept.z);
         device.gemm_add(leave, (&kept.a, 0), (copy, layer.l3_at), bias, z, out)
@@ -224,9 +244,11 @@ impl<D: Device> Network<D> {
         p: f32,
         reduce: bool,
     ) -> Result<()> {
-        let dropout = Dropout {
+        // Padding has no gradient: nothing that is asked for depends on it.
+        let masks = Masks {
             p,
             seed: &workspace.seed,
+            padding: None,
         };
         let sizes = self.sizes(workspace);
         let (head_at, norm) = (self.head_at(), self.final_norm());
@@ -254,9 +276,8 @@ impl<D: Device> Network<D> {
             sums,
             Some(head),
         )?;
-        if let Some(pooled) = &gradients.pooled {
-            let (batch, length) = (workspace.batch, workspace.length);
-            device.mean_pool_backward(pooled, batch, length, &mut gradients.norm)?;
+        if let (Some(pooled), Some(counts)) = (&gradients.pooled, &workspace.counts) {
+            device.mean_pool_backward(pooled, counts, workspace.length, &mut gradients.norm)?;
         }
         device.copy(&gradients.zero, &mut gradients.x)?;
         let Gradients { x, norm: dy, .. } = gradients;
@@ -270,7 +291,7 @@ impl<D: Device> Network<D> {
                 layer,
                 index,
                 sizes,
-                dropout,
+                masks,
             };
             pass.features(self.options.glu_act, kept, gradients)?;
             pass.tokens(&mut workspace.mix, kept, gradients)?;
@@ -279,7 +300,7 @@ impl<D: Device> Network<D> {
                 device.reduce_start(&mut parameters.gradients, range)?;
             }
         }
-        dropout.apply(device, Place::Embedding, &mut gradients.x)?;
+        masks.drop_out(device, Place::Embedding, &mut gradients.x)?;
         let all = &mut parameters.gradients;
         match &workspace.input {
             Input::Tokens(ids) => {
@@ -316,7 +337,7 @@ struct Backward<'a, D: Device> {
     layer: &'a Layer,
     index: usize,
     sizes: Sizes,
-    dropout: Dropout<'a, D>,
+    masks: Masks<'a, D>,
 }
 
 impl<D: Device> Backward<'_, D> {
@@ -345,8 +366,8 @@ impl<D: Device> Backward<'_, D> {
         device.gemm(back, (copy, layer.l3_at), (&by.x, 0), None, &mut by.a)?;
         let weight = products::leave_gradient(d, t, g);
         device.gemm_gradient(weight, (&by.x, 0), (&kept.a, 0), all, layer.l3_at)?;
-        self.dropout
-            .apply(device, Place::Glu(self.index), &mut by.a)?;
+        self.masks
+            .drop_out(device, Place::Glu(self.index), &mut by.a)?;
         let bias = layer.l12_bias_at;
         device.gate_backward(act, values, bias, t, &kept.h, &by.a, &mut by.h, all)?;
         let weight = products::enter_gradient(2 * g, t, d);
@@ -382,8 +403,8 @@ impl<D: Device> Backward<'_, D> {
         device.gemm(back, (copy, layer.o_at), (&by.x, 0), None, &mut by.g)?;
         let weight = products::leave_gradient(d, t, e);
         device.gemm_gradient(weight, (&by.x, 0), (&kept.g, 0), all, layer.o_at)?;
-        self.dropout
-            .apply(device, Place::Gtu(self.index), &mut by.g)?;
+        self.masks
+            .drop_out(device, Place::Gtu(self.index), &mut by.g)?;
         mix.backward(device, layer, values, kept, by, all)?;
         let (hidden, kernel) = (&mut kept.hidden, &mut by.kernel);
         device.rpe_backward(&layer.rpe, values, hidden, kernel, all)?;

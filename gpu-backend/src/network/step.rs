@@ -34,6 +34,7 @@ fn shape(batch: &Batch, config: &Config) -> Result<(usize, usize), NetworkError>
     };
     let whole = positions > 0 && positions == batch.positions();
     if whole && batch.targets.len() == targets {
+        check_padding(batch)?;
         return Ok((batch.sequences, batch.length));
     }
     Err(NetworkError::Batch {
@@ -41,6 +42,26 @@ fn shape(batch: &Batch, config: &Config) -> Result<(usize, usize), NetworkError>
         targets: batch.targets.len(),
         length: batch.length,
     })
+}
+
+/// Refuses tokens after padding: what is counted as a sequence's own must be its beginning.
+fn check_padding(batch: &Batch) -> Result<(), NetworkError> {
+    let Inputs::Tokens(tokens) = &batch.inputs else {
+        return Ok(());
+    };
+    for (sequence, tokens) in tokens.chunks_exact(batch.length).enumerate() {
+        let own = own_positions(tokens);
+        if let Some(beyond) = tokens[own..].iter().position(|t| *t != IGNORE) {
+            let position = own + beyond;
+            return Err(NetworkError::Padding { sequence, position });
+        }
+    }
+    Ok(())
+}
+
+/// Positions of a sequence before its padding.
+pub(super) fn own_positions(tokens: &[u32]) -> usize {
+    tokens.iter().take_while(|t| **t != IGNORE).count()
 }
 
 /// What was summed since the sums were last taken.
@@ -223,10 +244,7 @@ impl<D: Device> Network<D> {
             return self.head(pooled, 0..workspace.batch);
         }
         let logits = self.head(&workspace.last_norm, 0..workspace.positions())?;
-        let classes = self.config.outputs();
-        let sequences = logits.chunks_exact(workspace.length * classes);
-        let last = sequences.flat_map(|rows| &rows[rows.len() - classes..]);
-        Ok(last.copied().collect())
+        Ok(workspace.last_rows(&logits))
     }
 
     fn forward_only(&self, workspace: &mut Workspace<D>) -> Result<(), DeviceError> {

@@ -41,6 +41,13 @@ impl Options {
     }
 }
 
+/// Whether a network must not see padding that its Toeplitz operators would see: one that reads whole
+/// sequences of tokens of different lengths, from both sides. Its values are made 0 there by their
+/// activation, which must be one that can.
+pub(super) fn hides_padding(config: &Config) -> bool {
+    config.classifier.is_some() && config.frame_dim().is_none() && !config.causal
+}
+
 /// Translates `config`.
 ///
 /// # Errors
@@ -69,6 +76,9 @@ pub(super) fn options(config: &Config) -> Result<Options, NetworkError> {
         if refuse {
             problems.push(what.to_owned());
         }
+    }
+    if hides_padding(config) && config.gtu_act == ConfigActivation::None {
+        problems.push("gtu_act none in a bidirectional classifier of tokens".to_owned());
     }
     let mut act = |name: &str, act| match act {
         ConfigActivation::None => Activation::None,

@@ -191,6 +191,98 @@ fn gradients_of_classifiers_are_those_of_differences() {
     }
 }
 
+/// A classifier of tokens that sees both sides.
+fn classifier(pooling: Pooling, causal: bool) -> Config {
+    let mut config = config();
+    (config.task, config.causal) = (Task::Classifier, causal);
+    config.classifier = Some(ClassifierConfig {
+        classes: 4,
+        pooling,
+        frame_dim: None,
+    });
+    config
+}
+
+/// Sequences of 10, 4 and 7 tokens, and one of none, with padding up to `length`.
+fn padded(length: usize) -> Batch {
+    let whole = batch(3);
+    let mut tokens = vec![IGNORE; 4 * length];
+    for (sequence, own) in [10, 4, 7].into_iter().enumerate() {
+        let from = &tokens_of(&whole)[sequence * 10..][..own];
+        tokens[sequence * length..][..own].copy_from_slice(from);
+    }
+    Batch {
+        sequences: 4,
+        length,
+        inputs: Inputs::Tokens(tokens),
+        targets: vec![1, 3, 0, IGNORE],
+    }
+}
+
+#[test]
+fn padding_changes_neither_logits_nor_gradients() {
+    let near = |a: &[f32], b: &[f32]| {
+        let largest = a.iter().fold(0f32, |m, x| m.max(x.abs()));
+        let error = a.iter().zip(b).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+        assert!(error < 2e-5 * largest, "{error} of {largest}");
+    };
+    for pooling in [Pooling::Mean, Pooling::Last] {
+        for causal in [false, true] {
+            let mut network = network(classifier(pooling, causal));
+            let short = network.classify(&padded(10)).unwrap();
+            let long = network.classify(&padded(23)).unwrap();
+            near(&short[..12], &long[..12]);
+            // Each alone, without any padding.
+            for (sequence, own) in [10, 4, 7].into_iter().enumerate() {
+                let tokens = tokens_of(&padded(10))[sequence * 10..][..own].to_vec();
+                let alone = Batch {
+                    sequences: 1,
+                    length: own,
+                    inputs: Inputs::Tokens(tokens),
+                    targets: vec![0],
+                };
+                near(
+                    &network.classify(&alone).unwrap(),
+                    &short[sequence * 4..][..4],
+                );
+            }
+            let gradients = |network: &mut Network<Cpu>, length| {
+                network.gradients(&[padded(length)], 1).unwrap()
+            };
+            near(&gradients(&mut network, 10), &gradients(&mut network, 23));
+        }
+    }
+}
+
+#[test]
+fn gradients_of_classifiers_of_padded_tokens_are_those_of_differences() {
+    let batch = || Batch {
+        targets: vec![1, 3, 0, 2],
+        ..padded(12)
+    };
+    for pooling in [Pooling::Mean, Pooling::Last] {
+        check_gradients_on(classifier(pooling, false), batch());
+    }
+}
+
+#[test]
+fn tokens_after_padding_and_values_that_cannot_be_hidden_are_refused() {
+    let mut bad = padded(10);
+    if let Inputs::Tokens(tokens) = &mut bad.inputs {
+        tokens[15] = 1;
+    }
+    let mut network = network(classifier(Pooling::Mean, false));
+    let text = network.evaluate(&bad).unwrap_err().to_string();
+    assert!(
+        text.contains("sequence 1") && text.contains("position 5"),
+        "{text}"
+    );
+    let mut config = classifier(Pooling::Mean, false);
+    config.gtu_act = Activation::None;
+    let text = super::check(&config).unwrap_err().to_string();
+    assert!(text.contains("gtu_act none"), "{text}");
+}
+
 #[test]
 fn one_batch_can_be_learned_by_heart() {
     let mut network = network(config());

@@ -3,7 +3,8 @@
 use super::layer::Layer;
 use super::layout::Layout;
 use super::mixing::Mixing;
-use super::support::Options;
+use super::step::own_positions;
+use super::support::{Options, hides_padding};
 use crate::data::{Batch, Inputs};
 use crate::device::{Device, IGNORE, Result};
 use toeplite_checkpoint::Config;
@@ -62,6 +63,12 @@ pub(super) struct Workspace<D: Device> {
     pub input: Input<D>,
     /// Of every position; one a sequence where sequences are pooled by their mean.
     pub targets: D::Ids,
+    /// Positions of each sequence before its padding.
+    pub own: Vec<usize>,
+    /// The same on the device, of classifiers.
+    pub counts: Option<D::F32>,
+    /// Whether padding must be hidden from the Toeplitz products: a causal one cannot see it from before.
+    pub hides: bool,
     /// Means of the sequences `[batch, d]`, of a classifier that pools so.
     pub pooled: Option<D::Act>,
     /// Dropout's, two numbers of 24 bits.
@@ -117,6 +124,9 @@ impl<D: Device> Workspace<D> {
                 None => Input::Tokens(device.new_ids(tokens, config.vocab_size)?),
             },
             targets: device.new_targets(if mean { batch } else { tokens }, config.outputs())?,
+            own: vec![length; batch],
+            counts: pooling.map(|_| device.new_f32(batch)).transpose()?,
+            hides: hides_padding(config),
             pooled: mean.then(|| device.new_act(d * batch)).transpose()?,
             seed: device.new_f32(2)?,
             last: act(d)?,
@@ -126,26 +136,48 @@ impl<D: Device> Workspace<D> {
     }
 
     /// Puts a batch that fits in place. A classifier that pools by the last position has targets
-    /// there alone.
+    /// there alone: the last one before the padding.
     pub fn write(&mut self, device: &D, batch: &Batch) -> Result<()> {
         match (&mut self.input, &batch.inputs) {
-            (Input::Tokens(ids), Inputs::Tokens(tokens)) => device.write_ids(ids, tokens)?,
+            (Input::Tokens(ids), Inputs::Tokens(tokens)) => {
+                device.write_ids(ids, tokens)?;
+                let sequences = tokens.chunks_exact(self.length);
+                self.own = sequences.map(own_positions).collect();
+            }
             (Input::Frames(to), Inputs::Frames { values, .. }) => {
                 device.write_act(to, 0, values)?
             }
             _ => unreachable!("the shape's check refuses inputs of the other kind"),
         }
+        if let Some(counts) = &mut self.counts {
+            let own: Vec<f32> = self.own.iter().map(|own| *own as f32).collect();
+            device.write_f32(counts, 0, &own)?;
+        }
         if self.pooled.is_some() || batch.targets.len() == self.positions() {
             return device.write_ids(&mut self.targets, &batch.targets);
         }
         let mut targets = vec![IGNORE; self.positions()];
-        let last = targets
-            .iter_mut()
-            .skip(self.length - 1)
-            .step_by(self.length);
-        last.zip(&batch.targets)
-            .for_each(|(to, class)| *to = *class);
+        for (last, class) in self.last_positions().zip(&batch.targets) {
+            targets[last] = *class;
+        }
         device.write_ids(&mut self.targets, &targets)
+    }
+
+    /// The last position before the padding of each sequence; of a sequence that is nothing else, its
+    /// first.
+    fn last_positions(&self) -> impl Iterator<Item = usize> {
+        let firsts = (0..self.positions()).step_by(self.length);
+        let own = self.own.iter();
+        firsts
+            .zip(own)
+            .map(|(first, own)| first + own.saturating_sub(1))
+    }
+
+    /// Of `rows` of equal width, one a position, those of each sequence's last position.
+    pub fn last_rows(&self, rows: &[f32]) -> Vec<f32> {
+        let width = rows.len() / self.positions();
+        let row = |last: usize| &rows[last * width..][..width];
+        self.last_positions().flat_map(row).copied().collect()
     }
 
     /// Positions of all sequences.

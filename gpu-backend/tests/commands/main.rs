@@ -3,6 +3,7 @@
 mod classifiers;
 mod masked;
 mod resume;
+mod tasks;
 #[cfg(feature = "tokenizer")]
 mod tokenizer;
 

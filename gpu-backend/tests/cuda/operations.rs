@@ -5,7 +5,8 @@ use super::reference::{self, Random, activate, close, slope};
 use toeplite_train::device::cuda::{Act, Cuda, F32, Precision};
 use toeplite_train::device::random::{Stream, dropout_threshold};
 use toeplite_train::device::{
-    Activation, AdamW, Device, Gemm, HeadGradient, IGNORE, Norm, NormShape, Optimiser, checks,
+    Activation, AdamW, Device, Gemm, HIDDEN, HeadGradient, IGNORE, Norm, NormShape, Optimiser,
+    checks,
 };
 
 /// Devices with the error that their type of activations allows.
@@ -515,20 +516,36 @@ fn pools_casts_and_copies() {
         let mut random = Random(23);
         let (x, xs) = act(&device, &mut random, batch * length * width);
         let mut y = device.new_act(batch * width).unwrap();
-        device.mean_pool(&x, batch, length, &mut y).unwrap();
+        let own = [21, 0, 13];
+        let mut counts = device.new_f32(batch).unwrap();
+        device
+            .write_f32(&mut counts, 0, &own.map(|own| own as f32))
+            .unwrap();
+        let share = |i: usize| match own[i / (length * width)] {
+            own if i / width % length < own => 1.0 / own as f64,
+            _ => 0.0,
+        };
+        device.mean_pool(&x, &counts, length, &mut y).unwrap();
         let mut want = vec![0.0; batch * width];
         for (i, v) in xs.iter().enumerate() {
-            want[i / (length * width) * width + i % width] += v / length as f64;
+            want[i / (length * width) * width + i % width] += v * share(i);
         }
         close("mean", &held(&device, &y), &want, tolerance);
         let (dy, dys) = act(&device, &mut random, batch * width);
         let mut dx = device.new_act(xs.len()).unwrap();
         device
-            .mean_pool_backward(&dy, batch, length, &mut dx)
+            .mean_pool_backward(&dy, &counts, length, &mut dx)
             .unwrap();
-        let spread = |i: usize| dys[i / (length * width) * width + i % width] / length as f64;
+        let spread = |i: usize| dys[i / (length * width) * width + i % width] * share(i);
         let want: Vec<f64> = (0..xs.len()).map(spread).collect();
         close("dx", &held(&device, &dx), &want, tolerance);
+
+        let (mut uv, mut want) = act(&device, &mut random, 4 * batch * length);
+        device.hide_padding(&mut uv, &counts, length).unwrap();
+        let second = want.iter_mut().enumerate().skip(2 * batch * length);
+        let padding = second.filter(|(i, _)| i % length >= own[i / length % batch]);
+        padding.for_each(|(_, v)| *v = f64::from(HIDDEN));
+        assert_eq!(held(&device, &uv), want);
 
         let mut copy = device.new_act(xs.len()).unwrap();
         device.copy(&x, &mut copy).unwrap();

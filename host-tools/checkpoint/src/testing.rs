@@ -56,7 +56,6 @@ pub fn small_config() -> Config {
 /// `small_config` as far as fairseq can express it.
 pub fn small_fairseq_config() -> Config {
     let mut config = small_config();
-    config.task = Task::CausalLm;
     config.norm_position = Some(NormPosition::PostResidual);
     config.final_norm = Norm::None;
     config.toeplitz.rpe_norm = config.norm;

@@ -119,6 +119,7 @@ impl Config {
         let mut bad = Vec::new();
         self.check_sizes(&mut bad);
         self.check_numbers(&mut bad);
+        self.check_task(&mut bad);
         self.check_classifier(&mut bad);
         self.check_kind(&mut bad);
         self.check_ski(&mut bad);
@@ -153,6 +154,19 @@ impl Config {
                     accepted: format!("{least} to {most}"),
                 });
             }
+        }
+    }
+
+    /// A network that sees the next token has nothing to predict there.
+    fn check_task(&self, bad: &mut Vec<BadValue>) {
+        if self.task == Task::CausalLm && !self.causal {
+            bad.push(BadValue {
+                key: "causal",
+                value: "false".into(),
+                accepted: "true for task causal-lm, which predicts the next token; of a network that sees it the task is \
+                           masked-lm"
+                    .into(),
+            });
         }
     }
 
@@ -462,6 +476,14 @@ mod tests {
         );
         // The official layers round the width down to a multiple of the heads.
         assert_eq!(keys_refused(|c| c.num_heads = 5), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn what_sees_the_next_token_does_not_predict_it() {
+        let with = |task, causal| keys_refused(|c| (c.task, c.causal) = (task, causal));
+        assert_eq!(with(Task::CausalLm, false), ["causal"]);
+        assert_eq!(with(Task::CausalLm, true), Vec::<&str>::new());
+        assert_eq!(with(Task::MaskedLm, false), Vec::<&str>::new());
     }
 
     #[test]

@@ -63,8 +63,10 @@ fn ratio(fit: &Fit, problem: &Problem) -> Result<Option<f64>> {
     }
     let window = Window::new(kernel)?;
     let reduction = Reduction::new(&window, modal.fir_len(), modal.order())?;
-    let bound = reduction.lower_bound(modal.order())?;
-    let whole = Reduction::new(&window, 0, 0)?.lower_bound(0)?;
+    let bound = reduction.lower_bound(modal.order())?.unwrap_or(0.0);
+    let whole = Reduction::new(&window, 0, 0)?
+        .lower_bound(0)?
+        .unwrap_or(0.0);
     let peak = Certificate::of_window(modal, kernel).hinf;
     Ok((bound > EXACT * whole).then_some(peak / bound))
 }

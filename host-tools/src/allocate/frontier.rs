@@ -1,5 +1,6 @@
 //! The reductions of one layer that are worth having.
 
+use crate::blob::{self, ContractName, WriteError};
 use crate::convert::error::ConvertError;
 use crate::convert::layer::check;
 use crate::convert::measure::KernelError;
@@ -78,6 +79,24 @@ impl Frontier {
             }
         }
         Ok(Self { choices })
+    }
+}
+
+impl Frontier {
+    /// Leaves out the reductions that `contract` cannot hold as layer `layer`.
+    ///
+    /// # Errors
+    /// It holds none: why not the nearest one.
+    pub fn held_by(mut self, contract: ContractName, layer: usize) -> Result<Self, WriteError> {
+        let mut refused = None;
+        self.choices.retain(|choice| {
+            let bytes = blob::recurrence_bytes(&choice.modal, layer, contract);
+            bytes.map_err(|why| refused = Some(why)).is_ok()
+        });
+        match refused {
+            Some(why) if self.choices.is_empty() => Err(why),
+            _ => Ok(self),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::output;
 use super::weights::{self, Calibration, MEASUREMENT};
 use crate::allocate::plan::{Candidates, Plan, PlanError, Request, plan};
 use crate::allocate::{Choice, Cost, Frontier, Limits, Sensitivity};
-use crate::blob::{Blob, WriteError};
+use crate::blob::{Blob, ContractName, WriteError};
 use crate::checkpoint::Checkpoint;
 use crate::convert::layer::{LayerConversion, Method, convert_layer};
 use crate::convert::modal::Modal;
@@ -60,16 +60,20 @@ pub struct Allocator<'a> {
 }
 
 impl<'a> Allocator<'a> {
-    /// Finds each layer's reductions and what they change in the predictions on `text`, or on what the model
-    /// itself writes. `loss` is what all layers together may change, beside the entropy.
+    /// Finds each layer's reductions that `contract` can hold, and what they change in the predictions on `text`,
+    /// or on what the model itself writes. `loss` is what all layers together may change, beside the entropy.
     pub fn new(
         checkpoint: &'a Checkpoint,
         network: &'a Network<f32>,
         kernels: &'a [TrainedKernels<'a>],
+        contract: ContractName,
         text: Option<&Path>,
         loss: f64,
     ) -> Result<Self> {
         let frontiers = per_layer(kernels, |_, kernel| Frontier::new(kernel))?;
+        let held = frontiers.into_iter().enumerate();
+        let held = held.map(|(layer, frontier)| frontier.held_by(contract, layer));
+        let frontiers: Vec<Frontier> = held.collect::<Result<_, _>>()?;
         let nearest = frontiers.iter().filter_map(|f| f.choices.last());
         let nearest: Vec<Modal> = nearest.map(|choice| choice.modal.clone()).collect();
         let (measured_on, sample) = weights::sample(checkpoint, &nearest, text, &MEASUREMENT)?;
@@ -120,7 +124,7 @@ impl<'a> Allocator<'a> {
         blob: &Blob,
         request: &Request,
     ) -> Result<Allocation> {
-        let modals: Vec<&Modal> = layers.iter().map(|layer| &layer.modal).collect();
+        let modals: Vec<&Modal> = layers.iter().map(LayerConversion::as_stored).collect();
         let sensitivity = self.sensitivity();
         let alone = modals.par_iter().enumerate();
         let alone = alone.map(|(layer, modal)| sensitivity.of_layer(layer, modal));

@@ -8,14 +8,14 @@ use super::layers::Converted;
 use super::made::{self, Made};
 use super::output;
 use super::report::{Conversion, Wanted, Written};
-use super::weights::{self, Rounded};
+use super::weights::{self, Rounded, Stored};
 use crate::allocate::Limits;
 use crate::allocate::instructions::Core;
 use crate::allocate::plan::{LOSS, Request};
 use crate::blob::{self, Blob, ContractName, Staged, Target, WeightType};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::Config;
-use crate::convert::layer::{Method, convert_layers};
+use crate::convert::layer::{LayerConversion, Method, convert_layers};
 use crate::convert::network::{TrainedKernels, backward_kernels, operators, trained_kernels};
 use crate::convert::search::{MAX_ORDER, MAX_TAPS, Search, TOLERANCE};
 use crate::quantize::MatrixName;
@@ -75,7 +75,7 @@ pub struct Cmd {
     /// How Toeplitz operators become recurrences.
     #[arg(long, value_enum, default_value_t = MethodName::Reduced)]
     method: MethodName,
-    /// States a channel of every layer (reduced), any number; by default as many as the tolerance
+    /// States a channel of every layer (reduced), at most 256; by default as many as the tolerance
     /// needs.
     #[arg(long, value_name = "R", value_parser = input::count, allow_negative_numbers = true)]
     order: Option<usize>,
@@ -228,6 +228,10 @@ impl Cmd {
         let spinner = output::spinner("converting");
         let checkpoint = input::checkpoint(path)?;
         blob::can_convert(&checkpoint.config)?;
+        if self.contract == ContractName::Fixed && !checkpoint.config.causal {
+            let what = "backward recurrence".into();
+            bail!(blob::WriteError::NotInFixed { what });
+        }
         let length = self.length(&checkpoint.config)?;
         let method = self.method(length)?;
         ensure!(
@@ -236,13 +240,15 @@ impl Cmd {
                 || self.weights == Some(WeightType::Int4) && self.contract == ContractName::F32,
             "--calibrate has nothing to do here: layers are judged by themselves, and weights are rounded to nearest"
         );
+        let text = self.calibrate.as_deref();
+        let short_text = weights::check_text(&checkpoint.config, self.weights, text)?;
         let operators = operators(&checkpoint)?;
         let kernels = trained_kernels(&operators, length);
         let made = if self.allocates(&checkpoint) {
             self.allocate(&checkpoint, &kernels)?
         } else {
             let layers = Converted {
-                forward: convert_layers(&kernels, &method)?,
+                forward: self.stored(&kernels, convert_layers(&kernels, &method)?)?,
                 backward: convert_layers(&backward_kernels(&operators, length), &method)?,
             };
             let weight_type = self.weights.unwrap_or(WeightType::Int8);
@@ -255,7 +261,8 @@ impl Cmd {
             }
         };
         spinner.finish_and_clear();
-        let warnings = made::warnings(&checkpoint, &made, length);
+        let mut warnings = made::warnings(&checkpoint, &made, length);
+        warnings.extend(short_text);
         let page = self.report().map(|wanted| {
             let conversion = Conversion {
                 subject: path,
@@ -267,7 +274,7 @@ impl Cmd {
             let written = Written {
                 checkpoint: &checkpoint,
                 blob: &made.blob,
-                rounded: made.rounded.as_ref(),
+                rounded: &made.rounded,
                 limits: self.limits(),
             };
             wanted.about_model(conversion, &written)
@@ -364,14 +371,14 @@ impl Cmd {
     fn allocate(&self, checkpoint: &Checkpoint, kernels: &[TrainedKernels<'_>]) -> Result<Made> {
         let network = Network::<f32>::from_checkpoint(checkpoint)?;
         let (text, loss) = (self.calibrate.as_deref(), self.loss.unwrap_or(LOSS));
-        let allocator = Allocator::new(checkpoint, &network, kernels, text, loss)?;
+        let allocator = Allocator::new(checkpoint, &network, kernels, self.contract, text, loss)?;
         let mut request = self.request()?;
         loop {
             let plan = allocator
                 .plan(&request)
                 .map_err(|error| error.for_budget(self.limits()))?;
             let layers = Converted {
-                forward: allocator.convert(&plan)?,
+                forward: self.stored(kernels, allocator.convert(&plan)?)?,
                 backward: Vec::new(),
             };
             let weight_type = |name| plan.weight_type(name);
@@ -382,9 +389,7 @@ impl Cmd {
                 continue;
             }
             request.limits = self.limits();
-            if let Some(rounded) = &mut rounded
-                && (self.report.is_some() || !request.limits.is_empty())
-            {
+            if self.report.is_some() || !request.limits.is_empty() {
                 rounded.measure(allocator.sensitivity());
             }
             let allocation = allocator.report(&plan, &layers.forward, &blob, &request)?;
@@ -397,33 +402,47 @@ impl Cmd {
         }
     }
 
-    /// The model, and of the contract `f32` what became of the weights.
+    /// The recurrences, judged with their numbers as the contract stores them.
+    fn stored(
+        &self,
+        kernels: &[TrainedKernels<'_>],
+        mut layers: Vec<LayerConversion>,
+    ) -> Result<Vec<LayerConversion>> {
+        if self.contract == ContractName::Fixed {
+            for (i, (layer, kernel)) in layers.iter_mut().zip(kernels).enumerate() {
+                layer.store(kernel, blob::fixed_recurrence(&layer.modal, i)?)?;
+            }
+        }
+        Ok(layers)
+    }
+
+    /// The model, and what became of the weights.
     fn write(
         &self,
         checkpoint: &Checkpoint,
         layers: &Converted,
         weight_type: impl Fn(MatrixName) -> WeightType,
-    ) -> Result<(Blob, Option<Rounded>)> {
+    ) -> Result<(Blob, Rounded)> {
         let [recurrences, backward] = layers.modals();
-        Ok(match self.contract {
+        let rounded = match self.contract {
             ContractName::F32 => {
                 let text = self.calibrate.as_deref();
-                let rounded = weights::round(checkpoint, &recurrences, weight_type, text)?;
-                let (weights, target) = (&rounded.weights, self.target);
-                let blob = if checkpoint.config.causal {
-                    blob::write_weights(checkpoint, &recurrences, weights, target)?
-                } else {
-                    let both = [&recurrences[..], &backward[..]];
-                    let window = self.length(&checkpoint.config)?;
-                    blob::write_window(checkpoint, both, window, weights, target)?
-                };
-                (blob, Some(rounded))
+                weights::round(checkpoint, &recurrences, &weight_type, text)?
             }
-            ContractName::Fixed => {
-                let blob = blob::write_fixed(checkpoint, &recurrences, weight_type)?;
-                (blob, None)
+            ContractName::Fixed => weights::fixed(checkpoint, &weight_type)?,
+        };
+        let blob = match &rounded.stored {
+            Stored::Fixed(_) => blob::write_fixed(checkpoint, &recurrences, weight_type)?,
+            Stored::F32(weights) if checkpoint.config.causal => {
+                blob::write_weights(checkpoint, &recurrences, weights, self.target)?
             }
-        })
+            Stored::F32(weights) => {
+                let both = [&recurrences[..], &backward[..]];
+                let window = self.length(&checkpoint.config)?;
+                blob::write_window(checkpoint, both, window, weights, self.target)?
+            }
+        };
+        Ok((blob, rounded))
     }
 
     /// Before the work, which takes a while.
@@ -481,9 +500,14 @@ impl Cmd {
                 );
                 Method::Etsc { lags: length }
             }
-            MethodName::Fir => Method::Fir {
-                taps: self.fir.unwrap_or(length),
-            },
+            MethodName::Fir => {
+                ensure!(
+                    self.fir != Some(0),
+                    "--fir 0 leaves nothing: --method fir has taps alone, at least 1"
+                );
+                let taps = self.fir.unwrap_or(length);
+                Method::Fir { taps }
+            }
         })
     }
 }

@@ -8,13 +8,14 @@ use crate::blob::{AnyModel, write_atomically};
 use crate::checkpoint::Checkpoint;
 use crate::reference::{Network, evaluate};
 use crate::stream;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::{ArgGroup, Args};
 use ndarray::Array2;
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use thiserror::Error;
 
 /// Evaluate a model or a checkpoint: logits of given tokens, or bits per byte of a text.
 #[derive(Args)]
@@ -45,6 +46,17 @@ pub struct Cmd {
     json: bool,
 }
 
+/// Bits per byte are asked for of a network that has none.
+#[derive(Debug, Error)]
+#[error(
+    "{} is bidirectional: it does not predict the next token but sees it, so its bits per byte say nothing; --logits OUT writes \
+     its logits at every token of a window, and toeplite compare tells how far a model's are from its checkpoint's",
+    path.display()
+)]
+struct Bidirectional {
+    path: PathBuf,
+}
+
 impl Cmd {
     /// Runs the subcommand.
     pub fn run(self) -> Result<ExitCode> {
@@ -52,18 +64,26 @@ impl Cmd {
         match input::open(&self.subject)? {
             Subject::Model(blob) => {
                 let model = blob.any()?;
-                ensure!(
-                    model.window().is_none() || self.logits.is_some(),
-                    "{} is a bidirectional model, which does not predict the next token: bits per byte say nothing of it; --logits OUT writes its logits at every token of a window",
-                    self.subject.display()
-                );
+                self.check_direction(model.window().is_none())?;
                 self.evaluate(model.vocab_size(), |tokens| scored(&model, tokens))
             }
-            Subject::Checkpoint(checkpoint) => match self.precision {
-                Precision::F64 => self.checkpoint::<f64>(&checkpoint),
-                Precision::F32 => self.checkpoint::<f32>(&checkpoint),
-            },
+            Subject::Checkpoint(checkpoint) => {
+                self.check_direction(checkpoint.config.causal)?;
+                match self.precision {
+                    Precision::F64 => self.checkpoint::<f64>(&checkpoint),
+                    Precision::F32 => self.checkpoint::<f32>(&checkpoint),
+                }
+            }
         }
+    }
+
+    /// Refuses bits per byte of what sees the next byte.
+    fn check_direction(&self, causal: bool) -> Result<(), Bidirectional> {
+        if causal || self.logits.is_some() {
+            return Ok(());
+        }
+        let path = self.subject.clone();
+        Err(Bidirectional { path })
     }
 
     fn check_outputs(&self) -> Result<()> {

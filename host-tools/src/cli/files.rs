@@ -27,6 +27,18 @@ pub enum OutputError {
         /// Its folder.
         folder: PathBuf,
     },
+    /// Nothing can be written into the folder.
+    #[error("{option} {}: nothing can be written into the folder {} ({reason}); name another", path.display(), folder.display())]
+    NotWritable {
+        /// The option.
+        option: &'static str,
+        /// The file to write.
+        path: PathBuf,
+        /// Its folder.
+        folder: PathBuf,
+        /// What the system says.
+        reason: std::io::ErrorKind,
+    },
     /// The name is a folder's.
     #[error("{option} {}: this is a folder; name a file in it", path.display())]
     IsFolder {
@@ -55,7 +67,7 @@ pub enum OutputError {
     },
 }
 
-/// Checks that every output has a folder to go to, and is neither an input nor another output,
+/// Checks that every output has a folder that can be written into, and is neither an input nor another output,
 /// whatever names and links lead to them.
 ///
 /// # Errors
@@ -78,9 +90,27 @@ pub fn check(outputs: &[Output<'_>], inputs: &[PathBuf]) -> Result<(), OutputErr
                 path: path.into(),
             });
         }
+        check_folder(option, path, &place)?;
         seen.push((option, place));
     }
     Ok(())
+}
+
+/// Checks that a file can be made beside `place`, as results are before they take their names.
+fn check_folder(option: &'static str, path: &Path, place: &Path) -> Result<(), OutputError> {
+    let folder = place.parent().unwrap_or(place);
+    match tempfile::Builder::new()
+        .prefix(".toeplite-")
+        .tempfile_in(folder)
+    {
+        Ok(_) => Ok(()),
+        Err(error) => Err(OutputError::NotWritable {
+            option,
+            path: path.into(),
+            folder: folder.into(),
+            reason: error.kind(),
+        }),
+    }
 }
 
 /// The files that reading a checkpoint at `path` may read.
@@ -170,6 +200,10 @@ mod tests {
         let missing = folder.path().join("absent/model.toep");
         let error = checked(&[("-o", &missing)], &[]).unwrap_err().to_string();
         assert!(error.contains("absent does not exist"), "{error}");
+        if cfg!(target_os = "linux") {
+            let error = checked(&[("-o", Path::new("/proc/model.toep"))], &[]).unwrap_err();
+            assert!(matches!(error, OutputError::NotWritable { .. }), "{error}");
+        }
         let error = checked(&[("-o", folder.path())], &[]).unwrap_err();
         assert!(matches!(error, OutputError::IsFolder { .. }), "{error}");
         // A bare name is in the current folder.

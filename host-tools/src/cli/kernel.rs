@@ -6,7 +6,7 @@ use super::report::{Conversion, Wanted};
 use super::{files, input, layers};
 use crate::blob::Staged;
 use crate::convert::bare::convert_table;
-use crate::convert::layer::{LayerConversion, Method, convert_layer};
+use crate::convert::layer::{LayerConversion, Method};
 use crate::report;
 use anyhow::{Context, Result, bail, ensure};
 use half::{bf16, f16};
@@ -45,18 +45,7 @@ pub fn convert(
     let spinner = output::spinner("converting");
     let kernel = read(path)?;
     let named = || format!("{}", path.display());
-    let layer = match method {
-        Method::Reduced(search) => convert_table(&kernel.table, search),
-        Method::Etsc { .. } => {
-            let lags = kernel.table.nrows();
-            convert_layer(&kernel.table, &Method::Etsc { lags })
-        }
-        Method::Fir { taps } => {
-            let taps = (*taps).min(kernel.table.nrows());
-            convert_layer(&kernel.table, &Method::Fir { taps })
-        }
-    }
-    .with_context(named)?;
+    let layer = convert_table(&kernel.table, method).with_context(named)?;
     if let Some(emit) = emit {
         let table = realised(&layer, emit.lags)?;
         if kernel.one_dimensional {
@@ -100,8 +89,11 @@ pub fn convert(
     };
     layers::print(&layers, None)?;
     let c = &layers.forward[0].certificate;
+    let relative = c.relative().map_or(String::new(), |r| {
+        format!(" ({:.2e} and {:.2e} of the kernel's own)", r.l1, r.l2)
+    });
     Ok(output::line(format!(
-        "certified of every channel: l1 {:.2e}, l2 {:.2e} at most{}; {} lags, {} channels; converted in {seconds:.1} s",
+        "certified of every channel: l1 {:.2e}, l2 {:.2e} at most{relative}{}; {} lags, {} channels; converted in {seconds:.1} s",
         c.worst_l1(),
         c.worst_l2(),
         c.lags
@@ -141,7 +133,7 @@ pub fn write_layers(layers: &Converted, emit: Emit<'_>) -> Result<()> {
     write(emit.path, &all.into_dyn())
 }
 
-/// The kernel that the recurrence stands for, its numbers rounded as they are stored.
+/// The kernel that the recurrence stands for, of a number of lags that can be written.
 fn realised(layer: &LayerConversion, lags: Option<usize>) -> Result<Array2<f64>> {
     let lags = lags.unwrap_or(layer.measured_lags);
     let numbers = lags.saturating_mul(layer.modal.channels());
@@ -150,7 +142,7 @@ fn realised(layer: &LayerConversion, lags: Option<usize>) -> Result<Array2<f64>>
         "--lags {lags}: a kernel of {numbers} numbers is more than is written; fewer than {} lags are",
         MOST_NUMBERS / layer.modal.channels() + 1
     );
-    Ok(layer.modal.to_f32_safe().kernel(0..lags))
+    Ok(layer.realised(0..lags))
 }
 
 fn write(path: &Path, array: &ArrayD<f64>) -> Result<()> {

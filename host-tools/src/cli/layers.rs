@@ -55,9 +55,10 @@ pub fn print(layers: &Converted, losses: Option<&[f64]>) -> Result<()> {
             format!("{:.1e}", l.kernel_error.median),
             format!("{:.1e}", l.kernel_error.rms),
             format!("{:.1e}", l.kernel_error.max),
-            format!("{:.1e}", l.certificate.hinf),
-            l.lower_bound
-                .map_or("-".into(), |b| ratio(l.certificate.hinf, b)),
+            l.certificate
+                .relative()
+                .map_or("-".into(), |relative| format!("{:.1e}", relative.hinf)),
+            l.ratio().map_or("-".into(), |ratio| format!("{ratio:.2}")),
             loss(i).map_or("-".into(), |loss| format!("{loss:.1e}")),
         ]
     });
@@ -76,17 +77,6 @@ pub fn print(layers: &Converted, losses: Option<&[f64]>) -> Result<()> {
     Ok(output::line(output::table(header, rows))?)
 }
 
-/// How far from the best possible.
-fn ratio(peak: f64, bound: f64) -> String {
-    above_bound(peak, bound).map_or("-".into(), |ratio| format!("{ratio:.2}"))
-}
-
-/// `peak / bound`; nothing to compare with where an exact recurrence exists.
-pub fn above_bound(peak: f64, bound: f64) -> Option<f64> {
-    // what f32 cannot represent is no fault of the order
-    (bound > f64::from(f32::EPSILON) * peak).then(|| peak / bound)
-}
-
 /// A layer as programs read it.
 pub fn json(layer: &LayerConversion) -> Value {
     let e = layer.kernel_error;
@@ -98,6 +88,7 @@ pub fn json(layer: &LayerConversion) -> Value {
         "measured_lags": layer.measured_lags,
         "bound": bound(layer),
         "lower_bound": layer.lower_bound,
+        "ratio": layer.ratio(),
         "warnings": layer.warnings,
     })
 }
@@ -110,6 +101,7 @@ pub fn bound(layer: &LayerConversion) -> Value {
         "l2": c.worst_l2(),
         "hinf": c.hinf,
         "lags": c.lags,
+        "relative": c.relative(),
         "channels": { "l1": c.l1, "l2": c.l2, "hinf": c.hinf_channels },
     })
 }

@@ -17,8 +17,8 @@ pub struct Made {
     pub layers: Converted,
     /// The model.
     pub blob: Blob,
-    /// What became of the matrices, where they were looked at.
-    pub rounded: Option<Rounded>,
+    /// What became of the matrices.
+    pub rounded: Rounded,
     /// What layers were judged by, if not each by itself.
     pub allocation: Option<Allocation>,
 }
@@ -28,7 +28,7 @@ impl Made {
     pub fn print_table(&self, path: &Path, took: Duration) -> Result<()> {
         let allocation = self.allocation.as_ref();
         layers::print(&self.layers, allocation.map(Allocation::layers))?;
-        self.rounded.as_ref().map_or(Ok(()), weights::print)?;
+        weights::print(&self.rounded)?;
         allocation.map_or(Ok(()), Allocation::print)?;
         let model = self.blob.any()?;
         let window = model.window();
@@ -45,7 +45,6 @@ impl Made {
     /// Prints it for programs.
     pub fn print_json(&self, warnings: &[String], took: Duration) -> Result<()> {
         let model = self.blob.any()?;
-        let rounded = self.rounded.as_ref();
         output::json(&json!({
             "contract": model.contract(),
             "blob_bytes": model.blob_bytes(),
@@ -56,8 +55,8 @@ impl Made {
             "window": model.window(),
             "layers": self.layers.json(),
             "allocation": self.allocation,
-            "calibration": rounded.and_then(|r| r.calibration.as_ref()),
-            "matrices": rounded.map(|r| &r.report),
+            "calibration": self.rounded.calibration,
+            "matrices": self.rounded.report,
             "warnings": warnings,
         }))
     }

@@ -43,7 +43,7 @@ pub struct Written<'a> {
     /// The model.
     pub blob: &'a Blob,
     /// Its matrices, where they were looked at.
-    pub rounded: Option<&'a Rounded>,
+    pub rounded: &'a Rounded,
     /// Budgets that were given.
     pub limits: Limits,
 }
@@ -90,7 +90,7 @@ impl<'a> Wanted<'a> {
             ),
             ("identity", format!("{:08x}", model.identity())),
         ]);
-        let matrices = written.rounded.map_or(&[][..], |rounded| &rounded.report);
+        let matrices = &written.rounded.report;
         report.model = Some(Model {
             sizes: Sizes::of(blob)?,
             limits: written.limits,

@@ -4,23 +4,33 @@ use super::{input, output};
 use crate::allocate::Sensitivity;
 use crate::blob::{self, WeightType, WriteError};
 use crate::checkpoint::Checkpoint;
+use crate::checkpoint::config::Config;
 use crate::convert::modal::Modal;
 use crate::quantize::calibrate::{Calibrated, Sample, calibrate, sqnr};
 use crate::quantize::sampled::sampled;
 use crate::quantize::{MatrixName, Weights};
 use anyhow::{Context, Result, ensure};
+use ndarray::Array2;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::path::Path;
 
-/// Rounded weights, and what calibration says of them.
+/// What became of all weights.
 pub struct Rounded {
-    /// The weights.
-    pub weights: Weights,
+    /// The weights that the model stores, in the order of the report.
+    pub stored: Stored,
     /// A line for each matrix.
     pub report: Vec<MatrixReport>,
     /// What they were calibrated on.
     pub calibration: Option<Calibration>,
+}
+
+/// Weights in the numbers of a contract.
+pub enum Stored {
+    /// `f32`.
+    F32(Weights),
+    /// `fixed`: what its integers stand for.
+    Fixed(Vec<(MatrixName, Array2<f32>)>),
 }
 
 /// A text that something was measured on.
@@ -61,6 +71,35 @@ fn display<S: Serializer>(name: &MatrixName, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(name)
 }
 
+/// Fewest tokens of a text that is worth being calibrated on, and fewest windows of the training length.
+const FEW: (usize, usize) = (2048, 2);
+
+/// Looks at `text` before the work, which takes a while: a bidirectional network needs one for weights of four bits, and it has
+/// to be there and to have tokens of the network. Gives a warning where it is short.
+pub fn check_text(
+    config: &Config,
+    weights: Option<WeightType>,
+    text: Option<&Path>,
+) -> Result<Option<String>> {
+    let Some(path) = text else {
+        ensure!(
+            config.causal || weights != Some(WeightType::Int4),
+            "--weights int4 of a bidirectional checkpoint needs --calibrate FILE: a network that sees what comes after a token writes no text itself"
+        );
+        return Ok(None);
+    };
+    let tokens = input::sequence(path, config.vocab_size).context("--calibrate")?;
+    let enough = FEW.0.max(FEW.1 * config.train_len);
+    Ok((tokens.len() < enough).then(|| {
+        format!(
+            "--calibrate {}: {} tokens are few to go by; {} or more are better",
+            path.display(),
+            output::bytes(tokens.len()),
+            output::bytes(enough)
+        )
+    }))
+}
+
 /// The checkpoint's weights in the type of each matrix: if there is int4 among them, calibrated, on `text`
 /// or on what the model itself writes.
 pub fn round(
@@ -77,14 +116,10 @@ pub fn round(
         let weights = blob::nearest(checkpoint, weight_type)?;
         return Ok(Rounded {
             report: report(checkpoint, &weights, &[])?,
-            weights,
+            stored: Stored::F32(weights),
             calibration: None,
         });
     }
-    ensure!(
-        text.is_some() || checkpoint.config.causal,
-        "--weights int4 of a bidirectional checkpoint needs --calibrate FILE: a network that sees what comes after a token writes no text itself"
-    );
     let (calibration, sample) = sample(checkpoint, recurrences, text, &CALIBRATION)?;
     let layers = checkpoint.config.layers as u64;
     let bar = output::progress("calibrating".into(), "layers", layers);
@@ -97,8 +132,35 @@ pub fn round(
     } = calibrated?;
     Ok(Rounded {
         report: report(checkpoint, &weights, &output_sqnr)?,
-        weights,
+        stored: Stored::F32(weights),
         calibration: Some(calibration),
+    })
+}
+
+/// The checkpoint's weights as the contract `fixed` has them, rounded to nearest.
+pub fn fixed(
+    checkpoint: &Checkpoint,
+    weight_type: impl Fn(MatrixName) -> WeightType,
+) -> Result<Rounded> {
+    let matrices = blob::fixed_matrices(checkpoint, &weight_type)?;
+    let line = |(name, values): &(MatrixName, Array2<f32>)| {
+        let weight_type = weight_type(*name);
+        let (rows, columns) = values.dim();
+        // as a multiplier of 16 bits takes half of a scale in f32
+        let bytes = weight_type.bytes(rows, columns) - 2 * rows;
+        let trained = blob::trained(checkpoint, *name)?;
+        Ok(MatrixReport::new(
+            (*name, weight_type),
+            bytes,
+            &trained,
+            values,
+        ))
+    };
+    let report = matrices.iter().map(line).collect::<Result<_, WriteError>>();
+    Ok(Rounded {
+        report: report?,
+        stored: Stored::Fixed(matrices),
+        calibration: None,
     })
 }
 
@@ -164,21 +226,38 @@ fn report(
 ) -> Result<Vec<MatrixReport>, WriteError> {
     let line = |(i, (name, matrix)): (usize, (MatrixName, &crate::quantize::Matrix))| {
         let trained = blob::trained(checkpoint, name)?;
-        let (rows, columns) = matrix.dim();
-        let decibels = sqnr(trained.view(), matrix.values().view());
+        let kind = (name, matrix.weight_type());
+        let output_sqnr = output_sqnr.get(i).copied().filter(|x| x.is_finite());
         Ok(MatrixReport {
-            name,
-            dtype: matrix.weight_type().name(),
-            rows,
-            columns,
-            bytes: matrix.bytes(),
-            bits_per_weight: 8.0 * matrix.bytes() as f64 / (rows * columns) as f64,
-            change: None,
-            weight_sqnr: Some(decibels).filter(|x| x.is_finite()),
-            output_sqnr: output_sqnr.get(i).copied().filter(|x| x.is_finite()),
+            output_sqnr,
+            ..MatrixReport::new(kind, matrix.bytes(), &trained, &matrix.values())
         })
     };
     weights.matrices().enumerate().map(line).collect()
+}
+
+impl MatrixReport {
+    /// Of a matrix that is stored in so many bytes as `values`.
+    fn new(
+        (name, weight_type): (MatrixName, WeightType),
+        bytes: usize,
+        trained: &Array2<f32>,
+        values: &Array2<f32>,
+    ) -> Self {
+        let (rows, columns) = values.dim();
+        let decibels = sqnr(trained.view(), values.view());
+        Self {
+            name,
+            dtype: weight_type.name(),
+            rows,
+            columns,
+            bytes,
+            bits_per_weight: 8.0 * bytes as f64 / (rows * columns) as f64,
+            change: None,
+            weight_sqnr: Some(decibels).filter(|x| x.is_finite()),
+            output_sqnr: None,
+        }
+    }
 }
 
 /// Prints the table of matrices.
@@ -216,8 +295,19 @@ pub fn print(rounded: &Rounded) -> Result<()> {
 impl Rounded {
     /// Measures what each matrix changes in the predictions.
     pub fn measure(&mut self, sensitivity: &Sensitivity<'_>) {
-        for (line, (name, matrix)) in self.report.iter_mut().zip(self.weights.matrices()) {
-            line.change = Some(sensitivity.of_matrix(name, matrix.values().view()));
+        let change = |name, values: Array2<f32>| Some(sensitivity.of_matrix(name, values.view()));
+        let lines = self.report.iter_mut();
+        match &self.stored {
+            Stored::F32(weights) => {
+                for (line, (name, matrix)) in lines.zip(weights.matrices()) {
+                    line.change = change(name, matrix.values());
+                }
+            }
+            Stored::Fixed(matrices) => {
+                for (line, (name, values)) in lines.zip(matrices) {
+                    line.change = change(*name, values.clone());
+                }
+            }
         }
     }
 }

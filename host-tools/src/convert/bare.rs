@@ -5,10 +5,16 @@
 //! ends without success, larger ones and longer FIR heads are tried, and the smallest that is within
 //! the tolerance is taken. One that does not halve the kernel's own taps is not worth its poles: then
 //! the taps are kept, which are exact and cost a quarter of the closed form of as many lags.
+//!
+//! All of it is done in units of the kernel's largest coefficient: a kernel has the recurrence of any
+//! multiple of it.
 
+use super::check::{check_table, largest_of};
 use super::error::ConvertError;
 use super::fir::truncation_error;
 use super::layer::{LayerConversion, Method, convert_layer};
+use super::measure::unit;
+use super::rounding::FLUSH;
 use super::search::{MAX_ORDER, MAX_TAPS, Search};
 use super::warning::Warning;
 use ndarray::Array2;
@@ -19,34 +25,46 @@ pub const MOST_STATES: usize = 128;
 /// The longest FIR head in front of a recurrence.
 const MOST_TAPS: usize = 1024;
 
-/// Converts `table` `[lags, channels]`, unknown past its end. Numbers of taps or states that `search`
-/// gives are used as they are.
+/// Converts `table` `[lags, channels]`, unknown past its end: of the methods that go by a number of lags, all that it has.
+/// Numbers of taps or states that are given are used as they are.
 ///
 /// # Errors
 /// [`ConvertError`].
 pub fn convert_table(
     table: &Array2<f64>,
-    search: &Search,
+    method: &Method,
 ) -> Result<LayerConversion, ConvertError> {
+    check_table(table.view())?;
+    let unit = unit(table.view());
+    let scaled = table / unit;
+    let lags = table.nrows();
+    let found = match *method {
+        Method::Reduced(search) => smallest(&scaled, &search),
+        Method::Etsc { .. } => convert_layer(&scaled, &Method::Etsc { lags }),
+        Method::Fir { taps } => {
+            let taps = taps.min(lags);
+            convert_layer(&scaled, &Method::Fir { taps })
+        }
+    };
+    let mut found = found?.in_units_of(unit)?;
+    // What f32 resolves of the largest coefficients.
+    if unit * f64::from(f32::EPSILON) < FLUSH {
+        let (largest, _) = largest_of(table.view());
+        found.warnings.push(Warning::TooFaint { largest });
+    }
+    Ok(found)
+}
+
+/// The smallest form within the tolerance.
+fn smallest(table: &Array2<f64>, search: &Search) -> Result<LayerConversion, ConvertError> {
     let small = convert_layer(table, &Method::Reduced(*search))?;
     let given = search.order.is_some() || search.taps.is_some();
     if given || search.accepts(&small.kernel_error) {
         return Ok(small);
     }
     let taps = fewest_taps(table, search);
-    let mut best: Option<LayerConversion> = None;
-    for head in heads(table.nrows()) {
-        let cost = best
-            .as_ref()
-            .map_or(taps / 2, |b| b.modal.states_per_channel());
-        let Some(most) = cost.checked_sub(head + 1) else {
-            break;
-        };
-        let found = fewest_states(table, search, head, most.min(MOST_STATES))?;
-        best = found.or(best);
-    }
-    if let Some(best) = best {
-        return Ok(best);
+    if let Some(found) = behind_a_head(table, search, taps / 2)? {
+        return Ok(found);
     }
     let mut whole = convert_layer(table, &Method::Fir { taps })?;
     whole.warnings.push(Warning::NoSmallRecurrence {
@@ -57,13 +75,39 @@ pub fn convert_table(
     Ok(whole)
 }
 
-/// Lengths of FIR heads to try.
-fn heads(lags: usize) -> impl Iterator<Item = usize> {
+/// The smallest reduction of fewer than `cost` taps and states within the tolerance, with any of the [`heads`].
+fn behind_a_head(
+    table: &Array2<f64>,
+    search: &Search,
+    mut cost: usize,
+) -> Result<Option<LayerConversion>, ConvertError> {
+    let heads = heads(table.nrows().min(cost.saturating_sub(1)));
+    // What a short head and some states are, a long head and as many states are too.
+    let Some(longest) = heads.last() else {
+        return Ok(None);
+    };
+    if with(table, search, *longest, MOST_STATES)?.is_none() {
+        return Ok(None);
+    }
+    let mut best = None;
+    for head in heads {
+        let Some(most) = cost.checked_sub(head + 1) else {
+            break;
+        };
+        if let Some(found) = fewest_states(table, search, head, most.min(MOST_STATES))? {
+            cost = found.modal.states_per_channel();
+            best = Some(found);
+        }
+    }
+    Ok(best)
+}
+
+/// Lengths of FIR heads to try, rising.
+fn heads(most: usize) -> Vec<usize> {
     let longer = (3..).map(|power| 1usize << power);
-    [MAX_TAPS]
-        .into_iter()
-        .chain(longer)
-        .take_while(move |head| *head <= MOST_TAPS.min(lags))
+    let all = [MAX_TAPS].into_iter().chain(longer);
+    all.take_while(|head| *head <= MOST_TAPS.min(most))
+        .collect()
 }
 
 /// The fewest taps that are within the tolerance by themselves.
@@ -89,17 +133,7 @@ fn fewest_states(
     taps: usize,
     most: usize,
 ) -> Result<Option<LayerConversion>, ConvertError> {
-    let with = |order| {
-        let search = Search {
-            taps: Some(taps),
-            order: Some(order),
-            ..*search
-        };
-        let found = convert_layer(table, &Method::Reduced(search))?;
-        let accepted = search.accepts(&found.kernel_error);
-        Ok::<_, ConvertError>(accepted.then_some(found))
-    };
-    let Some(mut best) = with(most)? else {
+    let Some(mut best) = with(table, search, taps, most)? else {
         return Ok(None);
     };
     // With the usual number of taps, the usual orders have all been tried.
@@ -109,7 +143,7 @@ fn fewest_states(
     );
     while few < many {
         let middle = few.midpoint(many);
-        match with(middle)? {
+        match with(table, search, taps, middle)? {
             Some(smaller) => {
                 many = middle;
                 best = smaller;
@@ -120,22 +154,39 @@ fn fewest_states(
     Ok(Some(best))
 }
 
+/// The reduction to so many taps and states, if it is within the tolerance.
+fn with(
+    table: &Array2<f64>,
+    search: &Search,
+    taps: usize,
+    order: usize,
+) -> Result<Option<LayerConversion>, ConvertError> {
+    let search = Search {
+        taps: Some(taps),
+        order: Some(order),
+        ..*search
+    };
+    let found = convert_layer(table, &Method::Reduced(search))?;
+    let accepted = search.accepts(&found.kernel_error);
+    Ok(accepted.then_some(found))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::measure::KernelError;
     use super::super::search::TOLERANCE;
     use super::*;
 
     fn converted(lags: usize, kernel: impl Fn(f64, usize) -> f64) -> LayerConversion {
         let table = Array2::from_shape_fn((lags, 3), |(i, c)| kernel(i as f64, c));
-        let found = convert_table(&table, &Search::default()).unwrap();
+        let found = convert_table(&table, &Method::default()).unwrap();
         assert!(
             found.kernel_error.rms <= TOLERANCE,
             "{:?}",
             found.kernel_error
         );
         let lags = 0..found.measured_lags;
-        let far =
-            found.modal.to_f32_safe().kernel(lags.clone()) - table.slice(ndarray::s![lags, ..]);
+        let far = found.realised(lags.clone()) - table.slice(ndarray::s![lags, ..]);
         for (c, bound) in found.certificate.l1.iter().enumerate() {
             assert!(far.column(c).iter().map(|e| e.abs()).sum::<f64>() <= *bound);
         }
@@ -210,5 +261,89 @@ mod tests {
             "{:?}",
             found.modal.order()
         );
+    }
+
+    /// A delay, noise at the end: whatever comes late takes taps, and that is found out soon.
+    #[test]
+    fn a_late_burst_keeps_its_taps() {
+        let burst = converted(6000, |i, c| if i < 5700.0 { 0.0 } else { noise(i, c) });
+        assert_eq!(burst.method.name(), "fir");
+        assert!(burst.modal.fir_len() > 5990);
+    }
+
+    /// Whatever a kernel is multiplied by, its recurrence is multiplied by.
+    #[test]
+    fn scale_changes_nothing_but_the_scale() {
+        let kernels: [fn(f64, f64) -> f64; 3] = [
+            |i, c| (1.0 + i / (1.0 + c)).powf(-0.8),
+            |i, c| 0.98f64.powf(i) * (0.3 * i + c).cos() + 0.5f64.powf(i),
+            |i, c| {
+                if i < 40.0 {
+                    (i * i * (c + 1.0)).sin()
+                } else {
+                    0.0
+                }
+            },
+        ];
+        let methods = [
+            Method::default(),
+            Method::Etsc { lags: 300 },
+            Method::Fir { taps: 9 },
+        ];
+        for (kernel, method) in kernels
+            .iter()
+            .zip([methods[0]; 3])
+            .chain(kernels.iter().zip(methods))
+        {
+            let table = Array2::from_shape_fn((300, 2), |(i, c)| kernel(i as f64, c as f64));
+            let plain = convert_table(&table, &method).unwrap();
+            for scale in [
+                1e-37, 1e-30, 1e-20, 1e-15, 1e-9, 1e-3, 3.0, 1e10, 1e20, 1e30,
+            ] {
+                let table = &table * scale;
+                let found = convert_table(&table, &method).unwrap();
+                let size = (found.modal.fir_len(), found.modal.order());
+                assert_eq!(size, (plain.modal.fir_len(), plain.modal.order()));
+                // rounding is another at another scale
+                let near = |a: f64, b: f64| (a - b).abs() <= 0.05 * b + 1e-6;
+                assert!(
+                    near(found.kernel_error.rms, plain.kernel_error.rms),
+                    "{scale:e}: {:?} {:?}",
+                    found.kernel_error,
+                    plain.kernel_error
+                );
+                let bounds = [&found, &plain].map(|l| l.certificate.hinf);
+                assert!(near(bounds[0] / scale, bounds[1]), "{scale:e}: {bounds:?}");
+                let made = KernelError::between(found.realised(0..300).view(), table.view());
+                assert!(
+                    near(made.rms, plain.kernel_error.rms),
+                    "{scale:e}: {made:?}"
+                );
+                let faint = |w: &Warning| matches!(w, Warning::TooFaint { .. });
+                assert_eq!(found.warnings.iter().any(faint), scale <= 1e-9, "{scale:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_f32_cannot_hold_is_refused_by_channel() {
+        let at = |largest: f64| {
+            let mut table = Array2::zeros((9, 3));
+            table[[4, 2]] = largest;
+            convert_table(&table, &Method::default()).map(|found| found.kernel_error.rms < 1e-6)
+        };
+        assert!(matches!(
+            at(1e39),
+            Err(ConvertError::TooLarge { channel: 2, .. })
+        ));
+        assert!(matches!(
+            at(1e-39),
+            Err(ConvertError::TooSmall { channel: 2, .. })
+        ));
+        assert!(matches!(
+            at(f64::INFINITY),
+            Err(ConvertError::NotFinite { lag: 4, channel: 2 })
+        ));
+        assert_eq!((at(1e38), at(-2e-38)), (Ok(true), Ok(true)));
     }
 }

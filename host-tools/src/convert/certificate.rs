@@ -1,6 +1,6 @@
 //! How far a recurrence's kernels are from the true ones, at most, and for ever.
 //!
-//! The recurrence is the stored one: its numbers rounded to f32, its arithmetic exact. With
+//! The recurrence is the stored one: its numbers rounded to those of the contract, its arithmetic exact. With
 //! `e(i) = realised(i) - true(i)` in a channel:
 //!
 //! * `l1 = sum |e(i)|` bounds the output's error where inputs are within [-1, 1], and an input that is
@@ -15,11 +15,12 @@
 //! of the circle by a factor of `1 / cos(pi (n - 1) / (2 L))` at most (M. Riesz 1914), which makes
 //! peaks over an FFT's frequencies peaks over all.
 
-use super::measure::column_sums;
+use super::measure::{column_sums, reference_squares, squared_norms};
 use super::modal::Modal;
 use super::source::{KernelSource, lags_up_to};
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
+use serde::Serialize;
 use std::f64::consts::FRAC_PI_2;
 
 /// Lags behind which nothing is summed up any more.
@@ -55,6 +56,51 @@ pub struct Certificate {
     pub hinf: f64,
     /// Lags that the bounds are about; none where they hold for ever.
     pub lags: Option<usize>,
+    /// What they are relative to.
+    pub kernel: Norms,
+}
+
+/// Norms of the true kernels over the lags that were looked at, raised where a channel is
+/// [quiet](super::measure::QUIET).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Norms {
+    /// Of `|k(i)|`, summed up, a channel.
+    pub l1: Vec<f64>,
+    /// The root of the sum of `k(i)^2`, a channel.
+    pub l2: Vec<f64>,
+    /// The largest Euclidean norm over channels of the transform, at the frequencies of an FFT: at most what it is
+    /// anywhere.
+    pub hinf: f64,
+}
+
+/// The bounds of a [`Certificate`], as shares of the kernel's norms.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Relative {
+    /// Of the worst channel.
+    pub l1: f64,
+    /// Of the worst channel.
+    pub l2: f64,
+    /// Of the layer as one operator.
+    pub hinf: f64,
+}
+
+impl Norms {
+    /// Of `truth` `[lags, channels]`, not all of it zero.
+    fn new(truth: ArrayView2<f64>) -> Self {
+        let raised = |norms: Vec<f64>| -> Vec<f64> {
+            let squares: Vec<f64> = norms.iter().map(|x| x * x).collect();
+            reference_squares(&squares)
+                .iter()
+                .map(|x| x.sqrt())
+                .collect()
+        };
+        let length = truth.nrows().next_power_of_two().max(2);
+        Self {
+            l1: raised(column_sums(truth, f64::abs)),
+            l2: raised(squared_norms(truth).iter().map(|x| x.sqrt()).collect()),
+            hinf: peaks_of_fft(truth, length).1,
+        }
+    }
 }
 
 impl Certificate {
@@ -65,8 +111,16 @@ impl Certificate {
         source: &(impl KernelSource + ?Sized),
         truth: ArrayView2<f64>,
     ) -> Self {
-        let modal = modal.to_f32_safe();
-        let mut sums = Sums::of_window(&modal, truth);
+        Self::of_stored(&modal.to_f32_safe(), source, truth)
+    }
+
+    /// Certifies `modal` as it is.
+    pub fn of_stored(
+        modal: &Modal,
+        source: &(impl KernelSource + ?Sized),
+        truth: ArrayView2<f64>,
+    ) -> Self {
+        let mut sums = Sums::of_window(modal, truth);
         let end = lags_up_to(source, MAX_LAGS);
         loop {
             let tail = source.tail_bound(sums.lags).and_then(|theirs| {
@@ -76,9 +130,9 @@ impl Certificate {
             });
             match &tail {
                 // where nothing is known of all the rest, as much as is fitted is enough
-                None => return sums.finish(&modal, None),
+                None => return sums.finish(modal, None),
                 Some(tail) if sums.hides(tail) || sums.lags >= end => {
-                    return sums.finish(&modal, Some(tail));
+                    return sums.finish(modal, Some(tail));
                 }
                 Some(_) => {}
             }
@@ -90,8 +144,36 @@ impl Certificate {
 
     /// Certifies `modal`, rounded to f32, for the lags of `truth` `[lags, channels]` alone.
     pub fn of_window(modal: &Modal, truth: ArrayView2<f64>) -> Self {
-        let modal = modal.to_f32_safe();
-        Sums::of_window(&modal, truth).finish(&modal, None)
+        Self::of_stored_window(&modal.to_f32_safe(), truth)
+    }
+
+    /// Certifies `modal` as it is for the lags of `truth` `[lags, channels]` alone.
+    pub fn of_stored_window(modal: &Modal, truth: ArrayView2<f64>) -> Self {
+        Sums::of_window(modal, truth).finish(modal, None)
+    }
+
+    /// The same of a kernel and a recurrence that are `unit` times as large.
+    pub fn in_units_of(mut self, unit: f64) -> Self {
+        let Norms { l1, l2, hinf } = &mut self.kernel;
+        let channels = [&mut self.l1, &mut self.l2, &mut self.hinf_channels, l1, l2];
+        let layer = [&mut self.hinf, hinf];
+        for number in channels.into_iter().flatten().chain(layer) {
+            *number *= unit;
+        }
+        self
+    }
+
+    /// The bounds as shares of the kernel's norms; nothing of a kernel that is zero.
+    pub fn relative(&self) -> Option<Relative> {
+        let worst = |bounds: &[f64], norms: &[f64]| {
+            let shares = bounds.iter().zip(norms).map(|(bound, norm)| bound / norm);
+            shares.fold(0.0, f64::max)
+        };
+        (self.kernel.hinf > 0.0).then(|| Relative {
+            l1: worst(&self.l1, &self.kernel.l1),
+            l2: worst(&self.l2, &self.kernel.l2),
+            hinf: self.hinf / self.kernel.hinf,
+        })
     }
 
     /// The worst channel's [`l1`](Self::l1).
@@ -122,6 +204,8 @@ struct Sums {
     peaks: Vec<f64>,
     /// The same for the Euclidean norm over channels.
     peak: f64,
+    /// Of the true kernel in the window.
+    kernel: Norms,
 }
 
 impl Sums {
@@ -135,6 +219,7 @@ impl Sums {
             mass: column_sums(truth, f64::abs),
             peaks,
             peak,
+            kernel: Norms::new(truth),
         }
     }
 
@@ -180,6 +265,7 @@ impl Sums {
             l2: plus(&norms),
             l1,
             lags: tail.is_none().then_some(self.lags),
+            kernel: self.kernel,
         }
     }
 }
@@ -195,6 +281,14 @@ fn peaks(errors: &Array2<f64>) -> (Vec<f64>, f64) {
     let oversampling = OVERSAMPLING[usize::from(lags > FINE)];
     let length = (oversampling * lags).next_power_of_two().max(2);
     let between = 1.0 / (FRAC_PI_2 * lags.saturating_sub(1) as f64 / length as f64).cos();
+    let (mut peaks, all) = peaks_of_fft(errors.view(), length);
+    peaks.iter_mut().for_each(|peak| *peak *= between);
+    (peaks, all * between)
+}
+
+/// The largest `|E(w)|` over the frequencies of an FFT of `length`, of each column of `signals` `[lags, channels]`, and of
+/// its Euclidean norm over columns.
+fn peaks_of_fft(signals: ArrayView2<f64>, length: usize) -> (Vec<f64>, f64) {
     let plan = toeplite_fft::plan::<f64>(length);
     let part = |columns: ArrayView2<f64>| {
         let (mut x, mut spectrum) = (
@@ -209,7 +303,7 @@ fn peaks(errors: &Array2<f64>) -> (Vec<f64>, f64) {
                 .process(&mut x, &mut spectrum)
                 .expect("buffers of the plan's own lengths");
             let squares = spectrum.iter().map(|z| z.norm_sqr());
-            peaks.push(squares.clone().fold(0.0, f64::max).sqrt() * between);
+            peaks.push(squares.clone().fold(0.0, f64::max).sqrt());
             totals
                 .iter_mut()
                 .zip(squares)
@@ -217,14 +311,14 @@ fn peaks(errors: &Array2<f64>) -> (Vec<f64>, f64) {
         }
         (peaks, totals)
     };
-    let columns: Vec<ArrayView2<f64>> = errors.axis_chunks_iter(Axis(1), COLUMNS).collect();
+    let columns: Vec<ArrayView2<f64>> = signals.axis_chunks_iter(Axis(1), COLUMNS).collect();
     let parts: Vec<(Vec<f64>, Vec<f64>)> = columns.into_par_iter().map(part).collect();
     let mut totals = vec![0.0; length / 2 + 1];
     for (_, more) in &parts {
         totals.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
     }
     let peaks = parts.into_iter().flat_map(|(peaks, _)| peaks).collect();
-    (peaks, largest(&totals).sqrt() * between)
+    (peaks, largest(&totals).sqrt())
 }
 
 #[cfg(test)]

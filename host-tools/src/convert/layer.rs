@@ -1,11 +1,13 @@
 //! Conversion of layers: a method, a kernel source, and a recurrence with its error as the result.
 
 use super::certificate::Certificate;
+use super::check::{LARGEST, check_residues, largest_of};
 use super::error::{ConvertError, LayerError};
 use super::etsc;
 use super::fir::fir;
 use super::measure::KernelError;
 use super::modal::Modal;
+use super::rounding::FLUSH;
 use super::search::{Reduced, Search, error_in_f32};
 use super::source::{KernelSource, MAX_WINDOW, fit_window, lags_up_to, measure_window};
 use super::warning::Warning;
@@ -13,8 +15,10 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Kernel coefficients and residues beyond this would overflow f32 when they are summed.
-const LARGEST: f64 = 1e30;
+pub(crate) use super::check::check;
+
+/// Multiple of the best possible peak from which on the user is told.
+const FAR: f64 = 2.0;
 
 /// Multiplications that a simulation of the closed form may cost; beyond, channels are sampled.
 const SIMULATION: usize = 1 << 31;
@@ -61,10 +65,16 @@ impl Method {
 pub struct LayerConversion {
     /// The recurrence in f64; round it with [`Modal::to_f32_safe`] for a device.
     pub modal: Modal,
+    /// The recurrence with its numbers as a contract other than `f32` stores them, see
+    /// [`store`](Self::store).
+    pub stored: Option<Modal>,
+    /// What taps and residues are multiples of: a power of two, 1 for a layer of a network, whose model stores
+    /// them as they are.
+    pub unit: f64,
     /// How it was found.
     pub method: Method,
-    /// Error of the kernel as f32 arithmetic realises it ([`Modal::impulse_f32`]), over the first
-    /// `measured_lags` lags.
+    /// Error of the kernel over the first `measured_lags` lags, as f32 arithmetic realises it
+    /// ([`Modal::impulse_f32`]); of the `stored` recurrence, if there is one, in exact arithmetic.
     pub kernel_error: KernelError,
     /// Lags that `kernel_error` is about: for the closed form those that it promises, else until
     /// the kernel has died out (at most twice [`MAX_WINDOW`]).
@@ -76,6 +86,64 @@ pub struct LayerConversion {
     pub certificate: Certificate,
     /// What the user should know.
     pub warnings: Vec<Warning>,
+}
+
+impl LayerConversion {
+    /// Judges the recurrence as it is stored, in numbers coarser than f32: error and certificate become those of
+    /// `stored`.
+    ///
+    /// # Errors
+    /// The kernel cannot be evaluated.
+    pub fn store(
+        &mut self,
+        source: &(impl KernelSource + ?Sized),
+        stored: Modal,
+    ) -> Result<(), ConvertError> {
+        let truth = known(source, 0..self.measured_lags)?;
+        let realised = stored.kernel(0..self.measured_lags);
+        self.kernel_error = KernelError::between(realised.view(), truth.view());
+        self.certificate = match self.method {
+            Method::Etsc { .. } => Certificate::of_stored_window(&stored, truth.view()),
+            _ => Certificate::of_stored(&stored, source, truth.view()),
+        };
+        self.stored = Some(stored);
+        Ok(())
+    }
+
+    /// The recurrence with its numbers as they are stored, if they were rounded already; else before that.
+    pub fn as_stored(&self) -> &Modal {
+        self.stored.as_ref().unwrap_or(&self.modal)
+    }
+
+    /// The kernel that the recurrence stands for, its numbers rounded as they are stored, `[lags, channels]`.
+    pub fn realised(&self, lags: Range<usize>) -> Array2<f64> {
+        match &self.stored {
+            Some(stored) => stored.kernel(lags) * self.unit,
+            None => self.modal.to_f32_safe().kernel(lags) * self.unit,
+        }
+    }
+
+    /// The error's peak over frequency as a multiple of the lower bound; nothing where there is no bound, or where f32 decides
+    /// what is left.
+    pub fn ratio(&self) -> Option<f64> {
+        let (peak, least) = (self.certificate.hinf, f64::from(f32::EPSILON));
+        let bound = self.lower_bound.filter(|bound| *bound > least * peak)?;
+        (peak > least * self.certificate.kernel.hinf).then(|| peak / bound)
+    }
+
+    /// The conversion of a kernel `unit` times as large.
+    ///
+    /// # Errors
+    /// [`ConvertError::TooLarge`] where f32 cannot hold the residues.
+    pub(super) fn in_units_of(self, unit: f64) -> Result<Self, ConvertError> {
+        check_residues(&self.modal, f64::from(f32::MAX) / unit)?;
+        Ok(Self {
+            unit,
+            lower_bound: self.lower_bound.map(|bound| bound * unit),
+            certificate: self.certificate.in_units_of(unit),
+            ..self
+        })
+    }
 }
 
 /// Converts layers side by side.
@@ -124,16 +192,13 @@ fn convert_reduced(
     let truth = measure_window(source, window.view());
     check(truth.view())?;
     let Reduced { modal, lower_bound } = search.run(window.view(), truth.view())?;
-    let largest = largest_size(modal.residues.iter().map(|r| r.norm()));
-    if largest > LARGEST {
-        return Err(ConvertError::TooLarge {
-            what: "residues",
-            largest,
-        });
-    }
+    check_residues(&modal, LARGEST)?;
     let kernel_error = error_in_f32(&modal, truth.view());
     let mut warnings = Vec::new();
-    if !search.accepts(&kernel_error) {
+    let (largest, _) = largest_of(truth.view());
+    if 0.0 < largest && largest < FLUSH {
+        warnings.push(Warning::TooFaint { largest });
+    } else if !search.accepts(&kernel_error) {
         warnings.push(Warning::ToleranceNotReached {
             tolerance: search.tolerance,
             reached: kernel_error.rms,
@@ -146,15 +211,21 @@ fn convert_reduced(
         warnings.push(Warning::FewerStates { asked, found });
     }
     warnings.extend(alive_at_end(window.view()));
-    Ok(LayerConversion {
+    let mut conversion = LayerConversion {
         certificate: Certificate::new(&modal, source, truth.view()),
+        stored: None,
         modal,
         method: Method::Reduced(*search),
         kernel_error,
-        lower_bound: Some(lower_bound),
+        unit: 1.0,
+        lower_bound,
         measured_lags: truth.nrows(),
         warnings,
-    })
+    };
+    let far = (conversion.ratio()).filter(|ratio| *ratio > FAR && largest >= FLUSH);
+    let far = far.map(|ratio| Warning::FarFromBest { ratio });
+    conversion.warnings.extend(far);
+    Ok(conversion)
 }
 
 /// A kernel above a thousandth of its peak at the end of the fit.
@@ -198,8 +269,10 @@ fn convert_etsc(
     }
     Ok(LayerConversion {
         kernel_error: sampled_error_in_f32(&modal, kernel.view()),
+        unit: 1.0,
         lower_bound: None,
         certificate: Certificate::of_window(&modal, kernel.view()),
+        stored: None,
         modal,
         method: Method::Etsc { lags },
         measured_lags: lags,
@@ -219,8 +292,10 @@ fn convert_fir(
     check(truth.view())?;
     Ok(LayerConversion {
         kernel_error: error_in_f32(&modal, truth.view()),
+        unit: 1.0,
         lower_bound: None,
         certificate: Certificate::new(&modal, source, truth.view()),
+        stored: None,
         modal,
         method: Method::Fir { taps },
         measured_lags: truth.nrows(),
@@ -243,25 +318,6 @@ fn known(
     let kernel = source.kernel(lags);
     check(kernel.view())?;
     Ok(kernel)
-}
-
-/// Refuses kernels that no recurrence in f32 can realise.
-pub(crate) fn check(kernel: ArrayView2<f64>) -> Result<(), ConvertError> {
-    let (lags, channels) = kernel.dim();
-    if lags == 0 || channels == 0 {
-        return Err(ConvertError::Empty { lags, channels });
-    }
-    if let Some(((lag, channel), _)) = kernel.indexed_iter().find(|(_, x)| !x.is_finite()) {
-        return Err(ConvertError::NotFinite { lag, channel });
-    }
-    let largest = largest_size(kernel.iter().copied());
-    if largest > LARGEST {
-        return Err(ConvertError::TooLarge {
-            what: "kernel coefficients",
-            largest,
-        });
-    }
-    Ok(())
 }
 
 fn largest_size(numbers: impl Iterator<Item = f64>) -> f64 {
@@ -430,6 +486,8 @@ mod tests {
         assert_eq!(zero.kernel_error, KernelError::default());
         let tiny = reduced(&Array2::from_elem((100, 3), 1e-20));
         assert_eq!(tiny.modal.states_per_channel(), 0);
+        assert_eq!(tiny.warnings, [Warning::TooFaint { largest: 1e-20 }]);
+        assert_eq!(tiny.kernel_error.rms, 1.0);
         let constant = reduced(&Array2::from_elem((4096, 2), 3.0));
         assert_eq!(constant.modal.states_per_channel(), 1);
         assert!(matches!(
@@ -495,10 +553,7 @@ mod tests {
             ..Search::default()
         });
         let given = convert_layer(&noise, &given).unwrap().warnings;
-        let [warning] = &given[..] else {
-            panic!("{given:?}")
-        };
-        let text = warning.to_string();
+        let text = given[0].to_string();
         assert!(
             text.contains("--order") && !text.contains("--tolerance"),
             "{text}"

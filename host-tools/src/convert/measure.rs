@@ -1,6 +1,5 @@
 //! How far a realised kernel is from the true one.
 
-use super::rounding::FLUSH;
 use ndarray::ArrayView2;
 
 /// A channel whose kernel is weaker than this, relative to the root mean square of all channels'
@@ -26,13 +25,18 @@ impl KernelError {
     /// If the shapes differ.
     pub fn between(realised: ArrayView2<f64>, truth: ArrayView2<f64>) -> Self {
         assert_eq!(realised.dim(), truth.dim(), "kernels of one shape");
-        let mut squares = vec![0.0; truth.ncols()];
+        // Squares of what is left of a faint kernel must not vanish.
+        let unit = unit(truth);
+        let mut deviations = vec![0.0; truth.ncols()];
+        let mut kernels = deviations.clone();
         for (a, b) in realised.outer_iter().zip(truth.outer_iter()) {
-            for ((square, x), y) in squares.iter_mut().zip(a).zip(b) {
-                *square += (x - y) * (x - y);
+            for (c, (x, y)) in a.iter().zip(b).enumerate() {
+                let (x, y) = (x / unit, y / unit);
+                deviations[c] += (x - y) * (x - y);
+                kernels[c] += y * y;
             }
         }
-        Self::from_squares(&squares, &squared_norms(truth))
+        Self::from_squares(&deviations, &kernels)
     }
 
     /// Error from the squared norms of the deviations and of the kernels, one of each a channel.
@@ -55,6 +59,17 @@ impl KernelError {
     }
 }
 
+/// The power of two at or below the largest of some numbers, by which they are divided without rounding; 1 where all
+/// are zero.
+pub fn unit(numbers: ArrayView2<f64>) -> f64 {
+    let largest = numbers.iter().fold(0.0, |a: f64, x| a.max(x.abs()));
+    if largest == 0.0 {
+        return 1.0;
+    }
+    // Below the normal numbers there are powers of two that cannot be divided by.
+    largest.max(f64::MIN_POSITIVE).log2().floor().exp2()
+}
+
 /// Squared norm of each channel's kernel.
 pub fn squared_norms(kernel: ArrayView2<f64>) -> Vec<f64> {
     column_sums(kernel, |x| x * x)
@@ -70,11 +85,10 @@ pub fn column_sums(table: ArrayView2<f64>, f: fn(f64) -> f64) -> Vec<f64> {
     sums
 }
 
-/// The squares that errors are relative to: the channels' own, raised to the floor of [`QUIET`],
-/// and to what a device can tell from zero.
+/// The squares that errors are relative to: the channels' own, raised to the floor of [`QUIET`].
 pub(crate) fn reference_squares(kernels: &[f64]) -> Vec<f64> {
     let mean = kernels.iter().sum::<f64>() / kernels.len().max(1) as f64;
-    let floor = (QUIET * QUIET * mean).max(FLUSH * FLUSH);
+    let floor = (QUIET * QUIET * mean).max(f64::MIN_POSITIVE);
     kernels.iter().map(|k| k.max(floor)).collect()
 }
 

@@ -2,6 +2,7 @@
 
 pub mod bare;
 pub mod certificate;
+pub mod check;
 pub mod error;
 pub mod etsc;
 pub mod fir;

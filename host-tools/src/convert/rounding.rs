@@ -19,7 +19,7 @@ impl Modal {
     /// The nearest form whose numbers are all f32 values, safe to run as a recurrence:
     ///
     /// * a complex pole `a + ib` is kept as `a` and `b^2`, its residue `r` as `Re r` and `-b Im r`
-    ///   ([`toeplite::kernel::modes`]): those are f32 values;
+    ///   ([`toeplite::kernel::modes`](mod@toeplite::kernel::modes)): those are f32 values;
     /// * every pole that was within the closed unit disc still is, exactly: of the four such points
     ///   around it the nearest one inside the disc is taken;
     /// * residues, taps, `a` and `b^2` below [`FLUSH`] are zero. A complex pole with `b^2 = 0` is a double
@@ -61,7 +61,7 @@ impl Modal {
     /// The first `lags` of the kernel as f32 arithmetic realises it: the impulse response of
     /// [`to_f32_safe`](Self::to_f32_safe), stepped in f32.
     ///
-    /// A step is that of [`toeplite::kernel::modes`], every operation rounded on its own. `x` reaches
+    /// A step is that of [`toeplite::kernel::modes`](mod@toeplite::kernel::modes), every operation rounded on its own. `x` reaches
     /// the modes `M` steps late. States below 2^-50 become zero at once, in the runtime a little later.
     pub fn impulse_f32(&self, lags: usize) -> Array2<f32> {
         let form = self.to_f32_safe();

@@ -26,10 +26,11 @@
 //! first and is kept on a draw: more taps leave a smoother kernel, smaller residues and less rounding
 //! error. For each smaller number of taps only reductions that are smaller in all are tried.
 
-use super::error::ConvertError;
+use super::error::{ConvertError, converged};
 use super::measure::KernelError;
 use super::modal::Modal;
-use super::reduced::{Reduction, Window};
+use super::reduced::{MOST_REFINED, Reduction, Window};
+use super::rounding::FLUSH;
 use ndarray::{Array2, ArrayView2};
 use num_complex::Complex64;
 use std::collections::BTreeMap;
@@ -54,10 +55,17 @@ const REFINABLE: f64 = 1.5;
 /// States that may be added to level the error over frequency.
 const ROOM: usize = 2;
 
-/// Orders that are tried from a given one down, and the factor by which rounding to f32 may raise the
-/// error of one that is taken at once.
+/// The most states that are looked for where more are asked for: they take time with the cube of their number.
+pub const MOST_STATES: usize = 256;
+
+/// From a given order down, each that is tried is lower by one, or by a part of so many.
 const FEWER: usize = 8;
-const ROUNDED: f64 = 2.0;
+
+/// Share of an error in f32 below which the error in f64 of fewer states has to be for them to be tried.
+const WORTH: f64 = 0.9;
+
+/// Factor by which levelling, and rounding to f32 after it, may raise the error of a given order.
+const LEVELLED: f64 = 4.5;
 
 /// What to look for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -114,8 +122,9 @@ impl Search {
         let window = Window::new(kernel)?;
         if let Some(order) = self.order {
             let taps = self.taps.unwrap_or(MAX_TAPS);
-            let reduction = Reduction::new(&window, taps, order)?;
-            let modal = self.given(&reduction, order, truth)?;
+            let order = order.min(MOST_STATES);
+            let reduction = prepared(&window, taps, order)?;
+            let modal = given(&reduction, order, truth)?;
             return Reduced::new(modal, &reduction);
         }
         if self.taps.is_none() && self.nothing_is_enough(kernel) {
@@ -139,35 +148,11 @@ impl Search {
         found.into_best()
     }
 
-    /// The reduction to `order` states; to fewer where f32 cannot tell the last ones apart, as where
-    /// poles all but coincide, and more states would only add rounding errors.
-    fn given(
-        &self,
-        reduction: &Reduction,
-        order: usize,
-        truth: ArrayView2<f64>,
-    ) -> Result<Modal, ConvertError> {
-        let mut best: Option<(f64, Modal)> = None;
-        for order in (0..=order.min(reduction.max_order())).rev().take(FEWER) {
-            let (poles, foretold) = reduction.refine(&reduction.truncate(order)?.0)?;
-            let modal = reduction.levelled(&poles)?.modal;
-            let found = error_in_f32(&modal, truth).rms;
-            if best.as_ref().is_none_or(|(error, _)| found < *error) {
-                best = Some((found, modal));
-            }
-            if found <= ROUNDED * foretold.rms + f64::from(f32::EPSILON) {
-                break;
-            }
-        }
-        let best = best.map(|(_, modal)| modal);
-        best.ok_or(ConvertError::NoConvergence {
-            what: "the reduction",
-            size: order,
-        })
-    }
-
-    /// Whether a kernel is zero as far as the tolerance can tell.
+    /// Whether a kernel is zero as far as the tolerance can tell, or a model.
     fn nothing_is_enough(&self, kernel: ArrayView2<f64>) -> bool {
+        if kernel.iter().all(|x| x.abs() < FLUSH) {
+            return true;
+        }
         let nothing = Array2::zeros(kernel.dim());
         self.accepts(&KernelError::between(nothing.view(), kernel))
     }
@@ -179,17 +164,68 @@ pub struct Reduced {
     /// The recurrence in f64.
     pub modal: Modal,
     /// What no recurrence with as many taps and states can beat, see
-    /// [`Reduction::lower_bound`](super::reduced::Reduction::lower_bound).
-    pub lower_bound: f64,
+    /// [`Reduction::lower_bound`](super::reduced::Reduction::lower_bound); nothing where it could not be computed.
+    pub lower_bound: Option<f64>,
 }
 
 impl Reduced {
     fn new(modal: Modal, reduction: &Reduction) -> Result<Self, ConvertError> {
         Ok(Self {
-            lower_bound: reduction.lower_bound(modal.order())?,
+            lower_bound: converged(reduction.lower_bound(modal.order()))?.flatten(),
             modal,
         })
     }
+}
+
+/// `window` behind `taps` taps, prepared for `order` states or, which is far less work, for all that it has.
+fn prepared(window: &Window, taps: usize, order: usize) -> Result<Reduction<'_>, ConvertError> {
+    let mut states = order.min(MOST_REFINED);
+    loop {
+        let reduction = Reduction::new(window, taps, states)?;
+        if states == order || reduction.resolved() < states {
+            return Ok(reduction);
+        }
+        states = order.min(2 * states);
+    }
+}
+
+/// The reduction to `order` states; to fewer where f32 cannot tell the last ones apart, as where
+/// poles all but coincide, and more states would only add rounding errors.
+fn given(
+    reduction: &Reduction,
+    order: usize,
+    truth: ArrayView2<f64>,
+) -> Result<Modal, ConvertError> {
+    let mut best: Option<(f64, Vec<Complex64>, Modal)> = None;
+    let mut next = Some(order.min(reduction.resolved()));
+    while let Some(order) = next {
+        next = order.checked_sub(1 + order / FEWER);
+        let Some(truncated) = converged(reduction.truncate(order))? else {
+            continue;
+        };
+        // In f64 errors rise with every state less: here they are near that of more states in f32.
+        if (best.as_ref()).is_some_and(|best| truncated.1.rms >= WORTH * best.0) {
+            break;
+        }
+        let (poles, _) = reduction.refined(truncated)?;
+        let Some(modal) = converged(reduction.modal(&poles))? else {
+            continue;
+        };
+        let found = error_in_f32(&modal, truth).rms;
+        if best.as_ref().is_none_or(|best| found < best.0) {
+            best = Some((found, poles, modal));
+        }
+    }
+    let (error, poles, modal) = best.ok_or(ConvertError::NoConvergence {
+        what: "the reduction",
+        size: order,
+    })?;
+    if modal.order() > MOST_REFINED {
+        return Ok(modal);
+    }
+    let levelled = converged(reduction.levelled(&poles))?.map(|levelled| levelled.modal);
+    let near = |levelled: &Modal| error_in_f32(levelled, truth).rms <= LEVELLED * error;
+    Ok(levelled.filter(near).unwrap_or(modal))
 }
 
 /// The state of one search.
@@ -217,7 +253,9 @@ impl Found<'_> {
                 None => return Ok(()),
             },
         };
-        let reduction = Reduction::new(self.window, taps, limit)?;
+        let Some(reduction) = converged(Reduction::new(self.window, taps, limit))? else {
+            return Ok(());
+        };
         let highest = limit.min(reduction.max_order());
         if self.best.is_some() && self.try_order(&reduction, taps, highest)?.is_continue() {
             return Ok(()); // The largest order allowed fails, so will the smaller ones.
@@ -238,21 +276,19 @@ impl Found<'_> {
         taps: usize,
         order: usize,
     ) -> Result<ControlFlow<()>, ConvertError> {
-        let (mut poles, error) = match reduction.truncate(order) {
-            Ok(truncated) => truncated,
-            // This order's eigenvalues cannot be had; its neighbours' can.
-            Err(ConvertError::NoConvergence { .. }) => return Ok(ControlFlow::Continue(())),
-            Err(other) => return Err(other),
+        // This order's eigenvalues cannot be had; its neighbours' can.
+        let Some((mut poles, mut error)) = converged(reduction.truncate(order))? else {
+            return Ok(ControlFlow::Continue(()));
         };
         let mut excess = self.search.excess(&error);
         if excess <= REFINABLE {
-            let error;
-            (poles, error) = reduction.refine(&poles)?;
+            (poles, error) = reduction.refined((poles, error))?;
             excess = self.search.excess(&error);
             // Good enough in f64; f32 decides.
             if excess <= 1.0 {
-                let modal = reduction.modal(&poles)?;
-                if self.search.accepts(&self.error_in_f32(&modal)) {
+                let modal = converged(reduction.modal(&poles))?;
+                let accepted = |modal: &Modal| self.search.accepts(&self.error_in_f32(modal));
+                if let Some(modal) = modal.filter(accepted) {
                     let (modal, near) = self.level(reduction, &poles, modal)?;
                     // A smaller one is not worth losing a peak near the best possible.
                     if near || !self.best_is_near {
@@ -278,7 +314,9 @@ impl Found<'_> {
         let order = modal.order();
         let most = reduction.max_order().min(order + ROOM);
         let mut best = modal;
-        let mut levelled = reduction.levelled(poles)?;
+        let Some(mut levelled) = converged(reduction.levelled(poles))? else {
+            return Ok((best, false));
+        };
         let mut more = order + 1;
         loop {
             let accepted = self.search.accepts(&self.error_in_f32(&levelled.modal));
@@ -294,8 +332,14 @@ impl Found<'_> {
             if near || more > most {
                 return Ok((best, near));
             }
-            let (poles, _) = reduction.refine(&reduction.truncate(more)?.0)?;
-            levelled = reduction.levelled(&poles)?;
+            let Some(truncated) = converged(reduction.truncate(more))? else {
+                return Ok((best, near));
+            };
+            let (poles, _) = reduction.refined(truncated)?;
+            let Some(next) = converged(reduction.levelled(&poles))? else {
+                return Ok((best, near));
+            };
+            levelled = next;
             more += 1;
         }
     }
@@ -324,10 +368,16 @@ impl Found<'_> {
             let reduction = match reductions.entry(*taps) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
-                    entry.insert(Reduction::new(self.window, *taps, self.search.max_order)?)
+                    let most = self.search.max_order;
+                    match converged(Reduction::new(self.window, *taps, most))? {
+                        Some(reduction) => entry.insert(reduction),
+                        None => continue,
+                    }
                 }
             };
-            let modal = reduction.modal(poles)?;
+            let Some(modal) = converged(reduction.modal(poles))? else {
+                continue;
+            };
             let excess = self.search.excess(&self.error_in_f32(&modal));
             if nearest.as_ref().is_none_or(|(e, _)| excess < *e) {
                 nearest = Some((excess, Reduced::new(modal, reduction)?));
@@ -346,4 +396,97 @@ impl Found<'_> {
 pub fn error_in_f32(modal: &Modal, truth: ArrayView2<f64>) -> KernelError {
     let stepped = modal.impulse_f32(truth.nrows()).mapv(f64::from);
     KernelError::between(stepped.view(), truth)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::convert::reduced::linalg::failing;
+    use crate::convert::test_kernels::bundled;
+    use crate::convert::{KernelSource, Method, convert_layer};
+
+    fn with_order(source: &impl KernelSource, order: usize) -> (usize, f64) {
+        let search = Search {
+            order: Some(order),
+            ..Search::default()
+        };
+        let found = convert_layer(source, &Method::Reduced(search)).unwrap();
+        (found.modal.order(), found.kernel_error.rms)
+    }
+
+    /// Whichever decomposition gives up, there is a conversion; but for that of the window, and of the one reduction
+    /// that is asked for, there is nothing to go on with.
+    #[test]
+    fn an_iteration_that_gives_up_is_done_without() {
+        let kernel = Array2::from_shape_fn((300, 2), |(i, c)| {
+            let x = i as f64;
+            0.98f64.powf(x) / (1.0 + x / (3.0 + c as f64))
+        });
+        let given = Search {
+            taps: Some(2),
+            order: Some(4),
+            ..Search::default()
+        };
+        let hopeless = Search {
+            tolerance: 1e-12,
+            max_order: 3,
+            ..Search::default()
+        };
+        for (search, needed, good) in [
+            (Search::default(), 1, 2e-3),
+            (given, 2, 0.1),
+            (hopeless, 1, 0.1),
+        ] {
+            for failing in [0, 1, 2, 4, 9, 17, 40, 90].map(|later| needed + later) {
+                failing::after(failing);
+                let found = search.run(kernel.view(), kernel.view());
+                let failed = failing::has();
+                failing::after(usize::MAX);
+                let error = error_in_f32(&found.unwrap().modal, kernel.view());
+                assert!(error.rms <= good, "{failing}: {error:?}");
+                if !failed {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// However many states are asked for, what comes out is no worse than with fewer, and soon there.
+    #[test]
+    fn hundreds_of_states_are_no_worse_than_dozens() {
+        let algebraic = Array2::from_shape_fn((4096, 1), |(i, _)| 1.0 / (1.0 + i as f64));
+        let (order, error) = with_order(&algebraic, 300);
+        assert!(order <= 32, "{order}");
+        for fewer in [12, 16, 24, 32] {
+            let rounding = f64::from(f32::EPSILON);
+            let fewer = with_order(&algebraic, fewer).1;
+            assert!(error <= 1.1 * fewer + rounding, "{error} {fewer}");
+        }
+        let layer = &bundled("shakespeare-32x2")[1];
+        let (_, error) = with_order(layer, 300);
+        for fewer in [8, 16, 32, 64] {
+            assert!(error <= 1.1 * with_order(layer, fewer).1, "{fewer}");
+        }
+        // as many as there are
+        let noise = Array2::from_shape_fn((700, 1), |(i, _)| ((i * i * 7) as f64).sin());
+        assert_eq!(with_order(&noise, 1000).0, MOST_STATES);
+    }
+
+    /// Kernels that fall slowly and are alive at the end of the window.
+    #[test]
+    fn slow_kernels_reach_twice_the_lower_bound() {
+        let falls: [fn(f64) -> f64; 2] = [|i| 1.0 / (1.0 + i), |i| (1.0 + i).powf(-0.7)];
+        for kernel in falls {
+            let table = Array2::from_shape_fn((4096, 1), |(i, _)| kernel(i as f64));
+            for order in [4, 6, 8] {
+                let search = Search {
+                    order: Some(order),
+                    ..Search::default()
+                };
+                let found = convert_layer(&table, &Method::Reduced(search)).unwrap();
+                let ratio = found.ratio().unwrap();
+                assert!((1.0..=2.0).contains(&ratio), "{order}: {ratio}");
+            }
+        }
+    }
 }

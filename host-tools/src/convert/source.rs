@@ -14,6 +14,9 @@ pub const MAX_TABLE: usize = 1 << 16;
 /// counts as died out.
 const DEAD: f64 = 1e-8;
 
+/// What is left of a kernel in its last lag that is alive, relative to its largest coefficient, where it does not fade but ends.
+const END: f64 = 1e-6;
+
 /// One layer's causal kernels.
 pub trait KernelSource: Sync {
     /// Channels of the layer.
@@ -58,6 +61,9 @@ impl KernelSource for Array2<f64> {
 
 /// The lags that a fit looks at: from 0 until every channel has died out, at most [`MAX_WINDOW`], or
 /// those that are known, up to [`MAX_TABLE`]. `[window, channels]`, at least one lag unless none is known.
+///
+/// Of a kernel that ends before it has faded, as those of few frequencies do, as many lags behind its end: a fit that
+/// does not see the end goes on past it.
 pub fn fit_window(source: &(impl KernelSource + ?Sized)) -> Array2<f64> {
     let most = source
         .known_lags()
@@ -71,10 +77,20 @@ pub fn fit_window(source: &(impl KernelSource + ?Sized)) -> Array2<f64> {
     if source.known_lags().is_none() {
         let first = alive(source.kernel(0..half));
         if first.nrows() + half / 16 < half {
-            return first;
+            return match ends(first.view()) {
+                true => source.kernel(0..2 * first.nrows()),
+                false => first,
+            };
         }
     }
     alive(source.kernel(0..most))
+}
+
+/// Whether a kernel is far from zero in its last row.
+fn ends(kernel: ArrayView2<f64>) -> bool {
+    let largest = |row: ArrayView1<f64>| row.iter().fold(0.0, |a: f64, x| a.max(x.abs()));
+    let peak = kernel.outer_iter().map(largest).fold(0.0, f64::max);
+    kernel.outer_iter().next_back().map_or(0.0, largest) > END * peak
 }
 
 /// The lags that an error is measured on: all that a table has, up to [`MAX_TABLE`]; of a kernel that is known everywhere the
@@ -140,6 +156,30 @@ mod tests {
             measure_window(&Decaying(0.999), window.view()).nrows(),
             8192
         );
+    }
+
+    struct Ending;
+    impl KernelSource for Ending {
+        fn channels(&self) -> usize {
+            1
+        }
+        fn kernel(&self, lags: Range<usize>) -> Array2<f64> {
+            let kernel = |lag: usize| {
+                if lag < 256 {
+                    0.99f64.powf(lag as f64)
+                } else {
+                    0.0
+                }
+            };
+            Array2::from_shape_fn((lags.len(), 1), |(i, _)| kernel(lags.start + i))
+        }
+    }
+
+    #[test]
+    fn a_window_shows_the_end_of_a_kernel_that_does_not_fade() {
+        let window = fit_window(&Ending);
+        assert_eq!(window.nrows(), 512);
+        assert_eq!(measure_window(&Ending, window.view()).nrows(), 512);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a user should know about a conversion.
 
-use super::search::MAX_ORDER;
+use super::rounding::FLUSH;
+use super::search::{MAX_ORDER, MOST_STATES};
 use serde::Serialize;
 use std::fmt;
 
@@ -30,7 +31,8 @@ pub enum Warning {
         /// Whether the number of states was given, not searched.
         order_given: bool,
     },
-    /// The kernel has fewer states than were asked for: further ones would be rounding noise.
+    /// The kernel has fewer states than were asked for: further ones would be rounding noise, or are too many to look
+    /// for.
     FewerStates {
         /// States asked for.
         asked: usize,
@@ -45,6 +47,16 @@ pub enum Warning {
         states: usize,
         /// Error that the search over small recurrences reached, root mean square over channels.
         reached: f64,
+    },
+    /// The error's peak over frequency is far above what no recurrence of that order can beat.
+    FarFromBest {
+        /// The peak as a multiple of the bound.
+        ratio: f64,
+    },
+    /// The kernel is below what a model stores.
+    TooFaint {
+        /// Its largest coefficient.
+        largest: f64,
     },
     /// The kernel is alive past the lags that the fit could look at.
     AliveAtEnd {
@@ -81,15 +93,29 @@ impl fmt::Display for Warning {
                     )
                 }
             }
-            Self::FewerStates { asked, found } => write!(
-                f,
-                "{asked} states were asked for, the kernel has {found}: further ones would be rounding noise"
-            ),
+            Self::FewerStates { asked, found } => {
+                let why = if *found < MOST_STATES {
+                    "further ones would be rounding noise"
+                } else {
+                    "no more are looked for"
+                };
+                write!(f, "{asked} states were asked for, the kernel has {found}: {why}")
+            }
             Self::NoSmallRecurrence { taps, states, reached } => write!(
                 f,
                 "no small recurrence: up to {states} states are not enough (a search up to {MAX_ORDER} reached {reached:.2e}); \
                  the kernel keeps its first {taps} lags as taps, a multiplication and a number of state each. \
                  A higher --tolerance, or --order and --fir, give something smaller"
+            ),
+            Self::FarFromBest { ratio } => write!(
+                f,
+                "the error's peak over frequency is {ratio:.1} times what no recurrence with as many taps and states can beat \
+                 (2 is aimed at): of slowly falling kernels that bound is not reached, and another state lowers the peak more"
+            ),
+            Self::TooFaint { largest } => write!(
+                f,
+                "the kernel reaches {largest:.1e} at most: models store and compute what is below {FLUSH:.1e} as zero; \
+                 scale the kernel up, and what follows it down, for a device"
             ),
             Self::AliveAtEnd { lags, level } => write!(
                 f,

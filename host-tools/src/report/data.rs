@@ -38,10 +38,13 @@ pub struct Layer {
     pub error: KernelError,
     /// Lags that `error` and the measured norms of the certificate are about.
     pub measured_lags: usize,
-    /// Bound of the error's peak over frequency, of the layer as one operator.
-    pub hinf: f64,
-    /// What no recurrence with as many taps and states can beat.
+    /// Bound of the error's peak over frequency, of the layer as one operator, relative to the kernel's own peak; none of a
+    /// kernel that is zero.
+    pub hinf: Option<f64>,
+    /// What no recurrence with as many taps and states can beat, relative to the same.
     pub lower_bound: Option<f64>,
+    /// One as a multiple of the other, where there is something to compare.
+    pub ratio: Option<f64>,
     /// Lags that the certificate is about; none where it holds for ever.
     pub certified_lags: Option<usize>,
     /// Poles of the modes; of a conjugate pair the one with the positive imaginary part.

@@ -45,10 +45,9 @@ pub fn layer(
     let norms = [window_l1(window), window_l2(window)];
     let picked = pick(conversion, truth.dim(), &norms[1]);
     let truth = truth.select(Axis(1), &picked);
-    let modal = conversion.modal.select_channels(&picked);
     let kernels = Kernels {
         channels: &picked,
-        realised: modal.impulse_f32(lags).mapv(f64::from),
+        realised: realised(conversion, &picked, lags),
         truth,
         measured: measured.min(lags),
         norms: norms.map(|norms| picked.iter().map(|&c| norms[c]).collect()),
@@ -62,8 +61,12 @@ pub fn layer(
         order: conversion.modal.order(),
         error: conversion.kernel_error,
         measured_lags: measured,
-        hinf: certificate.hinf,
-        lower_bound: conversion.lower_bound,
+        hinf: certificate.relative().map(|relative| relative.hinf),
+        lower_bound: conversion
+            .lower_bound
+            .map(|bound| bound / certificate.kernel.hinf)
+            .filter(|bound| bound.is_finite()),
+        ratio: conversion.ratio(),
         certified_lags: certificate.lags,
         poles: conversion.modal.poles.clone(),
         channel_decay: conversion.modal.channel_decay.is_some(),
@@ -73,6 +76,18 @@ pub fn layer(
         by_lag: kernels.by_lag(),
         l1: sorted(&bound(&certificate.l1), &l1, &kernels.norms[0]),
         l2: sorted(&bound(&certificate.l2), &l2, &kernels.norms[1]),
+    }
+}
+
+/// The first `lags` of some channels' kernels, as the model's arithmetic realises them.
+fn realised(conversion: &LayerConversion, channels: &[usize], lags: usize) -> Array2<f64> {
+    match &conversion.stored {
+        Some(stored) => stored.select_channels(channels).kernel(0..lags) * conversion.unit,
+        None => {
+            let modal = conversion.modal.select_channels(channels);
+            let realised = modal.impulse_f32(lags);
+            realised.mapv(|x| conversion.unit * f64::from(x))
+        }
     }
 }
 

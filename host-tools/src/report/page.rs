@@ -5,7 +5,6 @@ use super::bits::LENGTHS;
 use super::charts::{self, error};
 use super::data::{Layer, Matrix, Model, Report};
 use super::plot::Table;
-use crate::cli::layers::above_bound;
 use crate::cli::output::bytes;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -88,7 +87,7 @@ fn layers(report: &Report) -> Markup {
     ];
     let largest = |bounds: &[f64]| bounds.last().map_or("-".into(), |b| error(*b));
     let row = |(i, l): (usize, &Layer)| {
-        let ratio = l.lower_bound.and_then(|bound| above_bound(l.hinf, bound));
+        let or_none = |number: Option<f64>| number.map_or("-".into(), error);
         vec![
             i.to_string(),
             l.method.into(),
@@ -97,9 +96,9 @@ fn layers(report: &Report) -> Markup {
             error(l.error.rms),
             error(l.error.median),
             error(l.error.max),
-            error(l.hinf),
-            l.lower_bound.map_or("-".into(), error),
-            ratio.map_or("-".into(), |ratio| format!("{ratio:.2}")),
+            or_none(l.hinf),
+            or_none(l.lower_bound),
+            l.ratio.map_or("-".into(), |ratio| format!("{ratio:.2}")),
             largest(&l.l1.bounds),
             largest(&l.l2.bounds),
             l.certified_lags
@@ -112,8 +111,8 @@ fn layers(report: &Report) -> Markup {
             (Table::new(&header, report.layers.iter().enumerate().map(row)).render())
             p {
                 "Taps and states are numbers a channel. Errors are relative l2 errors of the kernels as f32 arithmetic \
-                 realises them. The peak is that of the layer's error over all frequencies, certified; no recurrence with as \
-                 many taps and states is below the lower bound. l1 and l2 bound the error of the worst channel shown, \
+                 realises them. The peak is that of the layer's error over all frequencies, certified, relative to the kernel's own; no \
+                 recurrence with as many taps and states is below the lower bound. l1 and l2 bound the error of the worst channel shown, \
                  relative to its kernel."
             }
             div.figures { (charts::network::by_layer(report).render()) }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use boards::instructions::{self, Counter, Instant};
-use boards::{Console, entry, exit};
+use boards::{Console, entry};
 use static_cell::ConstStaticCell;
 use toeplite::profile::{Clock, Profile, Stage};
 use toeplite::{Memory, Token};
@@ -54,17 +54,7 @@ impl Clock for Instructions {
 
 #[entry]
 fn main() -> ! {
-    let mut console = Console::open();
-    let Some(mut counter) = Counter::start() else {
-        bench::uncounted(console)
-    };
-    match run(&mut console, &mut counter) {
-        Ok(()) => exit(0),
-        Err(message) => {
-            console.line("error", message);
-            exit(1)
-        }
-    }
+    bench::run(run)
 }
 
 fn run(console: &mut Console, counter: &mut Counter) -> Result<(), &'static str> {

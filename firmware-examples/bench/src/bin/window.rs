@@ -3,7 +3,7 @@
 #![no_main]
 
 use boards::instructions::Counter;
-use boards::{Console, entry, exit};
+use boards::{Console, entry};
 use static_cell::ConstStaticCell;
 use toeplite::window::{Model, Session};
 use toeplite::{Memory, Token};
@@ -22,17 +22,7 @@ const FEW: usize = model_meta::WINDOW.div_ceil(2);
 
 #[entry]
 fn main() -> ! {
-    let mut console = Console::open();
-    let Some(mut counter) = Counter::start() else {
-        bench::uncounted(console)
-    };
-    match run(&mut console, &mut counter) {
-        Ok(()) => exit(0),
-        Err(message) => {
-            console.line("error", message);
-            exit(1)
-        }
-    }
+    bench::run(run)
 }
 
 fn run(console: &mut Console, counter: &mut Counter) -> Result<(), &'static str> {

@@ -25,9 +25,9 @@ use toeplite_terminal as output;
 ///
 /// Language models read a text, in windows that start at 0, N, 2N, ... and know nothing of each other;
 /// every token but the first is predicted once. Of masked language models some tokens are hidden, the
-/// same ones each time. Classifiers read clips: a folder with one folder of wav files a class, or
-/// frames and labels in an npz or safetensors file. Sounds become frames as in training: run.toml,
-/// beside the checkpoint or around it, says how.
+/// same ones each time. Classifiers read clips: a folder with one folder of wav files or texts a class,
+/// frames and labels in an npz or safetensors file, or tokens and labels in a safetensors file. Sounds
+/// become frames as in training: run.toml, beside the checkpoint or around it, says how.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -43,10 +43,10 @@ class (rows) and by what they were taken for (columns); null beyond 1024 classes
 pub struct Cmd {
     /// A checkpoint folder, or a fairseq checkpoint (.pt).
     checkpoint: PathBuf,
-    /// The text, the folder of class folders, or the npz or safetensors file.
+    /// The text, the folder of class folders, or the file of frames or tokens.
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
-    /// Window lengths, or frames of a clip [default: the training length].
+    /// Window lengths, or positions of a clip [default: the training length].
     #[arg(long, value_delimiter = ',', value_name = "N", value_parser = positive)]
     length: Vec<usize>,
     /// Positions computed at a time, in whole windows.
@@ -147,7 +147,7 @@ impl Cmd {
             max_targets: 0,
         };
         let (what, unit) = if classifier {
-            (format!("clips of {length} frames"), "clips")
+            (format!("clips of {length} positions"), "clips")
         } else {
             (format!("windows of {length}"), "targets")
         };

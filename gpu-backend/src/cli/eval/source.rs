@@ -3,7 +3,9 @@
 use super::super::text::Coding;
 use super::error::EvalError;
 use crate::config::{DataKind, RunConfig};
-use crate::data::{Clips, DataError, FrameSet, Framing, Masking, Source, TextSet, Tokens};
+use crate::data::{
+    Clips, DataError, FrameSet, Framing, Masking, Source, TextFolders, TextSet, TokenClips, Tokens,
+};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use toeplite_checkpoint::Config;
@@ -28,8 +30,12 @@ impl Asked<'_> {
         self.check_options()?;
         match self.model.task {
             Task::CausalLm | Task::MaskedLm => self.text(),
-            Task::Classifier if self.data.is_dir() => self.sounds(),
-            Task::Classifier => self.features(),
+            Task::Classifier => match (self.model.frame_dim().is_some(), self.data.is_dir()) {
+                (true, true) => self.sounds(),
+                (true, false) => self.features(),
+                (false, true) => self.text_folders(),
+                (false, false) => self.token_classes(),
+            },
         }
     }
 
@@ -144,27 +150,44 @@ impl Asked<'_> {
 
     fn features(&self) -> Result<Box<dyn Source>> {
         self.check_kind(DataKind::Frames, "a file")?;
+        Ok(Box::new(FrameSet::features(self.data, &self.clips()?)?))
+    }
+
+    fn token_classes(&self) -> Result<Box<dyn Source>> {
+        self.check_kind(DataKind::TokenClasses, "a file")?;
+        Ok(Box::new(TokenClips::file(self.data, &self.clips()?)?))
+    }
+
+    fn text_folders(&self) -> Result<Box<dyn Source>> {
+        self.check_kind(DataKind::TextFolders, "a folder")?;
+        Ok(Box::new(
+            TextFolders::open(self.data, &self.clips()?)?.clips,
+        ))
+    }
+
+    /// What the network asks of clips; the classes' names are the run's, if it is known.
+    fn clips(&self) -> Result<Clips, DataError> {
         let names = self.run.and_then(|run| run.data.classes.as_deref());
-        let clips = Clips::of(self.data, self.model, names, self.model.train_len)?;
-        Ok(Box::new(FrameSet::features(self.data, &clips)?))
+        Clips::of(self.data, self.model, names, self.model.train_len)
     }
 
     /// Frames of another making may have the right width and still mean something else.
     fn check_kind(&self, needed: DataKind, found: &'static str) -> Result<(), EvalError> {
         let kind = self.run.map_or(needed, |run| run.data.kind);
-        let (kind, remedy) = match kind {
-            same if same == needed => return Ok(()),
-            DataKind::WavFolders => (
-                "wav-folders",
-                "a folder with one folder of wav files a class",
-            ),
-            DataKind::Frames => ("frames", "an npz or safetensors file of such frames"),
-            DataKind::TextBytes | DataKind::TextTokenizer => ("text", "a text"),
+        if kind == needed {
+            return Ok(());
+        }
+        let remedy = match kind {
+            DataKind::WavFolders => "a folder with one folder of wav files a class",
+            DataKind::TextFolders => "a folder with one folder of text files a class",
+            DataKind::Frames => "an npz or safetensors file of such frames",
+            DataKind::TokenClasses => "a safetensors file of such tokens",
+            DataKind::TextBytes | DataKind::TextTokenizer => "a text",
         };
         Err(EvalError::Kind {
             data: PathBuf::from(self.data),
             found,
-            kind,
+            kind: kind.name(),
             remedy,
         })
     }

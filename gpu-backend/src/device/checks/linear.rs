@@ -131,7 +131,8 @@ pub fn norm<D: Device>(
     Ok(errors.into_iter().fold(0.0, f64::max))
 }
 
-/// The mean over positions and its gradient.
+/// The mean over each sequence's own positions and its gradient: sequences of every number of own
+/// positions, one of none among them.
 pub fn mean_pool<D: Device>(
     device: &D,
     batch: usize,
@@ -143,13 +144,19 @@ pub fn mean_pool<D: Device>(
     let (x, x_held) = act(device, &random.values(batch * length * width))?;
     let (dy, dy_held) = act(device, &random.values(batch * width))?;
     let mut y = device.new_act(batch * width)?;
-    let mut dx = device.new_act(batch * length * width)?;
-    device.mean_pool(&x, batch, length, &mut y)?;
-    device.mean_pool_backward(&dy, batch, length, &mut dx)?;
+    let (mut dx, _) = act(device, &random.values(batch * length * width))?;
+    let own = |sequence: usize| (length + sequence * (length / 2 + 1)) % (length + 1);
+    let counts: Vec<f32> = (0..batch).map(|b| own(b) as f32).collect();
+    let (counts, _) = full(device, &counts)?;
+    device.mean_pool(&x, &counts, length, &mut y)?;
+    device.mean_pool_backward(&dy, &counts, length, &mut dx)?;
     let mean = |x: &[f64]| {
         let mut y = vec![0.0; batch * width];
         for (i, x) in x.iter().enumerate() {
-            y[i / (length * width) * width + i % width] += x / length as f64;
+            let (sequence, position) = (i / (length * width), i / width % length);
+            if position < own(sequence) {
+                y[sequence * width + i % width] += x / own(sequence) as f64;
+            }
         }
         y
     };

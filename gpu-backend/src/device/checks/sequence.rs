@@ -194,6 +194,81 @@ pub fn mix<D: Device>(device: &D, shape: MixShape, bias: bool, seed: u64) -> Res
     Ok(errors.into_iter().fold(0.0, f64::max))
 }
 
+/// Hidden padding: whatever stands there, the gated Toeplitz unit gives what it gives of shorter
+/// sequences, and padding gets no gradient.
+pub fn hide_padding<D: Device>(device: &D, act_of: Activation, seed: u64) -> Result<f64> {
+    let (batch, length, channels) = (3, 9, 2);
+    let shape = MixShape {
+        batch,
+        length,
+        channels,
+        causal: false,
+        act: act_of,
+        gated: true,
+        support: length,
+    };
+    let own = [9usize, 4, 0];
+    let within = |i: usize| i % length < own[i / length % batch];
+    let mut random = Random::new(seed);
+    let (rows, lags) = (2 * channels, shape.lags());
+    let (kernel, kernel_held) = full(device, &random.values(channels * lags))?;
+    let (bias, bias_held) = full(device, &random.values(rows))?;
+    let (mut uv, uv_held) = act(device, &random.values(rows * batch * length))?;
+    let mut values = random.values(channels * batch * length);
+    // What lies behind a sequence is not asked for.
+    let padding = values.iter_mut().enumerate().filter(|(i, _)| !within(*i));
+    padding.for_each(|(_, value)| *value = 0.0);
+    let (dg, dg_held) = act(device, &values)?;
+    let (counts, _) = full(device, &own.map(|own| own as f32))?;
+    let (mut y, mut g) = (device.new_act(values.len())?, device.new_act(values.len())?);
+    let (mut duv, _) = act(device, &random.values(uv_held.len()))?;
+    let mut d_kernel = device.new_f32(kernel_held.len())?;
+    let mut gradients = device.new_f32(rows)?;
+    let mut mix = device.new_mix(shape)?;
+    device.hide_padding(&mut uv, &counts, length)?;
+    device.mix(&mut mix, &kernel, &bias, Some(0), &uv, &mut y, &mut g)?;
+    device.mix_backward(
+        &mut mix,
+        &kernel,
+        &bias,
+        Some(0),
+        &uv,
+        &y,
+        &dg,
+        &mut duv,
+        &mut d_kernel,
+        &mut gradients,
+    )?;
+
+    let half = uv_held.len() / 2;
+    let plain = |uv: &[f64], bias: &[f64]| {
+        // Values with their biases and activations, zeros behind each sequence; a product without an
+        // activation of its own takes them from there.
+        let at = |i: usize| plain::act(act_of, uv[i] + bias[i / (batch * length)]);
+        let shown = |i: usize| if i < half || within(i) { at(i) } else { 0.0 };
+        let values: Vec<f64> = (0..uv.len()).map(shown).collect();
+        let linear = MixShape {
+            act: Activation::None,
+            ..shape
+        };
+        let yg = plain::mix(linear, &kernel_held, &[], &values);
+        let own = yg[half..].iter().enumerate();
+        own.map(|(i, g)| if within(i) { *g } else { 0.0 })
+            .collect::<Vec<_>>()
+    };
+    let want_duv = gradient(&uv_held, &dg_held, |uv| plain(uv, &bias_held));
+    let want_bias = gradient(&bias_held, &dg_held, |bias| plain(&uv_held, bias));
+    let mut got = device.read_act(&g, 0..half)?;
+    let padding = got.iter_mut().enumerate().filter(|(i, _)| !within(*i));
+    padding.for_each(|(_, g)| *g = 0.0);
+    let errors = [
+        error(&got, &plain(&uv_held, &bias_held)),
+        act_error(device, &duv, &want_duv)?,
+        full_error(device, &gradients, &want_bias)?,
+    ];
+    Ok(errors.into_iter().fold(0.0, f64::max))
+}
+
 /// The gate of a GLU and its gradients.
 pub fn gate<D: Device>(
     device: &D,

@@ -455,19 +455,24 @@ impl Device for Cpu {
         Ok(())
     }
 
-    fn mean_pool(&self, x: &Buffer, batch: usize, length: usize, y: &mut Buffer) -> Result<()> {
-        pool::forward(&x.data, batch, length, &mut y.data);
+    fn mean_pool(&self, x: &Buffer, counts: &Buffer, length: usize, y: &mut Buffer) -> Result<()> {
+        pool::forward(&x.data, &counts.data, length, &mut y.data);
         Ok(())
     }
 
     fn mean_pool_backward(
         &self,
         dy: &Buffer,
-        batch: usize,
+        counts: &Buffer,
         length: usize,
         dx: &mut Buffer,
     ) -> Result<()> {
-        pool::backward(&dy.data, batch, length, &mut dx.data);
+        pool::backward(&dy.data, &counts.data, length, &mut dx.data);
+        Ok(())
+    }
+
+    fn hide_padding(&self, uv: &mut Buffer, counts: &Buffer, length: usize) -> Result<()> {
+        pool::hide(&mut uv.data, &counts.data, length);
         Ok(())
     }
 

@@ -118,6 +118,12 @@ proptest! {
     }
 
     #[test]
+    fn padding_is_hidden(act in 1..4usize, seed in any::<u64>()) {
+        let act = [Activation::None, Activation::Silu, Activation::Relu, Activation::Gelu][act];
+        good(checks::hide_padding(&Cpu::new(), act, seed))?;
+    }
+
+    #[test]
     fn means(batch in 1..4usize, length in 1..9usize, width in 1..6usize, seed in any::<u64>()) {
         good(checks::mean_pool(&Cpu::new(), batch, length, width, seed))?;
     }

@@ -543,18 +543,22 @@ impl Device for Cuda {
         self.run_dropout(x, p, seed, stream)
     }
 
-    fn mean_pool(&self, x: &Act, batch: usize, length: usize, y: &mut Act) -> Result<()> {
-        self.run_mean_pool(x, batch, length, y)
+    fn mean_pool(&self, x: &Act, counts: &F32, length: usize, y: &mut Act) -> Result<()> {
+        self.run_mean_pool(x, counts, length, y)
     }
 
     fn mean_pool_backward(
         &self,
         dy: &Act,
-        batch: usize,
+        counts: &F32,
         length: usize,
         dx: &mut Act,
     ) -> Result<()> {
-        self.run_mean_pool_backward(dy, batch, length, dx)
+        self.run_mean_pool_backward(dy, counts, length, dx)
+    }
+
+    fn hide_padding(&self, uv: &mut Act, counts: &F32, length: usize) -> Result<()> {
+        self.run_hide_padding(uv, counts, length)
     }
 
     fn head_loss(

@@ -33,17 +33,22 @@ pub(super) fn config(options: Options, embeddings: &Embeddings) -> Result<Config
     let prenorm = options.switch("decoder_normalize_before", false)?;
     let shared = options.switch("share_decoder_input_output_embed", false)?;
     let unscaled = options.switch("no_scale_embedding", false)?;
+    let causal = options.switch("causal", true)?;
     Ok(Config {
         format: FORMAT.to_owned(),
         version: VERSION,
-        task: Task::CausalLm,
+        task: if causal {
+            Task::CausalLm
+        } else {
+            Task::MaskedLm
+        },
         vocab_size: embeddings.vocab_size,
         dim,
         layers: options.count("decoder_layers", None)?,
         num_heads: options.count("decoder_attention_heads", None)?,
         expand_ratio: options.number("expand_ratio", 3.0)?,
         glu_dim: glu_dim(options, dim)?,
-        causal: options.switch("causal", true)?,
+        causal,
         norm: layer_norm(options)?,
         prenorm,
         norm_position: (!prenorm).then_some(NormPosition::PostResidual),

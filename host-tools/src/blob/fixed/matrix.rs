@@ -23,6 +23,10 @@ pub(super) struct Linear {
     pub weights: Array2<f64>,
     /// `[rows]`.
     pub bias: Array1<f64>,
+    /// `[columns]`: what the weights were multiplied by, of the norm before the map.
+    pub folded: Array1<f64>,
+    /// The factor that this norm leaves, the root of the width; nothing without a norm.
+    pub norm: Option<f64>,
 }
 
 /// Places after the point of what goes in and comes out.
@@ -41,23 +45,31 @@ struct Rows {
     group_scales: Vec<u8>,
     multipliers: Vec<u16>,
     places: i32,
+    /// The weight that a one, with a multiplier of one and in a group with a scale of one, stands for.
+    unit: f64,
 }
 
 impl Linear {
-    /// Weights, multipliers and biases; `norm` is the factor that a norm leaves, if there is one.
-    pub fn sections(
-        &self,
-        packing: Packing,
-        norm: Option<f64>,
-        places: Places,
-    ) -> Result<[Section; 3], WriteError> {
+    fn rows(&self, packing: Packing) -> Result<Rows, WriteError> {
         let columns = self.weights.ncols();
         if packing == Packing::Groups && columns > MAX_COLUMNS_I4 {
             return Err(WriteError::TooWide { columns });
         }
-        let factor = norm.unwrap_or(1.0) / 127.0;
+        let factor = self.norm.unwrap_or(1.0) / 127.0;
         let most_places = largest_places(&self.weights, packing, factor);
-        let rows = Rows::of(&self.weights, packing, factor, most_places);
+        Ok(Rows::of(&self.weights, packing, factor, most_places))
+    }
+
+    /// The trained weights as they are stored, without what was folded into them.
+    pub fn stored(&self, packing: Packing) -> Result<Array2<f32>, WriteError> {
+        let unfolded = |folded: &f64| if *folded == 0.0 { 0.0 } else { 1.0 / folded };
+        let values = self.rows(packing)?.values() * self.folded.mapv(|f| unfolded(&f));
+        Ok(values.mapv(|w| w as f32))
+    }
+
+    /// Weights, multipliers and biases.
+    pub fn sections(&self, packing: Packing, places: Places) -> Result<[Section; 3], WriteError> {
+        let rows = self.rows(packing)?;
         let low = rows.shift();
         let shift = rows.places + places.input - places.output - 16 - low as i32;
         let mut numbers = vec![low as i32, shift];
@@ -77,19 +89,30 @@ impl Linear {
 
 /// The embedding's weights and multipliers, and the places of the residual stream.
 pub(super) fn embedding(
-    weights: &Array2<f32>,
+    weights: &Array2<f64>,
     packing: Packing,
 ) -> Result<([Section; 2], i32), WriteError> {
-    let weights = weights.mapv(f64::from);
+    let rows = embedding_rows(weights, packing)?;
+    let places = rows.places;
+    Ok((rows.sections(), places))
+}
+
+/// The embedding as it is stored.
+pub(super) fn stored_embedding(
+    weights: &Array2<f64>,
+    packing: Packing,
+) -> Result<Array2<f64>, WriteError> {
+    Ok(embedding_rows(weights, packing)?.values())
+}
+
+fn embedding_rows(weights: &Array2<f64>, packing: Packing) -> Result<Rows, WriteError> {
     // bytes with multipliers of so many bits, and groups with numbers as large
-    let places = largest_places(&weights, Packing::Rows, 1.0) + EMBEDDING_BITS - MULTIPLIER_BITS;
+    let places = largest_places(weights, Packing::Rows, 1.0) + EMBEDDING_BITS - MULTIPLIER_BITS;
     if places < 0 {
         let what = "the embedding".into();
         return Err(WriteError::TooLargeForFixed { what });
     }
-    let rows = Rows::of(&weights, packing, 1.0, places.min(30));
-    let places = rows.places;
-    Ok((rows.sections(), places))
+    Ok(Rows::of(weights, packing, 1.0, places.min(30)))
 }
 
 /// The largest integer of a row, in groups times the group's scale.
@@ -116,6 +139,7 @@ impl Rows {
     /// Quantizes every row. Its scale is the least multiple of `2^-places / factor` that maps its largest
     /// magnitude into [`most`], so that rounding the multiplier costs nothing.
     fn of(weights: &Array2<f64>, packing: Packing, factor: f64, places: i32) -> Self {
+        let unit = f64::from(-places).exp2() / factor;
         let mut out = Self {
             packing,
             columns: weights.ncols(),
@@ -123,8 +147,8 @@ impl Rows {
             integers: Vec::with_capacity(weights.len()),
             multipliers: Vec::with_capacity(weights.nrows()),
             places,
+            unit,
         };
-        let unit = f64::from(-places).exp2() / factor;
         for row in weights.rows() {
             let largest = row.iter().fold(0f64, |m, w| m.max(w.abs()));
             let multiplier = (largest / most(packing) / unit).ceil().min(65_535.0);
@@ -158,6 +182,20 @@ impl Rows {
             let groups = integers.chunks(COLUMNS).enumerate();
             groups.map(move |(group, integers)| (integers, scale(group)))
         })
+    }
+
+    /// The weights that the numbers stand for, `[rows, columns]`.
+    fn values(&self) -> Array2<f64> {
+        let rows = self.rows().zip(&self.multipliers);
+        let values = rows.flat_map(|(row, multiplier)| {
+            let unit = f64::from(*multiplier) * self.unit;
+            row.flat_map(move |(integers, scale)| {
+                let unit = unit * f64::from(scale);
+                integers.iter().map(move |w| unit * f64::from(*w))
+            })
+        });
+        let shape = (self.multipliers.len(), self.columns);
+        Array2::from_shape_vec(shape, values.collect()).expect("rows of as many integers")
     }
 
     /// Places that the largest sum of a row has too many.
@@ -211,8 +249,8 @@ mod tests {
     fn rounded(weights: &Array2<f64>, packing: Packing, factor: f64) -> (Rows, Vec<f64>) {
         let places = largest_places(weights, packing, factor);
         let q = Rows::of(weights, packing, factor, places);
-        let unit = f64::from(-places).exp2() / factor;
-        let scales = q.multipliers.iter().map(|m| f64::from(*m) * unit).collect();
+        let scale = |m: &u16| f64::from(*m) * f64::from(-places).exp2() / factor;
+        let scales = q.multipliers.iter().map(scale).collect();
         (q, scales)
     }
 
@@ -223,8 +261,9 @@ mod tests {
             let factor = 0.1;
             let (q, scales) = rounded(&w, Packing::Rows, factor);
             let largest = w.iter().fold(0f64, |m, w| m.max(w.abs()));
+            let values = q.values();
             for ((i, j), w) in w.indexed_iter() {
-                let back = scales[i] * f64::from(q.integers[i * columns + j]);
+                let back = values[[i, j]];
                 prop_assert!((w - back).abs() <= 0.500_01 * scales[i] + largest * 2e-5, "{w} {back}");
             }
         }

@@ -12,7 +12,7 @@ use crate::checkpoint::config::{self, Config};
 use crate::convert::modal::Modal;
 use crate::quantize::MatrixName;
 use crate::reference::Place;
-use matrix::{Linear, Places, embedding};
+use matrix::{Linear, Places, embedding, stored_embedding};
 use ndarray::{Array1, Array2, Axis, concatenate};
 use toeplite::fixed::{ACTIVATION_BITS, LOGIT_BITS, activation};
 use toeplite::format::{self, ElementType, Packing, WeightOrder};
@@ -68,9 +68,45 @@ fn known_answer(blob: &Blob, tokens: &[u32]) -> Result<u64, WriteError> {
     Ok(session.hash_steps(tokens.iter().copied()))
 }
 
-/// Taps, poles and residues of a recurrence.
-pub(super) fn recurrence_sections(modal: &Modal) -> Result<Vec<Section>, WriteError> {
-    Ok(recurrence::Fixed::of(modal, 0)?.sections().into())
+/// Taps, poles and residues of layer `layer`'s recurrence.
+pub(super) fn recurrence_sections(modal: &Modal, layer: usize) -> Result<Vec<Section>, WriteError> {
+    Ok(recurrence::Fixed::of(modal, layer)?.sections().into())
+}
+
+/// The recurrence of layer `layer` with its numbers as the contract `fixed` stores them: one more tap, for
+/// the modes' share of the newest input, and modes that begin one lag later.
+///
+/// # Errors
+/// [`WriteError::NotInFixed`], [`WriteError::TooLargeForFixed`].
+pub fn fixed_recurrence(modal: &Modal, layer: usize) -> Result<Modal, WriteError> {
+    Ok(recurrence::Fixed::of(modal, layer)?.stored())
+}
+
+/// The checkpoint's weights as [`write_fixed`] stores them, without the norms that are folded into them, in
+/// the order of [`MatrixName::all`].
+///
+/// # Errors
+/// As [`write_fixed`].
+pub fn fixed_matrices(
+    checkpoint: &Checkpoint,
+    weights: impl Fn(MatrixName) -> WeightType,
+) -> Result<Vec<(MatrixName, Array2<f32>)>, WriteError> {
+    let source = Source { checkpoint };
+    let scale = checkpoint.config.embed_scale;
+    let stored = |name| {
+        let packing = packing(weights(name))?;
+        let values = match name {
+            MatrixName::Embedding => {
+                let values = stored_embedding(&embedding_weights(&source)?, packing)?;
+                values.mapv(|w| (w / scale) as f32)
+            }
+            MatrixName::Head => head(&source)?.stored(packing)?,
+            MatrixName::Layer(index, place) => map(&source, index, place)?.stored(packing)?,
+        };
+        Ok((name, values))
+    };
+    let names = MatrixName::all(&checkpoint.config);
+    names.into_iter().map(stored).collect()
 }
 
 /// How weights of a type lie.
@@ -121,33 +157,48 @@ fn globals(
     source: &Source<'_>,
     packing: impl Fn(MatrixName) -> Result<Packing, WriteError>,
 ) -> Result<(Vec<Section>, i32), WriteError> {
-    let c = &source.checkpoint.config;
-    let mut weights = source.matrix("embed.weight", c.vocab_size, c.dim)?;
-    let head = if c.tie_embeddings {
-        weights.clone()
-    } else {
-        source.matrix("head.weight", c.vocab_size, c.dim)?
-    };
-    weights.mapv_inplace(|w| (f64::from(w) * c.embed_scale) as f32);
+    let tied = source.checkpoint.config.tie_embeddings;
+    let weights = embedding_weights(source)?;
     let (sections, fraction) = embedding(&weights, packing(MatrixName::Embedding)?)?;
-    let mut head = Linear {
-        name: "head".into(),
-        bias: Array1::zeros(head.nrows()),
-        weights: head.mapv(f64::from),
-    };
-    let root = fold(source, c.final_norm, "final_norm", &mut head)?;
+    let head = head(source)?;
     let places = Places {
-        input: if root.is_some() { 0 } else { fraction },
+        input: if head.norm.is_some() { 0 } else { fraction },
         output: LOGIT_BITS,
     };
-    let name = match c.tie_embeddings {
+    let name = match tied {
         true => MatrixName::Embedding,
         false => MatrixName::Head,
     };
-    let [head, scale, bias] = head.sections(packing(name)?, root, places)?;
+    let [head, scale, bias] = head.sections(packing(name)?, places)?;
     let [embedding, embedding_scale] = sections;
     let all = vec![embedding, embedding_scale, bias, head, scale];
     Ok((all, fraction))
+}
+
+/// The embedding with its factor.
+fn embedding_weights(source: &Source<'_>) -> Result<Array2<f64>, WriteError> {
+    let c = &source.checkpoint.config;
+    let weights = source.matrix("embed.weight", c.vocab_size, c.dim)?;
+    Ok(weights.mapv(|w| f64::from((f64::from(w) * c.embed_scale) as f32)))
+}
+
+/// The map to logits, with the norm before it.
+fn head(source: &Source<'_>) -> Result<Linear, WriteError> {
+    let c = &source.checkpoint.config;
+    let name = match c.tie_embeddings {
+        true => "embed",
+        false => "head",
+    };
+    let weights = source.matrix(&format!("{name}.weight"), c.vocab_size, c.dim)?;
+    let mut head = Linear {
+        name: "head".into(),
+        bias: Array1::zeros(c.vocab_size),
+        folded: Array1::ones(c.dim),
+        norm: None,
+        weights: weights.mapv(f64::from),
+    };
+    fold(source, c.final_norm, "final_norm", &mut head)?;
+    Ok(head)
 }
 
 /// The sections of layer `index`, in the format's order.
@@ -157,45 +208,44 @@ fn layer(
     index: usize,
     (modal, fraction): (&Modal, i32),
 ) -> Result<Vec<Section>, WriteError> {
-    let c = &source.checkpoint.config;
-    let (dim, channels, glu) = (c.dim, c.channels(), c.glu_dim);
-    let name = |s: &str| format!("layers.{index}.{s}");
-    let maps = |place: Place, rows, columns| {
-        let names: Vec<String> = place.maps().iter().map(|map| name(map)).collect();
-        stacked(source, &names, rows, columns)
-    };
-    let both = |place, rows, norm: &str| {
-        let mut linear = maps(place, rows, dim)?;
-        let root = fold(source, c.norm, &name(norm), &mut linear)?;
-        let places = Places {
-            input: if root.is_some() { 0 } else { fraction },
-            output: ACTIVATION_BITS,
-        };
-        linear.sections(packing(place)?, root, places)
-    };
     let recurrence = recurrence::Fixed::of(modal, index)?;
-    let mut out = vec![recurrence.counts()];
-    out.extend(both(Place::GtuIn, channels, "token_norm")?);
     let gated = 2 * ACTIVATION_BITS + recurrence.fraction;
+    let sections = |place: Place, input: i32, output: i32| {
+        let map = map(source, index, place)?;
+        let input = if map.norm.is_some() { 0 } else { input };
+        map.sections(packing(place)?, Places { input, output })
+    };
+    let mut out = vec![recurrence.counts()];
+    out.extend(sections(Place::GtuIn, fraction, ACTIVATION_BITS)?);
     out.extend(recurrence.sections());
     out.push(Section::empty()); // no decay of a channel's own
+    out.extend(sections(Place::GtuOut, gated, fraction)?);
+    out.extend(sections(Place::GluIn, fraction, ACTIVATION_BITS)?);
+    out.extend(sections(Place::GluOut, 2 * ACTIVATION_BITS, fraction)?);
+    out.extend([Section::empty(), Section::empty(), Section::empty()]);
+    Ok(out)
+}
 
-    let mut gtu_out = maps(Place::GtuOut, dim, channels)?;
+/// The maps of a place in layer `index`, one below the other, with the norm before them.
+fn map(source: &Source<'_>, index: usize, place: Place) -> Result<Linear, WriteError> {
+    let c = &source.checkpoint.config;
+    let (dim, channels, glu) = (c.dim, c.channels(), c.glu_dim);
     let inside = if c.gtu_norm {
         c.norm
     } else {
         config::Norm::None
     };
-    let root = fold(source, inside, &name("token_mixer.norm"), &mut gtu_out)?;
-    let input = if root.is_some() { 0 } else { gated };
-    let output = fraction;
-    out.extend(gtu_out.sections(packing(Place::GtuOut)?, root, Places { input, output })?);
-    out.extend(both(Place::GluIn, glu, "feature_norm")?);
-    let glu_out = maps(Place::GluOut, dim, glu)?;
-    let input = 2 * ACTIVATION_BITS;
-    out.extend(glu_out.sections(packing(Place::GluOut)?, None, Places { input, output })?);
-    out.extend([Section::empty(), Section::empty(), Section::empty()]);
-    Ok(out)
+    let (rows, columns, norm, norm_name) = match place {
+        Place::GtuIn => (channels, dim, c.norm, "token_norm"),
+        Place::GtuOut => (dim, channels, inside, "token_mixer.norm"),
+        Place::GluIn => (glu, dim, c.norm, "feature_norm"),
+        Place::GluOut => (dim, glu, config::Norm::None, ""),
+    };
+    let name = |s: &str| format!("layers.{index}.{s}");
+    let names: Vec<String> = place.maps().iter().map(|map| name(map)).collect();
+    let mut linear = stacked(source, &names, rows, columns)?;
+    fold(source, norm, &name(norm_name), &mut linear)?;
+    Ok(linear)
 }
 
 /// The linear maps `names`, one below the other, each `[rows, columns]`.
@@ -222,33 +272,36 @@ fn stacked(
         name: names.join(" and "),
         weights: concatenate(Axis(0), &views).expect("all have the same columns"),
         bias: bias.into(),
+        folded: Array1::ones(columns),
+        norm: None,
     })
 }
 
-/// Takes the parameters of the norm before a linear map into it. Returns the factor that is left, the root
-/// of the width; nothing without a norm.
+/// Takes the parameters of the norm before a linear map into it.
 fn fold(
     source: &Source<'_>,
     norm: config::Norm,
     name: &str,
     linear: &mut Linear,
-) -> Result<Option<f64>, WriteError> {
+) -> Result<(), WriteError> {
     let width = linear.weights.ncols();
     let vector = |part: &str, len: usize| -> Result<Array1<f64>, WriteError> {
         let numbers = source.vector(&format!("{name}.{part}"), len)?;
         Ok(numbers.into_iter().map(f64::from).collect())
     };
     match norm {
-        config::Norm::None => return Ok(None),
+        config::Norm::None => return Ok(()),
         config::Norm::SimpleRmsNorm | config::Norm::GatedRmsNorm => {}
-        config::Norm::RmsNorm => linear.weights *= &vector("scale", width)?,
-        config::Norm::ScaleNorm => linear.weights *= vector("scala", 1)?[0],
+        config::Norm::RmsNorm => linear.folded = vector("scale", width)?,
+        config::Norm::ScaleNorm => linear.folded.fill(vector("scala", 1)?[0]),
         config::Norm::LayerNorm => {
             linear.bias += &linear.weights.dot(&vector("bias", width)?);
-            linear.weights *= &vector("weight", width)?;
+            linear.folded = vector("weight", width)?;
         }
     }
-    Ok(Some((width as f64).sqrt()))
+    linear.weights *= &linear.folded;
+    linear.norm = Some((width as f64).sqrt());
+    Ok(())
 }
 
 /// A section of 32-bit numbers.

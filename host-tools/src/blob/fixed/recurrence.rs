@@ -3,6 +3,7 @@
 use super::super::writer::{Section, WriteError};
 use super::{section_i16, section_i32};
 use crate::convert::modal::Modal;
+use ndarray::Array2;
 use num_complex::Complex64;
 use toeplite::fixed::Bounds;
 use toeplite::fixed::model::Mode;
@@ -13,11 +14,15 @@ const LIMIT: f64 = 2_147_483_648.0;
 /// Share of a mode's largest state that states usually have; what rounding keeps alive matters in
 /// proportion.
 const USUAL_STATE: f64 = 1.0 / 64.0;
+/// Places after the point that outputs usually have more than inputs; residues are rounded to as many, and
+/// those of the state that products leave out, less those of the input.
+const USUAL_FRACTION: i32 = 13;
 /// Largest share of a pole's distance to the unit circle that rounding may move it.
 const LARGEST_ERROR: f64 = 0.25;
 
 /// A layer's recurrence in integers.
 pub(super) struct Fixed {
+    channels: usize,
     taps: Vec<i16>,
     modes: Vec<Mode>,
     residues: Vec<i32>,
@@ -59,12 +64,39 @@ impl Fixed {
             .ok_or_else(|| too_large("the kernel"))?;
         let real = modal.poles.iter().filter(|p| p.im == 0.0).count();
         Ok(Self {
+            channels: modal.channels(),
             taps,
             modes: modes.into_iter().map(|rounded| rounded.mode).collect(),
             residues,
             counts: [modal.fir_len(), real, modal.poles.len() - real],
             fraction,
         })
+    }
+
+    /// The recurrence that the integers stand for.
+    pub fn stored(&self) -> Modal {
+        let [taps, _, _] = self.counts;
+        let taps = taps + usize::from(!self.modes.is_empty());
+        let channels = self.channels;
+        let unit = f64::from(-self.fraction).exp2();
+        let taps = Array2::from_shape_fn((taps, channels), |(lag, c)| {
+            f64::from(self.taps[lag * channels + c]) * unit
+        });
+        let residues = Array2::from_shape_fn((self.modes.len(), channels), |(k, c)| {
+            let (mode, residue) = (&self.modes[k], self.residues[k * channels + c]);
+            let unit = f64::from(-places(self.fraction, mode)).exp2();
+            let (re, im) = match mode.im {
+                0 => (f64::from(residue), 0.0),
+                _ => (f64::from(residue as i16), f64::from(residue >> 16)),
+            };
+            Complex64::new(re, im) * unit
+        });
+        Modal {
+            taps,
+            poles: self.modes.iter().map(pole_of).collect(),
+            residues,
+            channel_decay: None,
+        }
     }
 
     /// The section of counts.
@@ -123,8 +155,7 @@ fn integers(
     let mut residues = Vec::new();
     for (k, rounded) in modes.iter().enumerate() {
         let mode = &rounded.mode;
-        let places = fraction - mode.input as i32 + mode.low as i32;
-        let unit = f64::from(places).exp2();
+        let unit = f64::from(places(fraction, mode)).exp2();
         let row = modal.residues.row(k);
         for (residue, sum) in row.iter().zip(&mut sums) {
             let residue = residue * rounded.pole * unit;
@@ -146,6 +177,17 @@ fn integers(
     sums.iter()
         .all(|sum| *sum < LIMIT)
         .then_some((rounded_taps, residues))
+}
+
+/// Places of a mode's residues where the output has `fraction` more than the input.
+fn places(fraction: i32, mode: &Mode) -> i32 {
+    fraction - mode.input as i32 + mode.low as i32
+}
+
+/// The pole that a mode has in integers.
+fn pole_of(mode: &Mode) -> Complex64 {
+    let unit = f64::from(mode.low + mode.down).exp2();
+    Complex64::new(f64::from(mode.re), f64::from(mode.im)) / unit + 1.0
 }
 
 /// `x` rounded to 16 bits, if it fits.
@@ -187,7 +229,7 @@ impl Rounded {
             mode.im = pole.im.signum() as i32; // complex modes stay complex
         }
         let bounds = stable(&mut mode)?;
-        let found = Complex64::new(f64::from(mode.re), f64::from(mode.im)) / unit + 1.0;
+        let found = pole_of(&mode);
         // a pole on the unit circle has no rate of decay to compare with
         let gap = (1.0 - pole.norm()).max(1e-6);
         let alive = bounds.alive as f64 / (bounds.state as f64 * USUAL_STATE);
@@ -195,7 +237,8 @@ impl Rounded {
         if error > LARGEST_ERROR {
             return None;
         }
-        let badness = error + alive;
+        let residue = f64::from(-places(USUAL_FRACTION, &mode)).exp2();
+        let badness = error + alive + residue;
         let rounded = Self {
             mode,
             bounds,
@@ -249,6 +292,35 @@ mod tests {
                 prop_assert_eq!(Bounds::of(&mode), Some(rounded.bounds));
                 prop_assert!((rounded.pole - pole).norm() < 1e-3, "{pole} {}", rounded.pole);
                 prop_assert_eq!(pole.im == 0.0, rounded.mode.im == 0);
+            }
+        }
+    }
+
+    proptest! {
+        /// What the integers stand for is the recurrence, lag by lag.
+        #[test]
+        fn stored_recurrences_are_close(
+            taps in 0usize..4,
+            poles in prop::collection::vec((0f64..0.9, prop::option::of(0.1f64..3.0)), 0..6),
+            numbers in prop::collection::vec(-1f64..1.0, 64),
+        ) {
+            const CHANNELS: usize = 3;
+            let mut numbers = numbers.into_iter().cycle();
+            let mut next = || numbers.next().unwrap();
+            let mut poles: Vec<_> = poles
+                .into_iter()
+                .map(|(radius, angle)| Complex64::from_polar(radius, angle.unwrap_or(0.0)))
+                .collect();
+            poles.sort_by_key(|pole| pole.im != 0.0);
+            let taps = Array2::from_shape_fn((taps, CHANNELS), |_| next());
+            let residues = Array2::from_shape_fn((poles.len(), CHANNELS), |(k, _)| {
+                Complex64::new(next(), if poles[k].im == 0.0 { 0.0 } else { next() })
+            });
+            let modal = Modal { taps, poles, residues, channel_decay: None };
+            let stored = Fixed::of(&modal, 0).unwrap().stored();
+            let (lags, rounding) = (0..200, 4e-3 * (1.0 + modal.poles.len() as f64));
+            for (is, was) in stored.kernel(lags.clone()).iter().zip(&modal.kernel(lags)) {
+                prop_assert!((is - was).abs() < rounding, "{is} {was}");
             }
         }
     }

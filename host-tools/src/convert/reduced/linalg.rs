@@ -39,6 +39,8 @@ pub fn right_svd(matrix: DMatrix<f64>) -> Result<(Vec<f64>, DMatrix<f64>), Conve
 /// SVD of a small matrix that has at least one entry.
 pub fn small_svd(matrix: DMatrix<f64>) -> Result<SmallSvd, ConvertError> {
     let size = matrix.ncols();
+    #[cfg(test)]
+    failing::count(size)?;
     let epsilon = 5.0 * f64::EPSILON; // nalgebra's own choice
     let svd = SVD::try_new(matrix, true, true, epsilon, MAX_ITERATIONS);
     // Both sets of vectors are asked for, so they are there whenever it converges.
@@ -52,6 +54,37 @@ pub fn small_svd(matrix: DMatrix<f64>) -> Result<SmallSvd, ConvertError> {
         values: values.iter().copied().collect(),
         right: right.transpose(),
     })
+}
+
+/// Singular value decompositions that give up when a test says so.
+#[cfg(test)]
+pub mod failing {
+    use super::ConvertError;
+    use std::cell::Cell;
+
+    thread_local!(static LEFT: Cell<usize> = const { Cell::new(usize::MAX) });
+
+    /// Lets the one after so many more of this thread fail.
+    pub fn after(more: usize) {
+        LEFT.set(more);
+    }
+
+    /// Whether it has.
+    pub fn has() -> bool {
+        LEFT.get() == usize::MAX
+    }
+
+    pub(super) fn count(size: usize) -> Result<(), ConvertError> {
+        let what = "the singular value decomposition";
+        let left = LEFT.get();
+        if left == usize::MAX {
+            return Ok(());
+        }
+        LEFT.set(left.wrapping_sub(1));
+        (left > 0)
+            .then_some(())
+            .ok_or(ConvertError::NoConvergence { what, size })
+    }
 }
 
 /// An orthonormal basis of (at least) the columns' span, as many columns as `matrix` has at most.

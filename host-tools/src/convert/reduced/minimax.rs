@@ -39,7 +39,7 @@ const FREQUENCIES: usize = 320;
 const OVERSAMPLING: usize = 4;
 
 /// Power of the error that multiplies the weights: 1 levels faster, and swings.
-const POWER: f64 = 0.5;
+pub const POWER: f64 = 0.5;
 
 /// What the iteration adds to least squares residues.
 pub struct Refined {
@@ -99,16 +99,17 @@ pub fn refine(basis: &Basis, outputs: &DMatrix<f64>, bound: f64) -> Refined {
 }
 
 /// Frequencies from 0 to pi.
-struct Grid {
+pub struct Grid {
     /// Of the FFT's bins.
     bins: Vec<usize>,
     /// How much of the axis each stands for, summing to 1.
-    widths: DVector<f64>,
+    pub widths: DVector<f64>,
     length: usize,
 }
 
 impl Grid {
-    fn new(lags: usize) -> Self {
+    /// For signals of so many lags.
+    pub fn new(lags: usize) -> Self {
         let length = (OVERSAMPLING * lags).next_power_of_two().max(64);
         let last = length / 2;
         // Slow modes need the lowest bins one by one; the top of the axis is smooth.
@@ -133,7 +134,7 @@ impl Grid {
 
     /// The Fourier transforms of the columns of `signals` at the grid's frequencies: real parts in
     /// the upper half of the rows, imaginary parts in the lower.
-    fn transform(&self, signals: &DMatrix<f64>) -> DMatrix<f64> {
+    pub fn transform(&self, signals: &DMatrix<f64>) -> DMatrix<f64> {
         let plan = toeplite_fft::plan::<f64>(self.length);
         let mut input = plan.forward.make_input_vec();
         let mut output = plan.forward.make_output_vec();
@@ -155,7 +156,7 @@ impl Grid {
 }
 
 /// Euclidean norm of a transform's outputs at each frequency.
-fn norms(transform: &DMatrix<f64>) -> DVector<f64> {
+pub fn norms(transform: &DMatrix<f64>) -> DVector<f64> {
     let count = transform.nrows() / 2;
     DVector::from_fn(count, |i, _| {
         let (re, im) = (transform.row(i), transform.row(count + i));

@@ -5,21 +5,22 @@
 //! are. The rest is smooth: its channels are compressed by SVD (`compress`), the block Hankel
 //! matrix of the compressed kernel is sampled (`sample`), balanced and truncated to `r` states (`balance`), the
 //! truncated system's eigenvalues become the poles. These are refined (`refine`), the residues of every channel
-//! follow by least squares (`residues`), and are levelled over frequency ([`minimax`]). What other
-//! methods make of the same kernels: `docs/methods.md`.
+//! follow by least squares (`residues`), and are levelled over frequency ([`minimax`]), for which poles may move (`peak`). What
+//! other methods make of the same kernels: `docs/methods.md`.
 
 mod balance;
 mod compress;
 mod hankel;
 pub mod linalg;
 pub mod minimax;
+mod peak;
 mod refine;
 pub mod residues;
 mod sample;
 
 pub use balance::{MAX_RADIUS, upper_half};
 
-use super::error::ConvertError;
+use super::error::{ConvertError, converged};
 use super::measure::{KernelError, reference_squares, squared_norms};
 use super::modal::Modal;
 use super::rounding::round_pole;
@@ -121,6 +122,14 @@ impl<'a> Reduction<'a> {
         self.balanced.max_order().min(self.max_order)
     }
 
+    /// The largest order at which f32 can tell the last state from none.
+    pub fn resolved(&self) -> usize {
+        let values = &self.balanced.values;
+        let least = values.first().map_or(0.0, |largest| largest * RESOLVED);
+        let alive = values.iter().take_while(|value| **value > least);
+        alive.count().min(self.max_order())
+    }
+
     /// Hankel singular values of the compressed tail, largest first, a few more than the order
     /// prepared for, as far as sampling tells them.
     /// Twice the sum of those dropped bounds the truncation's error at any frequency.
@@ -171,6 +180,21 @@ impl<'a> Reduction<'a> {
         Ok((poles, error))
     }
 
+    /// What [`refine`](Self::refine) makes of the poles of [`truncate`](Self::truncate); they themselves where it does not
+    /// converge, or would take long: of more than [`MOST_REFINED`] states.
+    ///
+    /// # Errors
+    /// None that an iteration gives up with.
+    pub fn refined(
+        &self,
+        truncated: (Vec<Complex64>, KernelError),
+    ) -> Result<(Vec<Complex64>, KernelError), ConvertError> {
+        if order(&truncated.0) > MOST_REFINED {
+            return Ok(truncated);
+        }
+        Ok(converged(self.refine(&truncated.0))?.unwrap_or(truncated))
+    }
+
     /// The kernel error that the best residues reach with `poles`.
     fn error(&self, poles: &[Complex64]) -> Result<KernelError, ConvertError> {
         let residual = Basis::new(poles, self.outputs.nrows())?.residual(&self.outputs);
@@ -191,19 +215,20 @@ impl<'a> Reduction<'a> {
     /// (Adamyan, Arov, Krein 1971; with any taps whatever, by Nehari 1957).
     ///
     /// It is that of the finite Hankel matrix of all lags, projected on the combinations of channels
-    /// and on powers of poles: each can only lower it, so what is returned is a bound.
+    /// and on powers of poles: each can only lower it, so what is returned is a bound. Nothing where the kernel
+    /// has no further state: rounding decides then.
     ///
     /// # Errors
     /// [`ConvertError::NoConvergence`].
-    pub fn lower_bound(&self, order: usize) -> Result<f64, ConvertError> {
+    pub fn lower_bound(&self, order: usize) -> Result<Option<f64>, ConvertError> {
         if self.outputs.is_empty() {
-            return Ok(0.0);
+            return Ok(Some(0.0));
         }
         let hankel = Hankel::new(&self.outputs);
         let wider = (order + BEYOND).min(self.balanced.values.len());
         let powers = Basis::new(&self.balanced.poles(wider)?, hankel.columns())?;
         let (values, _) = linalg::right_svd(hankel.product(powers.span()))?;
-        Ok(values.get(order).map_or(0.0, |s| s * self.window.scale))
+        Ok(values.get(order).map(|s| s * self.window.scale))
     }
 
     /// The modal form with `poles` and every channel's least squares residues.
@@ -223,14 +248,20 @@ impl<'a> Reduction<'a> {
     /// # Errors
     /// [`ConvertError::NoConvergence`].
     pub fn levelled(&self, poles: &[Complex64]) -> Result<Levelled, ConvertError> {
-        let order = poles.iter().map(residues::states).sum();
+        let order = order(poles);
         let bound = self.balanced.values.get(order).copied().unwrap_or(0.0);
         let (before, mut best) = self.level(poles, bound)?;
+        let least = best.mean;
         for other in [Self::poles, Self::optimal_poles] {
             if best.peak <= minimax::GOAL * bound {
                 break;
             }
-            let (_, other) = self.level(&other(self, order)?, bound)?;
+            let Some(poles) = converged(other(self, order))? else {
+                continue;
+            };
+            let Some((_, other)) = converged(self.level(&poles, bound))? else {
+                continue;
+            };
             let most = if best.peak > minimax::TWICE * bound {
                 minimax::MEAN_FOR_TWICE
             } else {
@@ -239,6 +270,15 @@ impl<'a> Reduction<'a> {
             if other.peak < NEARER * best.peak && other.mean <= most * best.mean {
                 best = other;
             }
+        }
+        if best.peak > minimax::TWICE * bound && bound > ROUNDED * best.peak {
+            let moved = peak::refine(poles, &self.outputs, bound)?;
+            let moved: Vec<Complex64> = moved.into_iter().map(round_pole).collect();
+            let other = converged(self.level(&moved, bound))?.map(|(_, other)| other);
+            let nearer = |other: &Candidate| {
+                other.peak < NEARER * best.peak && other.mean <= MEAN_OF_MOVED * least
+            };
+            best = other.filter(nearer).unwrap_or(best);
         }
         // Where a recurrence of that order would be exact but for rounding, nothing is far from it.
         let near = |peak: f64| peak <= minimax::TWICE * bound || bound <= ROUNDED * peak;
@@ -303,8 +343,22 @@ struct Candidate {
     mean: f64,
 }
 
+/// States of a set of poles.
+fn order(poles: &[Complex64]) -> usize {
+    poles.iter().map(residues::states).sum()
+}
+
+/// States beyond which poles are not refined: a step takes time with the cube of their number.
+pub const MOST_REFINED: usize = 64;
+
+/// Share of the largest Hankel singular value that residues in f32 round away.
+const RESOLVED: f64 = f32::EPSILON as f64 / 16.0;
+
 /// Other poles are taken for a peak lower by this factor.
 const NEARER: f64 = 0.9;
+
+/// Factor by which poles that are moved for the peak may raise the mean error.
+const MEAN_OF_MOVED: f64 = 4.0;
 
 /// Share of a peak that f32 cannot tell from nothing.
 const ROUNDED: f64 = f32::EPSILON as f64;
@@ -417,7 +471,7 @@ mod tests {
             assert!(reduction.hankel_values().all(|s| s > 0.0));
             let (sampled, bound) = (
                 reduction.hankel_values().nth(order).unwrap(),
-                reduction.lower_bound(order).unwrap(),
+                reduction.lower_bound(order).unwrap().unwrap(),
             );
             assert!((sampled / bound - 1.0).abs() < 0.03, "{sampled} {bound}");
         }

@@ -23,8 +23,8 @@
 //! poles end where this does, or higher (two layers tried).
 
 use super::balance::clip;
-use super::residues::{Basis, derivative_columns, states};
-use crate::convert::ConvertError;
+use super::residues::{Basis, derivative_columns, power_columns, states};
+use crate::convert::error::{ConvertError, converged};
 use nalgebra::{DMatrix, DVector};
 use num_complex::Complex64;
 
@@ -34,7 +34,7 @@ const GAIN: f64 = 5e-3;
 
 /// Damping of the first step, relative to the diagonal; its factors after a step that helps and one
 /// that does not; and how often it is raised before the steps end.
-const DAMPING: f64 = 1e-3;
+pub const DAMPING: f64 = 1e-3;
 const LESS: f64 = 0.25;
 const MORE: f64 = 8.0;
 const TRIES: usize = 5;
@@ -45,10 +45,15 @@ const TRIES: usize = 5;
 /// # Errors
 /// [`ConvertError::NoConvergence`].
 pub fn refine(poles: &[Complex64], outputs: &DMatrix<f64>) -> Result<Vec<Complex64>, ConvertError> {
-    let mut fit = Fit::new(poles.to_vec(), outputs)?;
+    let problem = Problem {
+        lags: outputs.nrows(),
+        outputs: outputs.clone(),
+        image: &|columns| columns,
+    };
+    let mut fit = Fit::new(poles.to_vec(), &problem)?;
     let mut damping = DAMPING;
     for _ in 0..STEPS {
-        let Some(next) = fit.step(outputs, &mut damping)? else {
+        let Some(next) = fit.step(&problem, &mut damping)? else {
             break;
         };
         let gain = 1.0 - next.error / fit.error;
@@ -60,20 +65,35 @@ pub fn refine(poles: &[Complex64], outputs: &DMatrix<f64>) -> Result<Vec<Complex
     Ok(fit.poles)
 }
 
+/// Outputs that are to be fitted, and where the squares of what is left are summed up: over lags, or over frequencies.
+pub struct Problem<'a> {
+    /// Lags of the outputs.
+    pub lags: usize,
+    /// Their image, a column each.
+    pub outputs: DMatrix<f64>,
+    /// What columns over lags become there; linear.
+    pub image: &'a dyn Fn(DMatrix<f64>) -> DMatrix<f64>,
+}
+
 /// Poles, and what the best residues leave with them.
-struct Fit {
-    poles: Vec<Complex64>,
+pub struct Fit {
+    /// The poles.
+    pub poles: Vec<Complex64>,
     basis: Basis,
-    /// `[lags, outputs]`.
-    left: DMatrix<f64>,
+    /// As the problem's outputs.
+    pub left: DMatrix<f64>,
     /// Its squared norm.
     error: f64,
 }
 
 impl Fit {
-    fn new(poles: Vec<Complex64>, outputs: &DMatrix<f64>) -> Result<Self, ConvertError> {
-        let basis = Basis::new(&poles, outputs.nrows())?;
-        let left = basis.residual(outputs);
+    /// The best fit with `poles`.
+    ///
+    /// # Errors
+    /// [`ConvertError::NoConvergence`].
+    pub fn new(poles: Vec<Complex64>, problem: &Problem) -> Result<Self, ConvertError> {
+        let basis = Basis::of((problem.image)(power_columns(&poles, problem.lags)))?;
+        let left = basis.residual(&problem.outputs);
         Ok(Self {
             error: left.norm_squared(),
             poles,
@@ -83,16 +103,15 @@ impl Fit {
     }
 
     /// The fit one step on; nothing where no step lowers the error.
-    fn step(
-        &self,
-        outputs: &DMatrix<f64>,
-        damping: &mut f64,
-    ) -> Result<Option<Self>, ConvertError> {
-        let normal = self.normal_equations(outputs);
+    ///
+    /// # Errors
+    /// None that an iteration gives up with.
+    pub fn step(&self, problem: &Problem, damping: &mut f64) -> Result<Option<Self>, ConvertError> {
+        let normal = self.normal_equations(problem);
         for _ in 0..TRIES {
             if let Some(moves) = normal.solve(*damping) {
-                let next = Self::new(moved(&self.poles, &moves), outputs)?;
-                if next.error < self.error {
+                let next = converged(Self::new(moved(&self.poles, &moves), problem))?;
+                if let Some(next) = next.filter(|next| next.error < self.error) {
                     *damping *= LESS;
                     return Ok(Some(next));
                 }
@@ -103,9 +122,9 @@ impl Fit {
     }
 
     /// Of the linear least squares problem for the moves of the poles.
-    fn normal_equations(&self, outputs: &DMatrix<f64>) -> NormalEquations {
-        let columns = derivative_columns(&self.poles, outputs.nrows());
-        let residues = self.basis.fit(&outputs.transpose().as_view());
+    fn normal_equations(&self, problem: &Problem) -> NormalEquations {
+        let columns = (problem.image)(derivative_columns(&self.poles, problem.lags));
+        let residues = self.basis.fit(&problem.outputs.transpose().as_view());
         // A derivative counts as far as the residues cannot follow it.
         let free = self.basis.residual(&columns).transpose();
         let gram = &free * free.transpose();
@@ -203,7 +222,6 @@ fn moved(poles: &[Complex64], moves: &DVector<f64>) -> Vec<Complex64> {
 #[cfg(test)]
 mod tests {
     use super::super::linalg::pseudo_random;
-    use super::super::residues::power_columns;
     use super::*;
 
     fn system() -> Vec<Complex64> {
@@ -231,14 +249,19 @@ mod tests {
     fn slopes_are_those_of_the_error() {
         let outputs = power_columns(&system(), 200) * pseudo_random(4, 3, 5);
         let poles: Vec<Complex64> = system().iter().map(|z| z * 0.98).collect();
-        let fit = Fit::new(poles.clone(), &outputs).unwrap();
-        let slope = fit.normal_equations(&outputs).slope;
+        let problem = Problem {
+            lags: 200,
+            outputs,
+            image: &|columns| columns,
+        };
+        let fit = Fit::new(poles.clone(), &problem).unwrap();
+        let slope = fit.normal_equations(&problem).slope;
         let step = 1e-6;
         for k in 0..slope.len() {
             let error = |sign: f64| {
                 let mut change = DVector::zeros(slope.len());
                 change[k] = sign * step;
-                Fit::new(moved(&poles, &change), &outputs).unwrap().error
+                Fit::new(moved(&poles, &change), &problem).unwrap().error
             };
             let difference = (error(-1.0) - error(1.0)) / (4.0 * step);
             assert!(

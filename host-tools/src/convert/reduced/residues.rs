@@ -28,10 +28,17 @@ impl Basis {
     /// # Errors
     /// [`ConvertError::NoConvergence`].
     pub fn new(poles: &[Complex64], lags: usize) -> Result<Self, ConvertError> {
-        let mut columns = power_columns(poles, lags);
+        Self::of(power_columns(poles, lags))
+    }
+
+    /// The basis of the span of `columns`, whatever they are powers in.
+    ///
+    /// # Errors
+    /// [`ConvertError::NoConvergence`].
+    pub fn of(mut columns: DMatrix<f64>) -> Result<Self, ConvertError> {
         if columns.is_empty() {
             return Ok(Self {
-                span: DMatrix::zeros(lags, 0),
+                span: DMatrix::zeros(columns.nrows(), 0),
                 coefficients: DMatrix::zeros(columns.ncols(), 0),
             });
         }

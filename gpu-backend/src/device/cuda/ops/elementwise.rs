@@ -3,7 +3,7 @@
 use super::{NOWHERE, activation, arguments, expect};
 use crate::device::cuda::Cuda;
 use crate::device::cuda::memory::{Act, F32};
-use crate::device::{Activation, Result};
+use crate::device::{Activation, HIDDEN, Result};
 use std::ops::Range;
 
 /// Threads of a block.
@@ -102,10 +102,11 @@ impl Cuda {
     pub(in crate::device::cuda) fn run_mean_pool(
         &self,
         x: &Act,
-        batch: usize,
+        counts: &F32,
         length: usize,
         y: &mut Act,
     ) -> Result<()> {
+        let batch = counts.len();
         let width = x.len() / (batch * length);
         expect("y", y.len(), batch * width);
         self.launch(
@@ -113,17 +114,24 @@ impl Cuda {
             &format!("mean_pool_{}", self.type_name()),
             [width.div_ceil(32), batch, 1],
             (256, 0),
-            arguments![x.address(0), y.address(0), length as i32, width as i32],
+            arguments![
+                x.address(0),
+                counts.address(0),
+                y.address(0),
+                length as i32,
+                width as i32
+            ],
         )
     }
 
     pub(in crate::device::cuda) fn run_mean_pool_backward(
         &self,
         dy: &Act,
-        batch: usize,
+        counts: &F32,
         length: usize,
         dx: &mut Act,
     ) -> Result<()> {
+        let batch = counts.len();
         let width = dy.len() / batch;
         expect("dx", dx.len(), batch * length * width);
         self.launch(
@@ -133,11 +141,28 @@ impl Cuda {
             (THREADS, 0),
             arguments![
                 dy.address(0),
+                counts.address(0),
                 dx.address(0),
                 length as i32,
                 width as i32,
                 (batch * length * width) as i32
             ],
+        )
+    }
+
+    pub(in crate::device::cuda) fn run_hide_padding(
+        &self,
+        uv: &mut Act,
+        counts: &F32,
+        length: usize,
+    ) -> Result<()> {
+        let (batch, half) = (counts.len(), uv.len() / 2);
+        self.launch(
+            "hide_padding",
+            &format!("hide_padding_{}", self.type_name()),
+            [half / (batch * length), batch, 1],
+            (THREADS, 0),
+            arguments![uv.address(half), counts.address(0), length as i32, HIDDEN],
         )
     }
 
