@@ -16,6 +16,8 @@ struct Rpe {
   int bins, cosine;
   int rows;  // what the network sees: lags, or bins + 1
   int head;  // channels of a head
+  float spacing;  // positions from one lag to the next
+  float warp;     // log2 of the time warp's lambda; 0 without one
   int maps_at[MOST_MAPS];   // first, hidden maps
   int norms_at[MOST_MAPS];  // hidden layers, output
 };
@@ -26,7 +28,9 @@ INLINE bool is_gap(const Rpe& s, int i) { return !s.causal && i == s.length; }
 
 // What the network sees in a row.
 INLINE float seen(const Rpe& s, int row) {
-  if (s.bins == 0) return lag_of(s, row) * s.input;
+  int lag = lag_of(s, row);
+  if (s.warp != 0.f) return copysignf(exp2f(abs(lag) * s.spacing * s.warp), lag);
+  if (s.bins == 0) return lag * s.input;
   float turn = row / (float)s.bins;
   return s.cosine ? cospif(turn) : 3.14159265f * turn;
 }
@@ -132,9 +136,9 @@ KERNEL(rpe_hidden_1, 256, (Rpe s, const float* parameters, float* hidden),
 KERNEL(rpe_hidden_4, 256, (Rpe s, const float* parameters, float* hidden),
        rpe_hidden<4>(s, parameters, hidden))
 
-INLINE float decay(const float* gamma, int channel, int lag) {
+INLINE float decay(const Rpe& s, const float* gamma, int channel, int lag) {
   if (gamma == nullptr || lag == 0) return 1.f;
-  return exp2f(abs(lag) * log2f(gamma[channel]));
+  return exp2f(abs(lag) * s.spacing * log2f(gamma[channel]));
 }
 
 // The last map: kernel [channels, lags], tiles of 64 by 64, 4 by 4 a thread.
@@ -188,7 +192,7 @@ INLINE void rpe_output_body(Rpe s, const float* weight, const float* a, const fl
       size_t at = (size_t)channel * s.lags + column;
       float v = sum[i][j] + b[0] * of_one(s, 0, lag);
       if (b[1] != 0.f) v += b[1] * of_one(s, 1, lag);
-      v = is_gap(s, column) ? 0.f : v * decay(gamma, channel, lag);
+      v = is_gap(s, column) ? 0.f : v * decay(s, gamma, channel, lag);
       if (s.kernel_act != ACT_NONE) before[at] = v;
       kernel[at] = activate(s.kernel_act, v);
     }
@@ -209,7 +213,7 @@ INLINE void rpe_output_backward_body(Rpe s, const float* gamma, const float* bef
   for (int i = threadIdx.x; i < live_lags(s); i += blockDim.x) {
     size_t at = (size_t)channel * s.lags + i;
     int lag = lag_of(s, i);
-    float g = is_gap(s, i) ? 0.f : d_kernel[at] * decay(gamma, channel, lag);
+    float g = is_gap(s, i) ? 0.f : d_kernel[at] * decay(s, gamma, channel, lag);
     if (s.kernel_act != ACT_NONE) g *= slope(s.kernel_act, before[at]);
     d_kernel[at] = g, sum[0] += g * of_one(s, 0, lag);
     if (parts == 2) sum[1] += g * of_one(s, 1, lag);

@@ -67,6 +67,40 @@ impl Masked {
         }
     }
 
+    /// With products by inducing points: as many as positions of the window, or fewer.
+    fn interpolated(rank: usize) -> Self {
+        let masked = Self::new();
+        let folder = Path::new(&masked.checkpoint);
+        let mut config: Value =
+            serde_json::from_slice(&fs::read(folder.join("config.json")).unwrap()).unwrap();
+        let toeplitz = &mut config["toeplitz"];
+        for (key, value) in [
+            ("kind", "ski".into()),
+            ("rpe_input", "warp".into()),
+            ("rank", rank.into()),
+            ("taps", 5.into()),
+            ("warp", 0.95.into()),
+        ] {
+            toeplitz[key] = value;
+        }
+        let layers = config["layers"].as_u64().unwrap();
+        fs::write(folder.join("config.json"), config.to_string()).unwrap();
+        let path = folder.join("model.safetensors");
+        let bytes = fs::read(&path).unwrap();
+        let stored = SafeTensors::deserialize(&bytes).unwrap();
+        let taps: Vec<u8> = (0..96 * 5)
+            .flat_map(|i| (0.2 * (i as f32).sin()).to_le_bytes())
+            .collect();
+        let short = |layer| {
+            let view = TensorView::new(Dtype::F32, vec![96, 5], &taps).unwrap();
+            (format!("layers.{layer}.token_mixer.toep.short"), view)
+        };
+        let all = stored.tensors().into_iter().chain((0..layers).map(short));
+        let file = safetensors::serialize(all, None).unwrap();
+        fs::write(&path, file).unwrap();
+        masked
+    }
+
     fn file(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_string()
     }
@@ -213,6 +247,31 @@ fn models_are_evaluated_and_compared_by_their_logits() {
     let long = ["--tokens", &tokens, "--length", "512"];
     let said = refused(&[&["compare", &masked.checkpoint, &masked.model][..], &long].concat());
     assert!(said.contains("--window 512"), "{said}");
+}
+
+/// A recurrence is the mean of what a network with inducing points does: nearer with more of them.
+#[test]
+fn products_by_inducing_points_become_their_mean() {
+    let text = fs::read(bundled().join("val.txt")).unwrap();
+    let divergence = |rank: usize| {
+        let masked = Masked::interpolated(rank);
+        json(&masked.convert(&["--window", "48", "--weights", "f32"]));
+        let some = masked.file("some");
+        let bytes: Vec<u32> = text[..480].iter().map(|b| u32::from(*b)).collect();
+        token_file(&some, &bytes);
+        let compared = json(&[
+            "compare",
+            &masked.checkpoint,
+            &masked.model,
+            "--tokens",
+            &some,
+        ]);
+        let row = &compared["lengths"][0];
+        assert_eq!(row["length"], WINDOW);
+        row["divergence"]["recurrence"].as_f64().unwrap()
+    };
+    let (coarse, fine) = (divergence(8), divergence(24));
+    assert!(coarse < 0.05 && fine < coarse, "{coarse} {fine}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::small;
 use crate::bench::noise;
 use crate::device::cpu::Cpu;
-use crate::device::{Device, MixShape, Optimiser, Result};
+use crate::device::{Device, MixShape, Optimiser, Result, SkiShape, checks};
 use crate::network::{Network, NetworkError};
 
 /// The first pass of a kind runs, the second is recorded, later ones replay that.
@@ -42,6 +42,14 @@ fn losses<D: Device>(network: &mut Network<D>, seed: u64) -> Result<Vec<f64>, Ne
 pub(super) fn mix<D: Device>(device: &D, shape: MixShape, seed: u64) -> Result<f64> {
     let found = outputs(device, shape, seed)?;
     let expected = outputs(&Cpu::new(), shape, seed)?;
+    let errors = found.iter().zip(&expected).map(|(a, b)| relative(a, b));
+    Ok(errors.fold(0.0, f64::max))
+}
+
+/// [`mix`] of the product of SKI.
+pub(super) fn ski<D: Device>(device: &D, shape: SkiShape, seed: u64) -> Result<f64> {
+    let found = checks::ski_outputs(device, shape, seed)?;
+    let expected = checks::ski_outputs(&Cpu::new(), shape, seed)?;
     let errors = found.iter().zip(&expected).map(|(a, b)| relative(a, b));
     Ok(errors.fold(0.0, f64::max))
 }

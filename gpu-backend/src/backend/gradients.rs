@@ -3,7 +3,7 @@
 
 use super::{against_cpu, small};
 use crate::cli::gradcheck::{Checked, GradientCheck, Part};
-use crate::device::{Activation, Device, Gemm, MixShape, Norm, RpeInput, checks};
+use crate::device::{Activation, Device, Gemm, MixShape, Norm, RpeInput, SkiShape, checks};
 use crate::network::Network;
 use crate::train::ModelError;
 
@@ -109,6 +109,7 @@ fn operations<D: Device>(
     }
     kernels(device, seed, results)?;
     mixes(device, seed, results)?;
+    interpolations(device, seed, results)?;
     ends(device, seed, results)
 }
 
@@ -157,7 +158,63 @@ fn responses<D: Device>(
             results.push((format!("response {sides} of {name}, {bins} bins"), error));
         }
     }
+    let (shape, count) = checks::warped_shape(9, (16, 1, 3), 2.5);
+    let error = checks::rpe(device, &shape, count, seed)?;
+    results.push(("kernel of warped lags".into(), error));
     Ok(())
+}
+
+/// Products of SKI: few positions against their dense matrices, many against the CPU.
+fn interpolations<D: Device>(
+    device: &D,
+    seed: u64,
+    results: &mut Results<'_>,
+) -> Result<(), ModelError> {
+    let shape = |batch, length, rank, taps, act| SkiShape {
+        batch,
+        length,
+        channels: 3,
+        act,
+        rank,
+        taps,
+    };
+    // One position; fewer positions than points; distances that are whole numbers, and that are not.
+    for (index, shape) in [
+        shape(2, 1, 3, 1, Activation::Silu),
+        shape(3, 5, 9, 3, Activation::Gelu),
+        shape(2, 13, 4, 5, Activation::Silu),
+        shape(10, 16, 5, 9, Activation::None),
+        shape(2, 20, 2, 33, Activation::Relu),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let error = checks::ski(device, shape, index % 2 == 0, seed + index as u64)?;
+        results.push((interpolation(shape), error));
+    }
+    // Several sequences a block, one, and sequences of several tiles.
+    for shape in [
+        shape(11, 512, 64, 9, Activation::Silu),
+        shape(3, 777, 33, 5, Activation::Silu),
+        shape(2, 4096, 64, 9, Activation::Silu),
+        shape(1, 9001, 512, 17, Activation::Silu),
+        shape(1, 65_536, 64, 9, Activation::Silu),
+    ] {
+        let name = format!("{}, against the CPU", interpolation(shape));
+        results.push((name, against_cpu::ski(device, shape, seed)?));
+    }
+    Ok(())
+}
+
+fn interpolation(shape: SkiShape) -> String {
+    let SkiShape {
+        batch,
+        length,
+        rank,
+        taps,
+        ..
+    } = shape;
+    format!("ski {batch}x{length} by {rank} points, {taps} taps")
 }
 
 /// What comes before the first layer and after the last.

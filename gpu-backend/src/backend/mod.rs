@@ -97,7 +97,16 @@ impl Backend for Devices {
             length: asked.length,
             tokens: asked.sequences * asked.length,
             gamma: asked.gamma,
-            gated: asked.operator == Operator::Gtu,
+            product: match asked.operator {
+                Operator::Ski => bench::Product::Ski {
+                    rank: asked.points_and_taps.0,
+                    taps: asked.points_and_taps.1,
+                },
+                operator => bench::Product::Toeplitz {
+                    gated: operator == Operator::Gtu,
+                    causal: !asked.bidirectional,
+                },
+            },
             calls: asked.steps,
         };
         on!(open(asked.placement, None)?, |device| Ok(bench::operator(

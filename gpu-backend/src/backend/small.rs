@@ -16,7 +16,7 @@ const FRAME: usize = 5;
 const CLASSES: usize = 4;
 
 /// Between them they take every way through a network: their names, what they are, what they see.
-pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 6] {
+pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 8] {
     [
         ("causal", causal(), text(seed)),
         ("bidirectional", bidirectional(), masked(seed)),
@@ -27,6 +27,16 @@ pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 6] {
             "bidirectional response",
             bidirectional_response(),
             masked(seed),
+        ),
+        ("bidirectional interpolation", interpolated(), masked(seed)),
+        (
+            "bidirectional interpolation of frames",
+            Config {
+                causal: false,
+                toeplitz: interpolated().toeplitz,
+                ..classifier()
+            },
+            frames(seed),
         ),
     ]
 }
@@ -91,6 +101,16 @@ fn bidirectional_response() -> Config {
     let mut config = response(RpeInput::Cosine);
     (config.causal, config.task) = (false, Task::MaskedLm);
     (config.num_heads, config.toeplitz.bins) = (2, Some(8));
+    config
+}
+
+/// Fewer inducing points than positions.
+fn interpolated() -> Config {
+    let mut config = causal();
+    (config.causal, config.task) = (false, Task::MaskedLm);
+    let toeplitz = &mut config.toeplitz;
+    (toeplitz.kind, toeplitz.rpe_input) = (ToeplitzKind::Ski, RpeInput::Warp);
+    (toeplitz.rank, toeplitz.taps, toeplitz.warp) = (Some(4), Some(3), Some(0.8));
     config
 }
 
@@ -160,7 +180,8 @@ mod tests {
             let both_sides = name.starts_with("bidirectional");
             let tokens = name == "classifier of tokens";
             assert_eq!(config.causal, !both_sides && !tokens, "{name}");
-            assert_eq!(batch.targets.contains(&IGNORE), both_sides, "{name}");
+            let masked = config.task == Task::MaskedLm;
+            assert_eq!(batch.targets.contains(&IGNORE), masked, "{name}");
             let padding = matches!(&batch.inputs, Inputs::Tokens(t) if t.contains(&IGNORE));
             assert_eq!(padding, tokens);
             let mut network = Network::new(Cpu::new(), config, 0.9, 1).unwrap();

@@ -8,7 +8,7 @@ mod network;
 mod operator;
 
 pub use network::{NetworkBench, NetworkResult, network};
-pub use operator::{OperatorBench, OperatorResult, operator};
+pub use operator::{OperatorBench, OperatorResult, Product, operator};
 
 use crate::device::checks::Random;
 use serde::Serialize;

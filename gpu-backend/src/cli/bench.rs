@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
+use toeplite_checkpoint::{MAX_RANK, MAX_SHORT_TAPS};
 use toeplite_terminal as output;
 
 /// Time training steps of a preset on random tokens, or one operator.
@@ -18,6 +19,7 @@ use toeplite_terminal as output;
 Examples:
   toeplite-train bench --preset wikitext103 --length 512 --tokens 32768 --json
   toeplite-train bench --preset wikitext103 --tokens 262144 --processes 8
+  toeplite-train bench --operator ski --length 65536 --tokens 65536 --device cuda
   toeplite-train bench --operator tno --channels 1536 --length 8192 --tokens 32768 --json
 
 With --json {device, tokens_per_second, step_ms: {median, min, max}, peak_bytes, startup_ms, stages},
@@ -43,6 +45,15 @@ pub struct Cmd {
     /// Tokens of a step, all processes together; a multiple of the length.
     #[arg(long, default_value = "32768", value_name = "N", value_parser = positive)]
     tokens: usize,
+    /// Give the operators tno and gtu lags below zero, too.
+    #[arg(long, requires = "operator")]
+    bidirectional: bool,
+    /// Inducing points of the operator ski.
+    #[arg(long, default_value = "64", value_name = "R", value_parser = inducing)]
+    rank: usize,
+    /// Taps of the operator ski's short convolution: odd.
+    #[arg(long, default_value = "9", value_name = "N", value_parser = odd)]
+    taps: usize,
     /// Decay of the operator's kernel a lag. Where it has fallen below f32's rounding, lags may be
     /// left out; 1 for a kernel that does not decay.
     #[arg(long, default_value = "0.99", value_name = "G")]
@@ -70,6 +81,26 @@ pub enum Operator {
     Tno,
     /// The same in a gated Toeplitz unit: biases, activations, product, gate.
     Gtu,
+    /// The gated unit with a short convolution and inducing points: bidirectional.
+    Ski,
+}
+
+/// A number of inducing points.
+fn inducing(text: &str) -> Result<usize, String> {
+    let number = positive(text)?;
+    match (2..=MAX_RANK).contains(&number) {
+        true => Ok(number),
+        false => Err(format!("must be 2 to {MAX_RANK}")),
+    }
+}
+
+/// A number of taps on both sides and in the middle.
+fn odd(text: &str) -> Result<usize, String> {
+    let number = positive(text)?;
+    match number % 2 == 1 && number <= MAX_SHORT_TAPS {
+        true => Ok(number),
+        false => Err(format!("must be odd, at most {MAX_SHORT_TAPS}")),
+    }
 }
 
 /// What to time of a network.
@@ -96,6 +127,10 @@ pub struct OperatorBench {
     pub operator: Operator,
     /// Its channels.
     pub channels: usize,
+    /// Whether tno and gtu have lags below zero.
+    pub bidirectional: bool,
+    /// Inducing points and taps of ski.
+    pub points_and_taps: (usize, usize),
     /// Positions of a sequence.
     pub length: usize,
     /// Sequences.
@@ -150,6 +185,8 @@ impl Cmd {
                 let bench = OperatorBench {
                     operator,
                     channels: self.channels,
+                    bidirectional: self.bidirectional,
+                    points_and_taps: (self.rank, self.taps),
                     length,
                     sequences,
                     gamma: self.gamma,

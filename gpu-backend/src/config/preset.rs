@@ -27,6 +27,18 @@ pub enum Preset {
     /// `wikitext103` with kernels given by their frequency response.
     #[value(name = "wikitext103-fd")]
     Wikitext103Fd,
+    /// Masked bytes, the widths of `wikitext103`: bidirectional.
+    #[value(name = "masked-512x7")]
+    Masked512x7,
+    /// `masked-512x7` with products by a short convolution and 64 inducing points.
+    #[value(name = "masked-512x7-ski")]
+    Masked512x7Ski,
+}
+
+/// Turns a bidirectional operator into one of low rank and a short convolution.
+fn interpolated(toeplitz: &mut ToeplitzConfig) {
+    (toeplitz.kind, toeplitz.rpe_input) = (ToeplitzKind::Ski, RpeInput::Warp);
+    (toeplitz.rank, toeplitz.taps, toeplitz.warp) = (Some(64), Some(9), Some(0.99));
 }
 
 /// Turns an operator into one that is given by its frequency response, at few frequencies whatever the length.
@@ -40,13 +52,15 @@ fn given_by_response(toeplitz: &mut ToeplitzConfig) {
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Shakespeare128x4,
         Self::Shakespeare32x2,
         Self::Shakespeare64x9,
         Self::Shakespeare64x9Fd,
         Self::Wikitext103,
         Self::Wikitext103Fd,
+        Self::Masked512x7,
+        Self::Masked512x7Ski,
     ];
 
     /// Name in `run.toml` and on the command line.
@@ -58,6 +72,8 @@ impl Preset {
             Self::Shakespeare64x9Fd => "shakespeare-64x9-fd",
             Self::Wikitext103 => "wikitext103",
             Self::Wikitext103Fd => "wikitext103-fd",
+            Self::Masked512x7 => "masked-512x7",
+            Self::Masked512x7Ski => "masked-512x7-ski",
         }
     }
 
@@ -99,6 +115,9 @@ impl Preset {
                 rpe_norm: Norm::SimpleRmsNorm,
                 rpe_input: RpeInput::Lag,
                 bins: None,
+                rank: None,
+                taps: None,
+                warp: None,
                 decay: true,
                 learned_decay: false,
                 decay_floor: 0.0,
@@ -126,6 +145,16 @@ impl Preset {
                 config.vocab_size = 50_264;
                 config.tie_embeddings = true;
             }
+            Self::Masked512x7 | Self::Masked512x7Ski => {
+                (config.dim, config.glu_dim, config.layers) = (512, 512, 7);
+                (config.toeplitz.rpe_dim, config.toeplitz.rpe_layers) = (64, 6);
+                (config.task, config.causal) = (Task::MaskedLm, false);
+                // One more than bytes: what stands for a hidden one.
+                config.vocab_size = 257;
+            }
+        }
+        if self == Self::Masked512x7Ski {
+            interpolated(&mut config.toeplitz);
         }
         if matches!(self, Self::Shakespeare64x9Fd | Self::Wikitext103Fd) {
             given_by_response(&mut config.toeplitz);
@@ -140,6 +169,12 @@ mod tests {
     use super::*;
     use std::path::Path;
     use toeplite_checkpoint::{Checkpoint, expected_tensors};
+
+    #[test]
+    fn the_taps_are_what_inducing_points_add() {
+        let (plain, ski) = (Preset::Masked512x7, Preset::Masked512x7Ski);
+        assert_eq!(parameters(ski), parameters(plain) + 7 * 1536 * 9);
+    }
 
     fn parameters(preset: Preset) -> usize {
         let tensors = expected_tensors(&preset.config());

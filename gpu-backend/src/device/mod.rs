@@ -31,7 +31,7 @@ mod shapes;
 pub use error::DeviceError;
 pub use shapes::{
     Activation, Gemm, MixShape, Norm, NormShape, Optimiser, Outputs, RpeInput, RpeShape,
-    decayed_support,
+    SkiOffsets, SkiShape, decayed_support,
 };
 
 use crate::data::Shard;
@@ -275,6 +275,36 @@ pub trait Device: Sized {
         kernel: &Self::F32,
         parameters: &Self::F32,
         bias_at: Option<usize>,
+        uv: &Self::Act,
+        y: &Self::Act,
+        dg: &Self::Act,
+        duv: &mut Self::Act,
+        d_kernel: &mut Self::F32,
+        gradients: &mut Self::F32,
+    ) -> Result<()>;
+
+    /// As [`Device::mix`] with the product of [`SkiShape`]: `kernel` is `[channels, 2 * rank]`, in
+    /// circular order, `at` says where the other parameters lie.
+    #[allow(clippy::too_many_arguments)]
+    fn ski(
+        &self,
+        shape: SkiShape,
+        kernel: &Self::F32,
+        parameters: &Self::F32,
+        at: SkiOffsets,
+        uv: &Self::Act,
+        y: &mut Self::Act,
+        g: &mut Self::Act,
+    ) -> Result<()>;
+
+    /// Gradients of [`Device::ski`]: as those of [`Device::mix`]; those of the taps are added.
+    #[allow(clippy::too_many_arguments)]
+    fn ski_backward(
+        &self,
+        shape: SkiShape,
+        kernel: &Self::F32,
+        parameters: &Self::F32,
+        at: SkiOffsets,
         uv: &Self::Act,
         y: &Self::Act,
         dg: &Self::Act,

@@ -90,6 +90,71 @@ impl MixShape {
     }
 }
 
+/// A product of SKI along sequences (Moreno et al. 2023): `y = (T + W A W^T) v`.
+///
+/// `T` is a short convolution, zero padded. `W` `[length, rank]` interpolates linearly between `rank`
+/// inducing points, which are spread evenly from the first position to the last: two weights a
+/// position. `A[a, b] = kernel(a - b)`, in units of the points' distance. Always gated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SkiShape {
+    /// Sequences.
+    pub batch: usize,
+    /// Positions of a sequence.
+    pub length: usize,
+    /// Channels `E`; each has taps and a kernel of its own.
+    pub channels: usize,
+    /// Activation of `u` and `v`.
+    pub act: Activation,
+    /// Inducing points, at least 2.
+    pub rank: usize,
+    /// Taps of the convolution, at lags `-(taps / 2) ..= taps / 2`. Odd.
+    pub taps: usize,
+}
+
+/// Where the parameters of a product of SKI lie that are no kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SkiOffsets {
+    /// Taps `[channels, taps]`, by rising lag.
+    pub taps: usize,
+    /// Biases `[2E]` of `u` and `v`, if there are any.
+    pub bias: Option<usize>,
+}
+
+impl SkiShape {
+    /// Positions of all sequences.
+    pub fn tokens(&self) -> usize {
+        self.batch * self.length
+    }
+
+    /// Columns of the kernel: those of a bidirectional Toeplitz operator on the inducing points.
+    pub fn lags(&self) -> usize {
+        lags(self.rank, false)
+    }
+
+    /// The distance of the inducing points as a fraction of whole numbers: positions, intervals.
+    fn distance(&self) -> (usize, usize) {
+        (self.length.saturating_sub(1).max(1), self.rank - 1)
+    }
+
+    /// Positions from one inducing point to the next.
+    pub fn spacing(&self) -> f64 {
+        let (positions, intervals) = self.distance();
+        positions as f64 / intervals as f64
+    }
+
+    /// The positions between inducing point `q` and the next, the last position in the last interval:
+    /// where they are, and what part of the way to the next point each is.
+    pub fn interval(&self, q: usize) -> (Range<usize>, impl Fn(usize) -> f32 + use<>) {
+        let (positions, intervals) = self.distance();
+        let start = |q: usize| match q == intervals {
+            true => self.length,
+            false => (q * positions).div_ceil(intervals).min(self.length),
+        };
+        let way = move |i: usize| (i * intervals - q * positions) as f32 / positions as f32;
+        (start(q)..start(q + 1), way)
+    }
+}
+
 /// Lags at which `gamma^lag` is above a quarter of f32's rounding, 2^-26: the
 /// [`support`](MixShape::support) of a kernel of `length` lags that decays by `gamma`.
 pub fn decayed_support(gamma: f32, length: usize) -> usize {
@@ -117,14 +182,30 @@ pub enum RpeInput {
     Omega(usize),
     /// Their cosines.
     Cosine(usize),
+    /// `sign(t) * lambda^|t|`, 1 at 0, where columns of the kernel stand `spacing` positions apart:
+    /// `t = spacing * lag`, which the kernel decays along, too.
+    Warped {
+        /// Above 0, below 1.
+        lambda: f64,
+        /// Above 0.
+        spacing: f64,
+    },
 }
 
 impl RpeInput {
     /// Steps from frequency 0 to pi, where it is of frequencies.
     pub fn bins(self) -> Option<usize> {
         match self {
-            Self::Lag | Self::Scaled(_) => None,
+            Self::Lag | Self::Scaled(_) | Self::Warped { .. } => None,
             Self::Omega(bins) | Self::Cosine(bins) => Some(bins),
+        }
+    }
+
+    /// Positions from one column of the kernel to the next.
+    pub fn spacing(self) -> f64 {
+        match self {
+            Self::Warped { spacing, .. } => spacing,
+            _ => 1.0,
         }
     }
 }

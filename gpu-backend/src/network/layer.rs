@@ -2,7 +2,7 @@
 
 use super::layout::Layout;
 use super::support::Options;
-use crate::device::{Gemm, MixShape, NormShape, RpeShape, decayed_support};
+use crate::device::{Gemm, MixShape, NormShape, RpeShape, SkiShape, decayed_support};
 use toeplite_checkpoint::Config;
 
 /// A layer as its operations see it, for one batch shape.
@@ -10,6 +10,8 @@ pub(super) struct Layer {
     pub token_norm: NormShape,
     pub feature_norm: NormShape,
     pub rpe: RpeShape,
+    /// Taps of the short convolution `[E, taps]`; unused where the product has none.
+    pub short_at: usize,
     /// `u_proj` and `v_proj` one after the other: `[2E, d]`, `[2E]`.
     pub uv_at: usize,
     pub uv_bias_at: Option<usize>,
@@ -46,6 +48,9 @@ impl Layer {
             token_norm: norm("token_norm"),
             feature_norm: norm("feature_norm"),
             rpe: rpe_shape(config, options, layout, index, length),
+            short_at: layout
+                .find(&name("token_mixer.toep.short"))
+                .unwrap_or_default(),
             uv_at: weight("token_mixer.u_proj"),
             uv_bias_at: bias("token_mixer.u_proj"),
             o_at: weight("token_mixer.o"),
@@ -70,8 +75,10 @@ fn rpe_shape(
     let weight = |map: &str| layout.at(&name(&format!("rpe.{map}.weight")));
     let norms = (0..toeplitz.rpe_layers).map(|k| name(&format!("rpe.layers.{k}.0.weight")));
     let norms = norms.chain([name("rpe.out.0.weight")]);
+    // Products of SKI ask for the kernel between inducing points alone.
+    let ski = ski_shape(config, options, 1, length);
     RpeShape {
-        length,
+        length: ski.map_or(length, |ski| ski.rank),
         causal: config.causal,
         width: toeplitz.rpe_dim,
         layers: toeplitz.rpe_layers,
@@ -83,7 +90,7 @@ fn rpe_shape(
             .collect(),
         act: options.rpe_act,
         residual: toeplitz.residual,
-        input: options.rpe_input(length),
+        input: options.rpe_input(length, ski.map_or(1.0, |ski| ski.spacing())),
         gamma_at: toeplitz.decay.then(|| layout.at(&name("gamma"))),
         kernel_act: options.kernel_act,
         bias: config.bias,
@@ -115,6 +122,24 @@ pub(super) fn mix_shape(
             None => decayed_support(gamma, length),
         },
     }
+}
+
+/// The products of SKI of all layers, in networks that have them.
+pub(super) fn ski_shape(
+    config: &Config,
+    options: &Options,
+    batch: usize,
+    length: usize,
+) -> Option<SkiShape> {
+    let ski = config.toeplitz.ski()?;
+    Some(SkiShape {
+        batch,
+        length,
+        channels: config.channels(),
+        act: options.gtu_act,
+        rank: ski.rank,
+        taps: ski.taps,
+    })
 }
 
 /// Matrix products of one layer's map `W [out, in]` between token-major and channel-major values.

@@ -17,6 +17,7 @@ mod error;
 mod initial;
 mod layer;
 mod layout;
+mod mixing;
 mod pass;
 mod stages;
 mod step;

@@ -1,6 +1,7 @@
 //! The forward and the backward pass.
 
 use super::layer::{Layer, products};
+use super::mixing::Mixing;
 use super::workspace::{Gradients, Input, Kept, Workspace};
 use super::{Network, Parameters};
 use crate::device::{Device, HeadGradient, NormShape, Result};
@@ -171,7 +172,7 @@ impl<D: Device> Network<D> {
         index: usize,
         sizes: Sizes,
         kept: &mut Kept<D>,
-        mix: &mut D::Mix,
+        mix: &mut Mixing<D>,
         masks: Masks<'_, D>,
     ) -> Result<()> {
         let (device, Parameters { values, copy, .. }) = (&self.device, &self.parameters);
@@ -191,16 +192,7 @@ impl<D: Device> Network<D> {
             &mut kept.uv,
         )?;
         masks.hide_padding(device, &mut kept.uv)?;
-        let (bias, kernel) = (layer.uv_bias_at, &kept.kernel);
-        device.mix(
-            mix,
-            kernel,
-            values,
-            bias,
-            &kept.uv,
-            &mut kept.y,
-            &mut kept.g,
-        )?;
+        mix.forward(device, layer, values, kept)?;
         masks.drop_out(device, Place::Gtu(index), &mut kept.g)?;
         let bias = layer.o_bias_at.map(|at| (copy, at));
         let (leave, x, z) = (products::leave(d, t, e), &kept.x, &mut kept.z);
@@ -388,7 +380,7 @@ impl<D: Device> Backward<'_, D> {
 
     fn tokens(
         &mut self,
-        mix: &mut D::Mix,
+        mix: &mut Mixing<D>,
         kept: &mut Kept<D>,
         by: &mut Gradients<D>,
     ) -> Result<()> {
@@ -413,18 +405,7 @@ impl<D: Device> Backward<'_, D> {
         device.gemm_gradient(weight, (&by.x, 0), (&kept.g, 0), all, layer.o_at)?;
         self.masks
             .drop_out(device, Place::Gtu(self.index), &mut by.g)?;
-        device.mix_backward(
-            mix,
-            &kept.kernel,
-            values,
-            layer.uv_bias_at,
-            &kept.uv,
-            &kept.y,
-            &by.g,
-            &mut by.uv,
-            &mut by.kernel,
-            all,
-        )?;
+        mix.backward(device, layer, values, kept, by, all)?;
         let (hidden, kernel) = (&mut kept.hidden, &mut by.kernel);
         device.rpe_backward(&layer.rpe, values, hidden, kernel, all)?;
         let weight = products::enter_gradient(2 * e, t, d);

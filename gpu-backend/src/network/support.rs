@@ -4,11 +4,10 @@ use super::NetworkError;
 use crate::device::{self, Activation, Norm};
 use toeplite_checkpoint::config::{
     Activation as ConfigActivation, Config, Norm as ConfigNorm, NormPosition, RpeInput,
-    ToeplitzKind,
 };
 
 /// The options of a configuration that operations ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Options {
     pub norm: Norm,
     pub final_norm: Norm,
@@ -18,13 +17,14 @@ pub(super) struct Options {
     pub rpe_norm: Option<Norm>,
     rpe_input: RpeInput,
     bins: Option<usize>,
+    warp: Option<f64>,
     pub kernel_act: Activation,
 }
 
 impl Options {
     /// What RPEs see where sequences have `length` positions. The public code's transforms have the power
-    /// of two from `2 * length` on as their points.
-    pub fn rpe_input(&self, length: usize) -> device::RpeInput {
+    /// of two from `2 * length` on as their points. Warped lags are `spacing` positions apart.
+    pub fn rpe_input(&self, length: usize, spacing: f64) -> device::RpeInput {
         let bins = self.bins.unwrap_or(length.next_power_of_two());
         match self.rpe_input {
             RpeInput::Scaled | RpeInput::Exp => {
@@ -33,6 +33,10 @@ impl Options {
             RpeInput::Lag => device::RpeInput::Lag,
             RpeInput::Omega => device::RpeInput::Omega(bins),
             RpeInput::Cosine => device::RpeInput::Cosine(bins),
+            RpeInput::Warp => device::RpeInput::Warped {
+                lambda: self.warp.unwrap_or(1.0),
+                spacing,
+            },
         }
     }
 }
@@ -76,9 +80,6 @@ pub(super) fn options(config: &Config) -> Result<Options, NetworkError> {
     if hides_padding(config) && config.gtu_act == ConfigActivation::None {
         problems.push("gtu_act none in a bidirectional classifier of tokens".to_owned());
     }
-    if toeplitz.kind == ToeplitzKind::Ski {
-        problems.push(format!("toeplitz.kind {}", toeplitz.kind.name()));
-    }
     let mut act = |name: &str, act| match act {
         ConfigActivation::None => Activation::None,
         ConfigActivation::Silu => Activation::Silu,
@@ -121,6 +122,7 @@ pub(super) fn options(config: &Config) -> Result<Options, NetworkError> {
             rpe_norm,
             rpe_input: toeplitz.rpe_input,
             bins: toeplitz.bins,
+            warp: toeplitz.warp,
             kernel_act,
         }),
         _ => Err(NetworkError::Unsupported { problems }),

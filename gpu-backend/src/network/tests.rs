@@ -147,6 +147,19 @@ fn gradients_of_networks_with_responses_are_those_of_differences() {
     }
 }
 
+/// More inducing points than positions, and fewer.
+#[test]
+fn gradients_of_networks_with_inducing_points_are_those_of_differences() {
+    for (rank, taps) in [(13, 1), (4, 5)] {
+        let mut config = config();
+        (config.causal, config.task) = (false, Task::MaskedLm);
+        let toeplitz = &mut config.toeplitz;
+        (toeplitz.kind, toeplitz.rpe_input) = (ToeplitzKind::Ski, RpeInput::Warp);
+        (toeplitz.rank, toeplitz.taps, toeplitz.warp) = (Some(rank), Some(taps), Some(0.9));
+        check_gradients(config);
+    }
+}
+
 #[test]
 fn gradients_of_classifiers_are_those_of_differences() {
     let frames: Vec<f32> = (0..6 * 10 * 5).map(|i| (i as f32 * 0.7).sin()).collect();

@@ -1,7 +1,8 @@
 //! Activations of one batch shape, allocated once: a recorded step finds them where they were.
 
-use super::layer::{Layer, mix_shape};
+use super::layer::Layer;
 use super::layout::Layout;
+use super::mixing::Mixing;
 use super::step::own_positions;
 use super::support::{Options, hides_padding};
 use crate::data::{Batch, Inputs};
@@ -58,7 +59,7 @@ pub(super) struct Workspace<D: Device> {
     pub length: usize,
     pub layers: Vec<Layer>,
     pub kept: Vec<Kept<D>>,
-    pub mix: D::Mix,
+    pub mix: Mixing<D>,
     pub input: Input<D>,
     /// Of every position; one a sequence where sequences are pooled by their mean.
     pub targets: D::Ids,
@@ -91,7 +92,6 @@ impl<D: Device> Workspace<D> {
         let layers: Vec<_> = (0..config.layers)
             .map(|index| Layer::new(config, options, layout, index, length))
             .collect();
-        let mix = mix_shape(config, options, gamma, batch, length);
         let tokens = batch * length;
         let (d, e, g) = (config.dim, config.channels(), config.glu_dim);
         let act = |width: usize| device.new_act(width * tokens);
@@ -108,7 +108,7 @@ impl<D: Device> Workspace<D> {
                 z_norm: act(d)?,
                 h: act(2 * g)?,
                 a: act(g)?,
-                kernel: device.new_f32(e * mix.lags())?,
+                kernel: device.new_f32(e * layer.rpe.lags())?,
                 hidden: device.new_f32(layer.rpe.hidden_len())?,
             })
         });
@@ -118,7 +118,7 @@ impl<D: Device> Workspace<D> {
             length,
             layers,
             kept,
-            mix: device.new_mix(mix)?,
+            mix: Mixing::new(device, config, options, gamma, (batch, length))?,
             input: match config.frame_dim() {
                 Some(frame) => Input::Frames(act(frame)?),
                 None => Input::Tokens(device.new_ids(tokens, config.vocab_size)?),

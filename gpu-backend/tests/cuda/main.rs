@@ -9,6 +9,7 @@ mod nvrtc;
 mod operations;
 mod reference;
 mod rpe;
+mod ski;
 
 use emulator::Emulator;
 use toeplite_train::device::cuda::{Cuda, Precision};

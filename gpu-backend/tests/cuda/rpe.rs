@@ -90,8 +90,8 @@ impl Net {
         match self.shape.input {
             RpeInput::Lag => lag,
             RpeInput::Scaled(length) => lag / length as f64,
-            RpeInput::Omega(_) | RpeInput::Cosine(_) => {
-                unreachable!("responses have checks of their own")
+            RpeInput::Omega(_) | RpeInput::Cosine(_) | RpeInput::Warped { .. } => {
+                unreachable!("responses and warped lags have checks of their own")
             }
         }
     }

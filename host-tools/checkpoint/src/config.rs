@@ -119,6 +119,15 @@ pub struct ToeplitzConfig {
     /// many frequencies as each length asks for (as released).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bins: Option<usize>,
+    /// Of kind `ski`: inducing points of the product of low rank, evenly spaced over a sequence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<usize>,
+    /// Of kind `ski`: taps of the short convolution, at lags `-(taps / 2) ..= taps / 2`. Odd.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taps: Option<usize>,
+    /// Of kind `ski`: lambda of the inverse time warp, see [`RpeInput::Warp`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warp: Option<f64>,
     /// Fixed decay: `kernel(lag) = gamma^|lag| * RPE(lag)`, with `toep.gamma` as stored.
     pub decay: bool,
     /// Learned decay: `gamma = decay_floor + (1 - decay_floor) * sigmoid(toep.gamma)`.
@@ -182,6 +191,9 @@ pub enum RpeInput {
     /// `cos(omega)` (kind `fd`): even and periodic as a response is, so that a smooth RPE has kernels
     /// that die out exponentially.
     Cosine,
+    /// `sign(lag) * lambda^|lag|`, 1 at lag 0 (kind `ski`): all lags of a side lie within an interval
+    /// of length 1, so that the RPE interpolates at lengths that it was not trained at.
+    Warp,
 }
 
 impl ToeplitzKind {
@@ -204,6 +216,39 @@ impl RpeInput {
     /// Whether it is of frequencies, not of lags.
     pub fn is_frequency(self) -> bool {
         matches!(self, Self::Omega | Self::Cosine)
+    }
+
+    /// The kind whose RPE network is given this.
+    pub fn kind(self) -> ToeplitzKind {
+        match self {
+            Self::Lag | Self::Scaled | Self::Exp => ToeplitzKind::Tno,
+            Self::Omega | Self::Cosine => ToeplitzKind::Fd,
+            Self::Warp => ToeplitzKind::Ski,
+        }
+    }
+}
+
+/// What kind `ski` has besides its RPE network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SkiOptions {
+    /// Inducing points.
+    pub rank: usize,
+    /// Taps of the short convolution.
+    pub taps: usize,
+    /// Lambda of the inverse time warp.
+    pub warp: f64,
+}
+
+impl ToeplitzConfig {
+    /// The options of kind `ski`; `None` for other kinds, or where one is absent (which validation
+    /// refuses).
+    pub fn ski(&self) -> Option<SkiOptions> {
+        (self.kind == ToeplitzKind::Ski).then_some(())?;
+        Some(SkiOptions {
+            rank: self.rank?,
+            taps: self.taps?,
+            warp: self.warp?,
+        })
     }
 }
 

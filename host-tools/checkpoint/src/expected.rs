@@ -72,6 +72,9 @@ impl List {
             self.push(format!("{name}.toep.gamma"), &[heads, 1, channels / heads]);
         }
         self.rpe(&format!("{name}.toep.rpe"), config);
+        if let Some(ski) = toeplitz.ski() {
+            self.push(format!("{name}.toep.short"), &[channels, ski.taps]);
+        }
         if config.gtu_norm {
             self.norm(&format!("{name}.norm"), config.norm, channels);
         }

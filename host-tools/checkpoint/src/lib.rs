@@ -27,7 +27,7 @@ pub use error::CheckpointError;
 pub use expected::expected_tensors;
 pub use folder::{CONFIG, MODEL};
 pub use tensors::{TensorProblem, TensorProblems};
-pub use validate::{BadValue, BadValues, ConfigError};
+pub use validate::{BadValue, BadValues, ConfigError, MAX_RANK, MAX_SHORT_TAPS};
 
 use ndarray::ArrayD;
 use std::collections::BTreeMap;

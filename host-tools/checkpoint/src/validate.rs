@@ -20,6 +20,12 @@ pub const MAX_TRAIN_LEN: usize = 1 << 31;
 /// Largest accepted number of frequencies of a response.
 pub const MAX_BINS: usize = 1 << 20;
 
+/// Most inducing points of a product of low rank.
+pub const MAX_RANK: usize = 512;
+
+/// Most taps of a short convolution.
+pub const MAX_SHORT_TAPS: usize = 33;
+
 /// Why a configuration was refused.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -116,6 +122,7 @@ impl Config {
         self.check_task(&mut bad);
         self.check_classifier(&mut bad);
         self.check_kind(&mut bad);
+        self.check_ski(&mut bad);
         // Only meaningful, and only safe to compute, once the parts are in range.
         if bad.is_empty() {
             self.check_channels(&mut bad);
@@ -202,9 +209,10 @@ impl Config {
     fn check_kind(&self, bad: &mut Vec<BadValue>) {
         let toep = &self.toeplitz;
         let fd = toep.kind == ToeplitzKind::Fd;
-        let inputs = match fd {
-            true => "omega or cosine, for kind fd",
-            false => "lag, scaled or exp, or kind fd",
+        let inputs = match toep.kind {
+            ToeplitzKind::Tno => "lag, scaled or exp, or another kind",
+            ToeplitzKind::Fd => "omega or cosine, for kind fd",
+            ToeplitzKind::Ski => "warp, for kind ski",
         };
         let no_decay = "false: a frequency response has no lags to decay along";
         let checks = [
@@ -217,7 +225,7 @@ impl Config {
             (
                 "toeplitz.rpe_input",
                 name(&toep.rpe_input),
-                toep.rpe_input.is_frequency() == fd,
+                toep.rpe_input.kind() == toep.kind,
                 inputs,
             ),
             (
@@ -255,6 +263,45 @@ impl Config {
                 value: bins.to_string(),
                 accepted: format!("a power of two up to {MAX_BINS} for kind fd, else absent"),
             });
+        }
+    }
+
+    /// The options of kind `ski`: all there, or all absent.
+    fn check_ski(&self, bad: &mut Vec<BadValue>) {
+        let toep = &self.toeplitz;
+        let ski = toep.kind == ToeplitzKind::Ski;
+        let text = |value: Option<String>| value.unwrap_or_else(|| "absent".into());
+        let checks = [
+            (
+                "toeplitz.rank",
+                text(toep.rank.map(|rank| rank.to_string())),
+                toep.rank
+                    .map_or(!ski, |rank| ski && (2..=MAX_RANK).contains(&rank)),
+                format!("2 to {MAX_RANK}"),
+            ),
+            (
+                "toeplitz.taps",
+                text(toep.taps.map(|taps| taps.to_string())),
+                toep.taps
+                    .map_or(!ski, |taps| ski && taps % 2 == 1 && taps <= MAX_SHORT_TAPS),
+                format!("odd, 1 to {MAX_SHORT_TAPS}"),
+            ),
+            (
+                "toeplitz.warp",
+                text(toep.warp.map(|warp| warp.to_string())),
+                toep.warp
+                    .map_or(!ski, |warp| ski && warp > 0.0 && warp < 1.0),
+                "above 0 and below 1".to_owned(),
+            ),
+        ];
+        for (key, value, good, range) in checks {
+            if !good {
+                bad.push(BadValue {
+                    key,
+                    value,
+                    accepted: format!("{range} for kind ski, else absent"),
+                });
+            }
         }
     }
 
@@ -394,7 +441,30 @@ mod tests {
             fd(c);
             (c.toeplitz.kind, c.causal) = (ToeplitzKind::Ski, true);
         });
-        assert_eq!(refused, ["causal", "toeplitz.rpe_input", "toeplitz.bins"]);
+        let options = ["toeplitz.rank", "toeplitz.taps", "toeplitz.warp"];
+        let all = ["causal", "toeplitz.rpe_input", "toeplitz.bins"];
+        assert_eq!(refused, [all, options].concat());
+    }
+
+    #[test]
+    fn options_of_ski_have_ranges_and_are_its_own() {
+        let ski = |c: &mut Config| {
+            c.causal = false;
+            let toeplitz = &mut c.toeplitz;
+            (toeplitz.kind, toeplitz.rpe_input) = (ToeplitzKind::Ski, RpeInput::Warp);
+            (toeplitz.rank, toeplitz.taps) = (Some(16), Some(5));
+            toeplitz.warp = Some(0.99);
+        };
+        assert_eq!(keys_refused(ski), Vec::<&str>::new());
+        let refused = keys_refused(|c| {
+            ski(c);
+            (c.toeplitz.rank, c.toeplitz.taps, c.toeplitz.warp) = (Some(1), Some(4), Some(1.0));
+        });
+        assert_eq!(refused, ["toeplitz.rank", "toeplitz.taps", "toeplitz.warp"]);
+        assert_eq!(
+            keys_refused(|c| c.toeplitz.taps = Some(5)),
+            ["toeplitz.taps"]
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub enum Subject {
     /// A `.toep` file.
     Model(Blob),
     /// A checkpoint folder or file.
-    Checkpoint(Checkpoint),
+    Checkpoint(Box<Checkpoint>),
 }
 
 /// Opens `path` as what its contents say it is.
@@ -21,7 +21,7 @@ pub fn open(path: &Path) -> Result<Subject> {
     if is_blob(path) {
         Ok(Subject::Model(Blob::read(path)?))
     } else {
-        Ok(Subject::Checkpoint(Checkpoint::open(path)?))
+        Ok(Subject::Checkpoint(Box::new(Checkpoint::open(path)?)))
     }
 }
 

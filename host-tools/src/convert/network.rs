@@ -2,7 +2,6 @@
 
 use super::source::KernelSource;
 use crate::checkpoint::Checkpoint;
-use crate::checkpoint::config::Activation;
 use crate::reference::ReferenceError;
 use crate::reference::toeplitz::Toeplitz;
 use ndarray::{Array2, s};
@@ -95,19 +94,19 @@ impl KernelSource for TrainedKernels<'_> {
     }
 
     fn decay(&self) -> Option<Vec<f64>> {
-        let separable = self.operator.activation() == Activation::None;
         self.operator
             .gamma()
-            .filter(|_| separable)
+            .filter(|_| self.operator.decay_is_factor())
             .map(<[f64]>::to_vec)
     }
 
     fn tail_bound(&self, from: usize) -> Option<Vec<f64>> {
         // decays and bounds are of a lag's size alone
-        self.operator.tail_bound(match self.side {
+        let from = match self.side {
             Side::Forward => from,
             Side::Backward => from + 1,
-        })
+        };
+        self.operator.tail_bound(from, self.length)
     }
 }
 
@@ -117,7 +116,7 @@ mod tests {
     use super::super::layer::convert_layer;
     use super::super::search::TOLERANCE;
     use super::*;
-    use crate::checkpoint::config::{RpeInput, ToeplitzKind};
+    use crate::checkpoint::config::{Activation, RpeInput, ToeplitzKind};
     use crate::reference::testing;
 
     /// The bundled network, whose RPE goes on below zero, as a bidirectional one.

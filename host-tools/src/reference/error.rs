@@ -6,12 +6,6 @@ pub enum ReferenceError {
     /// A network that gives a class for a whole sequence.
     #[error("this checkpoint is a classifier: the reference network computes language models")]
     Classifier,
-    /// A Toeplitz operator of a kind that is not computed here.
-    #[error("toeplitz.kind {kind} is not computed by this release's reference network")]
-    Kind {
-        /// Its name.
-        kind: &'static str,
-    },
     /// A parameter that the configuration asks for is absent.
     #[error("tensor `{name}` is missing: the configuration asks for it")]
     MissingTensor {

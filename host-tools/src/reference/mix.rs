@@ -35,6 +35,12 @@ pub trait Kernels<T>: Sync {
 
     /// The kernel of `layer` for sequences of length `n`.
     fn kernel(&self, layer: usize, n: usize) -> Kernel<T>;
+
+    /// The product of `layer` with `v` where it is not that of its kernel.
+    fn product(&self, layer: usize, v: ArrayView2<T>) -> Option<Array2<T>> {
+        let _ = (layer, v);
+        None
+    }
 }
 
 /// The kernels that the RPEs give, a layer each.
@@ -68,6 +74,10 @@ impl<T: Real> Kernels<T> for Trained<'_, T> {
             first_lag: lags.start,
             coefficients: self.0[layer].kernel(lags, n),
         }
+    }
+
+    fn product(&self, layer: usize, v: ArrayView2<T>) -> Option<Array2<T>> {
+        self.0[layer].product(v)
     }
 }
 
@@ -155,6 +165,9 @@ impl<T: Real, K: Kernels<T>> Mix<T> for FftMix<T, K> {
     }
 
     fn mix(&self, layer: usize, v: ArrayView2<T>) -> Array2<T> {
+        if let Some(product) = self.kernels.product(layer, v) {
+            return product;
+        }
         let n = v.nrows();
         let compute = || Spectrum::new(&self.kernels.kernel(layer, n), n);
         self.spectra.get(layer, n, compute).multiply(v)

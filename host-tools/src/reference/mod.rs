@@ -22,6 +22,7 @@ mod real;
 pub mod recurrence;
 mod response;
 pub mod rpe;
+mod ski;
 pub mod toeplitz;
 
 pub use error::ReferenceError;

@@ -117,6 +117,9 @@ mod tests {
             rpe_norm: Norm::SimpleRmsNorm,
             rpe_input,
             bins,
+            rank: None,
+            taps: None,
+            warp: None,
             decay: false,
             learned_decay: false,
             decay_floor: 0.0,
@@ -159,12 +162,12 @@ mod tests {
     #[test]
     fn tails_are_bounded_by_what_is_there() {
         let fixed = operator(RpeInput::Omega, Some(128));
-        let bounds = fixed.tail_bound(20).unwrap();
+        let bounds = fixed.tail_bound(20, 1).unwrap();
         let tail = fixed.kernel(20..128, 1).mapv(f64::abs);
         for (bound, column) in bounds.iter().zip(tail.columns()) {
             assert!((bound - column.sum()).abs() < 1e-12);
         }
-        assert!(fixed.tail_bound(128).unwrap().iter().all(|&b| b == 0.0));
-        assert_eq!(operator(RpeInput::Omega, None).tail_bound(128), None);
+        assert!(fixed.tail_bound(128, 1).unwrap().iter().all(|&b| b == 0.0));
+        assert_eq!(operator(RpeInput::Omega, None).tail_bound(128, 1), None);
     }
 }

@@ -3,8 +3,9 @@
 use super::activation::{activate, sigmoid, size_after};
 use super::response::Response;
 use super::rpe::Rpe;
+use super::ski::Ski;
 use super::{Params, Real, ReferenceError};
-use crate::checkpoint::config::{Activation, RpeInput, ToeplitzConfig, ToeplitzKind};
+use crate::checkpoint::config::{Activation, RpeInput, ToeplitzConfig};
 use ndarray::{Array2, ArrayD, ArrayView2, Axis};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,12 +18,16 @@ const FINE_BINS: usize = 1 << 14;
 ///
 /// The kernel is `act(gamma[c]^|lag| * RPE(lag)[c])`; lag 0 is not decayed, since
 /// `gamma^0 = 1`. Lags below zero are absent from a causal operator. Of kind `fd` the RPE gives the kernel's
-/// frequency response instead.
+/// frequency response instead; of kind `ski` the operator is no Toeplitz matrix, but nearly ([`Toeplitz::product`]),
+/// and the kernel is that of its mean.
 #[derive(Clone, Debug)]
 pub struct Toeplitz<T> {
     rpe: Rpe<T>,
     input: RpeInput,
     response: Option<Response>,
+    ski: Option<Ski<T>>,
+    /// Lambda of warped lags; 1 where there are none.
+    warp: f64,
     /// Factor a lag, `[channels]`. In f64: a rounding error in gamma grows with the lag.
     gamma: Option<Vec<f64>>,
     act: Activation,
@@ -63,16 +68,16 @@ impl<T: Real> Toeplitz<T> {
         if channels == 0 {
             return Err(ReferenceError::Zero { what: "channels" });
         }
-        if config.kind == ToeplitzKind::Ski {
-            let kind = config.kind.name();
-            return Err(ReferenceError::Kind { kind });
-        }
+        let ski = config.ski();
+        let ski = ski.map(|options| Ski::from_params(options, channels, params));
         let response = Response::new(config.rpe_input, config.bins, causal, (heads, head_dim));
         let outputs = response.as_ref().map_or(channels, Response::outputs);
         Ok(Self {
             rpe: Rpe::from_params(config, outputs, bias, &params.sub("rpe"))?,
             input: config.rpe_input,
             response,
+            ski: ski.transpose()?,
+            warp: config.warp.unwrap_or(1.0),
             gamma: read_gamma(config, params, heads, head_dim)?,
             act: config.act,
             causal,
@@ -119,7 +124,9 @@ impl<T: Real> Toeplitz<T> {
     /// A bound a channel of `sum |kernel(i)|` over all `i >= from`: the RPE is bounded where its last
     /// block is normalized, and gamma decays; a response at fixed frequencies has a kernel that ends. `None`
     /// where nothing bounds the sum, such as without decay.
-    pub fn tail_bound(&self, from: usize) -> Option<Vec<f64>> {
+    ///
+    /// The length is that which [`kernel`](Self::kernel) is asked for.
+    pub fn tail_bound(&self, from: usize, n: usize) -> Option<Vec<f64>> {
         if let Some(response) = &self.response {
             let (from, end) = (from as i64, response.bins? as i64);
             let sums = |lags: Range<i64>| {
@@ -129,14 +136,22 @@ impl<T: Real> Toeplitz<T> {
             let (above, below) = (sums(from..end), sums(1 - end..1 - from));
             return Some(above.iter().zip(&below).map(|(a, b)| a.max(*b)).collect());
         }
+        let mut taps = vec![0.0; self.channels];
+        let mut reached = 0.0;
+        if let Some(ski) = &self.ski {
+            // A lag's value is made of those less than two distances away.
+            reached = 2.0 * ski.spacing(n);
+            taps = ski.largest_side(from as i64);
+        }
         let (gamma, bound) = (self.gamma.as_ref()?, self.rpe.bound()?);
         // an activation that moves zero keeps the kernel from dying out
         let (factor, offset) = size_after(self.act)?;
-        let channel = |(gamma, bound): (&f64, f64)| {
+        let channel = |((gamma, bound), taps): ((&f64, f64), f64)| {
             let decays = (0.0..1.0).contains(gamma) && offset == 0.0;
-            decays.then(|| factor * bound * gamma.powf(from as f64) / (1.0 - gamma))
+            let largest = gamma.powf(from as f64 - reached);
+            decays.then(|| taps + factor * bound * largest / (1.0 - gamma))
         };
-        gamma.iter().zip(bound).map(channel).collect()
+        gamma.iter().zip(bound).zip(taps).map(channel).collect()
     }
 
     /// The lags that a sequence of length `n` uses: `0..n`, or `1 - n..n` without causality.
@@ -155,12 +170,12 @@ impl<T: Real> Toeplitz<T> {
         if let Some(response) = &self.response {
             return response.kernel(&self.rpe, lags, n);
         }
-        let positions: Vec<T> = lags.clone().map(|lag| self.position(lag, n)).collect();
-        let mut kernel = self.rpe.forward(&positions);
-        if let Some(gamma) = &self.gamma {
-            decay(&mut kernel, lags.start, gamma);
+        if let Some(ski) = &self.ski {
+            let spacing = ski.spacing(n);
+            return ski.mean_kernel(lags, n, |lags| self.points(lags, spacing));
         }
-        activate(self.act, &mut kernel);
+        let positions: Vec<T> = lags.clone().map(|lag| self.position(lag, n)).collect();
+        let mut kernel = self.evaluate(&positions, lags.start, 1.0);
         if self.causal {
             let absent = (-lags.start).max(0) as usize;
             kernel
@@ -170,6 +185,35 @@ impl<T: Real> Toeplitz<T> {
                 .for_each(|mut row| row.fill(T::zero()));
         }
         kernel
+    }
+
+    /// The operator's own product with `v` `[n, channels]` where it is not that of a kernel: of kind `ski`.
+    pub fn product(&self, v: ArrayView2<T>) -> Option<Array2<T>> {
+        let ski = self.ski.as_ref()?;
+        let spacing = ski.spacing(v.nrows());
+        Some(ski.multiply(v, |lags| self.points(lags, spacing)))
+    }
+
+    /// Of kind `ski`, the function of the distance that is interpolated, at `lags` times `spacing` positions.
+    pub(super) fn points(&self, lags: Range<i64>, spacing: f64) -> Array2<T> {
+        let warped = |lag: i64| self.warped(lag as f64 * spacing);
+        let positions: Vec<T> = lags.clone().map(warped).collect();
+        self.evaluate(&positions, lags.start, spacing)
+    }
+
+    /// The RPE at `positions`, which are of lags from `first` on, `spacing` apart, after decay and activation.
+    fn evaluate(&self, positions: &[T], first: i64, spacing: f64) -> Array2<T> {
+        let mut kernel = self.rpe.forward(positions);
+        if let Some(gamma) = &self.gamma {
+            decay(&mut kernel, first, spacing, gamma);
+        }
+        activate(self.act, &mut kernel);
+        kernel
+    }
+
+    /// Whether the decay is a factor of the kernel at every lag.
+    pub fn decay_is_factor(&self) -> bool {
+        self.act == Activation::None && self.ski.is_none()
     }
 
     /// The operator with `mix` for its Toeplitz product: `[n, channels]` to `[n, channels]`,
@@ -192,7 +236,14 @@ impl<T: Real> Toeplitz<T> {
             RpeInput::Omega | RpeInput::Cosine => {
                 unreachable!("a response's kernel has no positions")
             }
+            RpeInput::Warp => self.warped(lag as f64),
         }
+    }
+
+    /// What the RPE is given for a distance in positions where it sees warped lags.
+    fn warped(&self, distance: f64) -> T {
+        let size = self.warp.powf(distance.abs());
+        T::of(if distance < 0.0 { -size } else { size })
     }
 }
 
@@ -217,10 +268,10 @@ fn read_gamma(
     }))
 }
 
-/// Multiplies row `i`, which holds lag `first + i`, by `gamma^|lag|`.
-fn decay<T: Real>(kernel: &mut Array2<T>, first: i64, gamma: &[f64]) {
+/// Multiplies row `i`, which holds lag `(first + i) * spacing`, by `gamma^|lag|`.
+fn decay<T: Real>(kernel: &mut Array2<T>, first: i64, spacing: f64, gamma: &[f64]) {
     for (mut row, lag) in kernel.rows_mut().into_iter().zip(first..) {
-        let exponent = lag.unsigned_abs() as f64;
+        let exponent = lag.unsigned_abs() as f64 * spacing;
         let (mut base, mut power) = (f64::NAN, T::zero());
         for (value, &gamma) in row.iter_mut().zip(gamma) {
             // Most models give all channels one gamma: one power a lag is then enough.
@@ -235,7 +286,7 @@ fn decay<T: Real>(kernel: &mut Array2<T>, first: i64, gamma: &[f64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::config::Norm;
+    use crate::checkpoint::config::{Norm, ToeplitzKind};
     use crate::reference::testing;
 
     fn config(layers: usize, rpe_dim: usize, decay: bool, act: Activation) -> ToeplitzConfig {
@@ -247,6 +298,9 @@ mod tests {
             rpe_norm: Norm::SimpleRmsNorm,
             rpe_input: RpeInput::Lag,
             bins: None,
+            rank: None,
+            taps: None,
+            warp: None,
             decay,
             learned_decay: false,
             decay_floor: 0.0,

@@ -1,6 +1,6 @@
 //! The operations in f64, as plainly as possible.
 
-use crate::device::{Activation, Gemm, MixShape, Norm, RpeInput, RpeShape};
+use crate::device::{Activation, Gemm, MixShape, Norm, RpeInput, RpeShape, SkiShape};
 use std::f64::consts::PI;
 
 pub fn act(act: Activation, x: f64) -> f64 {
@@ -84,6 +84,13 @@ pub fn kernel(shape: &RpeShape, parameters: &[f64]) -> Vec<f64> {
         RpeInput::Scaled(length) => of_lags(length as f64),
         RpeInput::Omega(bins) => omega(bins).collect(),
         RpeInput::Cosine(bins) => omega(bins).map(f64::cos).collect(),
+        RpeInput::Warped { lambda, spacing } => {
+            let warped = |&lag: &i64| {
+                let size = lambda.powf(lag.abs() as f64 * spacing);
+                if lag < 0 { -size } else { size }
+            };
+            lags.iter().map(warped).collect()
+        }
     };
     let block = |x: &[f64], layer: usize, at: usize, outputs: usize| {
         let mut x = match shape.norm {
@@ -118,7 +125,8 @@ pub fn kernel(shape: &RpeShape, parameters: &[f64]) -> Vec<f64> {
     let mut kernel = Vec::new();
     for channel in 0..shape.channels {
         for (row, &lag) in lags.iter().enumerate() {
-            let decay = |at: usize| parameters[at + channel].powi(lag.abs() as i32);
+            let decay =
+                |at: usize| parameters[at + channel].powf(lag.abs() as f64 * shape.input.spacing());
             let value = out[row * shape.channels + channel] * shape.gamma_at.map_or(1.0, decay);
             let between = !shape.causal && lag == n;
             kernel.push(if between {
@@ -189,6 +197,57 @@ pub fn mix(shape: MixShape, kernel: &[f64], bias: &[f64], uv: &[f64]) -> Vec<f64
             if shape.gated {
                 g.push(at(channel, t) * sum);
             }
+        }
+    }
+    y.extend(g);
+    y
+}
+
+/// The dense matrix `T + W A W^T` `[length, length]` of one channel, by its definition.
+fn ski_matrix(shape: SkiShape, kernel: &[f64], taps: &[f64]) -> Vec<f64> {
+    let (n, rank) = (shape.length, shape.rank);
+    let distance = (n.max(2) - 1) as f64 / (rank - 1) as f64;
+    // A hat over each point, as wide as the distance to its neighbours.
+    let w = |i: usize, a: usize| (1.0 - (i as f64 / distance - a as f64).abs()).max(0.0);
+    let half = (shape.taps / 2) as isize;
+    let mut matrix = vec![0.0; n * n];
+    for i in 0..n {
+        for j in 0..n {
+            let mut sum = 0.0;
+            for a in 0..rank {
+                for b in 0..rank {
+                    let lag = if a >= b { a - b } else { 2 * rank + a - b };
+                    sum += w(i, a) * kernel[lag] * w(j, b);
+                }
+            }
+            let lag = i as isize - j as isize;
+            if lag.abs() <= half {
+                sum += taps[(lag + half) as usize];
+            }
+            matrix[i * n + j] = sum;
+        }
+    }
+    matrix
+}
+
+/// `y` and `g` of the gated unit with the product of SKI, one behind the other.
+pub fn ski(shape: SkiShape, kernel: &[f64], taps: &[f64], bias: &[f64], uv: &[f64]) -> Vec<f64> {
+    let (tokens, n) = (shape.tokens(), shape.length);
+    let at = |row: usize, t: usize| {
+        let bias = bias.get(row).copied().unwrap_or(0.0);
+        act(shape.act, uv[row * tokens + t] + bias)
+    };
+    let (mut y, mut g) = (Vec::new(), Vec::new());
+    for channel in 0..shape.channels {
+        let kernel = &kernel[channel * shape.lags()..][..shape.lags()];
+        let taps = &taps[channel * shape.taps..][..shape.taps];
+        let matrix = ski_matrix(shape, kernel, taps);
+        for t in 0..tokens {
+            let (first, row) = (t - t % n, &matrix[t % n * n..][..n]);
+            let terms = row.iter().enumerate();
+            let sum = terms.map(|(j, m)| m * at(shape.channels + channel, first + j));
+            y.push(sum.sum());
+            g.push(at(channel, t) * y[y.len() - 1]);
         }
     }
     y.extend(g);

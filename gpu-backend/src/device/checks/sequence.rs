@@ -29,6 +29,20 @@ pub fn response_shape(
     shape_of(length, causal, sizes, norm, act, bias, input, heads)
 }
 
+/// [`rpe_shape`] of a bidirectional kernel that sees warped lags, `spacing` positions apart.
+pub fn warped_shape(
+    length: usize,
+    sizes: (usize, usize, usize),
+    spacing: f64,
+) -> (RpeShape, usize) {
+    let (norm, act) = (Some(Norm::SimpleRms), Activation::Silu);
+    let input = RpeInput::Warped {
+        lambda: 0.9,
+        spacing,
+    };
+    shape_of(length, false, sizes, norm, act, true, input, 1)
+}
+
 #[allow(clippy::too_many_arguments)]
 fn shape_of(
     length: usize,

@@ -19,6 +19,7 @@ mod pool;
 mod response;
 mod rpe;
 mod simd;
+mod ski;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +30,7 @@ pub use mix::Mix;
 use super::random::Stream;
 use super::{
     Activation, AdamW, Device, DeviceError, Gemm, HeadGradient, IGNORE, MixShape, NormShape,
-    Result, RpeShape,
+    Result, RpeShape, SkiOffsets, SkiShape,
 };
 use crate::data::Shard;
 use buffer::Counter;
@@ -76,6 +77,22 @@ fn biases(parameters: &[f32], at: Option<usize>, len: usize) -> &[f32] {
 
 fn biases_mut(gradients: &mut [f32], at: Option<usize>, len: usize) -> &mut [f32] {
     at.map_or(&mut [], |at| &mut gradients[at..at + len])
+}
+
+/// What both passes of SKI read.
+fn ski_input<'a>(
+    shape: SkiShape,
+    kernel: &'a Buffer,
+    parameters: &'a Buffer,
+    at: SkiOffsets,
+    uv: &'a Buffer,
+) -> ski::Input<'a> {
+    ski::Input {
+        kernel: &kernel.data,
+        taps: &parameters.data[at.taps..][..shape.channels * shape.taps],
+        bias: biases(&parameters.data, at.bias, 2 * shape.channels),
+        uv: &uv.data,
+    }
 }
 
 impl Device for Cpu {
@@ -354,6 +371,49 @@ impl Device for Cpu {
             d_bias: biases_mut(&mut gradients.data, bias_at, mix.rows()),
         };
         mix::backward(mix, input, &y.data, &dg.data, to);
+        Ok(())
+    }
+
+    fn ski(
+        &self,
+        shape: SkiShape,
+        kernel: &Buffer,
+        parameters: &Buffer,
+        at: SkiOffsets,
+        uv: &Buffer,
+        y: &mut Buffer,
+        g: &mut Buffer,
+    ) -> Result<()> {
+        let input = ski_input(shape, kernel, parameters, at, uv);
+        ski::forward(shape, input, &mut y.data, &mut g.data);
+        Ok(())
+    }
+
+    fn ski_backward(
+        &self,
+        shape: SkiShape,
+        kernel: &Buffer,
+        parameters: &Buffer,
+        at: SkiOffsets,
+        uv: &Buffer,
+        y: &Buffer,
+        dg: &Buffer,
+        duv: &mut Buffer,
+        d_kernel: &mut Buffer,
+        gradients: &mut Buffer,
+    ) -> Result<()> {
+        let input = ski_input(shape, kernel, parameters, at, uv);
+        let gradients = &mut gradients.data;
+        // Taps and biases may lie in either order: the taps' are summed beside, not in place.
+        let mut taps = gradients[at.taps..][..shape.channels * shape.taps].to_vec();
+        let to = ski::Gradients {
+            duv: &mut duv.data,
+            d_kernel: &mut d_kernel.data,
+            d_taps: &mut taps,
+            d_bias: biases_mut(gradients, at.bias, 2 * shape.channels),
+        };
+        ski::backward(shape, input, &y.data, &dg.data, to);
+        gradients[at.taps..][..taps.len()].copy_from_slice(&taps);
         Ok(())
     }
 

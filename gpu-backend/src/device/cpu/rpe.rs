@@ -70,6 +70,11 @@ fn position(shape: &RpeShape, row: usize) -> f32 {
         RpeInput::Scaled(length) => lag() / length as f32,
         RpeInput::Omega(bins) => omega(bins) as f32,
         RpeInput::Cosine(bins) => omega(bins).cos() as f32,
+        RpeInput::Warped { lambda, spacing } => {
+            let lag = f64::from(lag());
+            let size = lambda.powf(lag.abs() * spacing);
+            (if lag < 0.0 { -size } else { size }) as f32
+        }
     }
 }
 
@@ -172,7 +177,7 @@ fn norm_act(shape: &RpeShape, layer: usize, parameters: &[f32], x: &[f32], a: &m
 
 /// Powers of a decay along the columns of one channel; in f64, since errors grow with the lag.
 fn decays(shape: &RpeShape, gamma: f32) -> Vec<f32> {
-    let gamma = f64::from(gamma);
+    let gamma = f64::from(gamma).powf(shape.input.spacing());
     let mut power = 1.0;
     let mut decays = Vec::with_capacity(shape.lags());
     for _ in 0..shape.length {

@@ -3,7 +3,7 @@
 mod speed;
 
 use super::Cpu;
-use crate::device::{Activation, Device, Gemm, MixShape, Norm, RpeInput, checks};
+use crate::device::{Activation, Device, Gemm, MixShape, Norm, RpeInput, SkiShape, checks};
 use proptest::prelude::*;
 
 /// Errors of f32 sums of a few hundred terms, relative to the largest element of a tensor.
@@ -51,6 +51,20 @@ fn mix() -> impl Strategy<Value = MixShape> {
     )
 }
 
+fn ski() -> impl Strategy<Value = SkiShape> {
+    let sizes = (1..4usize, 1..24usize, 1..3usize);
+    (sizes, 2..12usize, 0..6usize, activation()).prop_map(
+        |((batch, length, channels), rank, half, act)| SkiShape {
+            batch,
+            length,
+            channels,
+            act,
+            rank,
+            taps: 2 * half + 1,
+        },
+    )
+}
+
 fn norm() -> impl Strategy<Value = Option<Norm>> {
     prop_oneof![
         Just(None),
@@ -72,6 +86,17 @@ proptest! {
     fn products(shape in gemm(), bias in any::<bool>(), seed in any::<u64>()) {
         good(checks::gemm(&Cpu::new(), shape, bias, seed))?;
         good(checks::gemm_gradient(&Cpu::new(), shape, seed))?;
+    }
+
+    #[test]
+    fn products_by_inducing_points(shape in ski(), bias in any::<bool>(), seed in 0..1u64 << 60) {
+        good(checks::ski(&Cpu::new(), shape, bias, seed))?;
+    }
+
+    #[test]
+    fn kernels_of_warped_lags(length in 1..9usize, spacing in 0.1..9.0f64, seed in any::<u64>()) {
+        let (shape, count) = checks::warped_shape(length, (5, 1, 2), spacing);
+        good(checks::rpe(&Cpu::new(), &shape, count, seed))?;
     }
 
     #[test]

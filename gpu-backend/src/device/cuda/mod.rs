@@ -19,7 +19,7 @@ pub use mix::Mix;
 
 use super::{
     Activation, AdamW, Device, DeviceError, Gemm, HeadGradient, MixShape, NormShape, Result,
-    RpeShape,
+    RpeShape, SkiOffsets, SkiShape,
 };
 use crate::data::Shard;
 use half::bf16;
@@ -480,6 +480,37 @@ impl Device for Cuda {
             d_bias,
         };
         self.mix_gradients(mix, bias, operands)
+    }
+
+    fn ski(
+        &self,
+        shape: SkiShape,
+        kernel: &F32,
+        parameters: &F32,
+        at: SkiOffsets,
+        uv: &Act,
+        y: &mut Act,
+        g: &mut Act,
+    ) -> Result<()> {
+        self.run_ski(shape, kernel, parameters, at, uv, y, g)
+    }
+
+    fn ski_backward(
+        &self,
+        shape: SkiShape,
+        kernel: &F32,
+        parameters: &F32,
+        at: SkiOffsets,
+        uv: &Act,
+        y: &Act,
+        dg: &Act,
+        duv: &mut Act,
+        d_kernel: &mut F32,
+        gradients: &mut F32,
+    ) -> Result<()> {
+        self.run_ski_backward(
+            shape, kernel, parameters, at, uv, y, dg, duv, d_kernel, gradients,
+        )
     }
 
     fn gate(

@@ -14,6 +14,7 @@ pub const SOURCES: &[(&str, &str)] = &[
             include_str!("../../../kernels/response.cu"),
         ),
     ),
+    ("ski.cu", include_str!("../../../kernels/ski.cu")),
     ("norm.cu", include_str!("../../../kernels/norm.cu")),
     ("gate.cu", include_str!("../../../kernels/gate.cu")),
     (

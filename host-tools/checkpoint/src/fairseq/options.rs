@@ -96,6 +96,9 @@ fn toeplitz(options: Options) -> Result<ToeplitzConfig, FairseqError> {
         rpe_norm: norm(options, "norm_type", "simplermsnorm")?,
         rpe_input: rpe_input(options)?,
         bins: None,
+        rank: None,
+        taps: None,
+        warp: None,
         decay,
         learned_decay,
         // A fixed gamma is read from the tensors.

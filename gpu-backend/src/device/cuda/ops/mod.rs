@@ -7,6 +7,7 @@ mod norm;
 mod optimiser;
 mod product;
 mod rpe;
+mod ski;
 
 use super::Cuda;
 use super::machine::{Address, Argument, Element, Launch};

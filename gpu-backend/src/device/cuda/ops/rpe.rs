@@ -365,7 +365,11 @@ fn words(shape: &RpeShape) -> Vec<u32> {
     };
     let input = match shape.input {
         RpeInput::Scaled(length) => 1.0 / length as f32,
-        RpeInput::Lag | RpeInput::Omega(_) | RpeInput::Cosine(_) => 1.0,
+        RpeInput::Lag | RpeInput::Omega(_) | RpeInput::Cosine(_) | RpeInput::Warped { .. } => 1.0,
+    };
+    let warp = match shape.input {
+        RpeInput::Warped { lambda, .. } => lambda.log2() as f32,
+        _ => 0.0,
     };
     let act = |act: Activation| activation(act) as u32;
     let mut words = vec![
@@ -385,6 +389,8 @@ fn words(shape: &RpeShape) -> Vec<u32> {
         u32::from(matches!(shape.input, RpeInput::Cosine(_))),
         shape.rows() as u32,
         (shape.channels / shape.heads) as u32,
+        f32::to_bits(shape.input.spacing() as f32),
+        f32::to_bits(warp),
     ];
     let maps = std::iter::once(&shape.first_at).chain(&shape.hidden_at);
     push_offsets(&mut words, maps);
