@@ -29,7 +29,7 @@
 use super::error::{ConvertError, converged};
 use super::measure::KernelError;
 use super::modal::Modal;
-use super::reduced::{MOST_REFINED, Reduction, Window};
+use super::reduced::{MOST_REFINED, Reduction, Window, clip};
 use super::rounding::FLUSH;
 use ndarray::{Array2, ArrayView2};
 use num_complex::Complex64;
@@ -91,6 +91,9 @@ impl Default for Search {
         }
     }
 }
+
+/// Distances that poles are moved apart to, as shares of their distance from the unit circle.
+const SHARES: [f64; 5] = [0.02, 0.05, 0.1, 0.2, 0.4];
 
 impl Search {
     /// Whether an error is within the bounds.
@@ -207,13 +210,21 @@ fn given(
         if (best.as_ref()).is_some_and(|best| truncated.1.rms >= WORTH * best.0) {
             break;
         }
+        let ways = apart(&truncated.0);
         let (poles, _) = reduction.refined(truncated)?;
-        let Some(modal) = converged(reduction.modal(&poles))? else {
-            continue;
+        let mut consider = |poles: Vec<Complex64>| {
+            let Some(modal) = converged(reduction.modal(&poles))? else {
+                return Ok(());
+            };
+            let found = error_in_f32(&modal, truth).rms;
+            if best.as_ref().is_none_or(|best| found < best.0) {
+                best = Some((found, poles, modal));
+            }
+            Ok::<_, ConvertError>(())
         };
-        let found = error_in_f32(&modal, truth).rms;
-        if best.as_ref().is_none_or(|best| found < best.0) {
-            best = Some((found, poles, modal));
+        consider(poles)?;
+        for poles in ways {
+            consider(poles)?;
         }
     }
     let (error, poles, modal) = best.ok_or(ConvertError::NoConvergence {
@@ -226,6 +237,40 @@ fn given(
     let levelled = converged(reduction.levelled(&poles))?.map(|levelled| levelled.modal);
     let near = |levelled: &Modal| error_in_f32(levelled, truth).rms <= LEVELLED * error;
     Ok(levelled.filter(near).unwrap_or(modal))
+}
+
+/// `poles` with those that all but coincide moved apart, less and less near: nothing where there are none.
+///
+/// A kernel that grows before it falls, as `i p^i` does, has a pole twice. Two poles beside each other come as near to that as
+/// one likes, with residues that cancel: in f32 the more of them is lost the closer they are, so that there is a best
+/// distance, which depends on the kernel.
+fn apart(poles: &[Complex64]) -> Vec<Vec<Complex64>> {
+    if moved_apart(poles, SHARES[0]) == poles {
+        return Vec::new();
+    }
+    let ways = SHARES.iter().map(|share| moved_apart(poles, *share));
+    ways.collect()
+}
+
+/// `poles`, any two of one kind at least at `share` of their distance from the unit circle, as far as pairs go.
+fn moved_apart(poles: &[Complex64], share: f64) -> Vec<Complex64> {
+    let mut moved = poles.to_vec();
+    for j in 1..moved.len() {
+        for i in 0..j {
+            let (a, b) = (moved[i], moved[j]);
+            let middle = 0.5 * (a + b);
+            let least = share * (1.0 - middle.norm());
+            let between = a - b;
+            if (a.im == 0.0) != (b.im == 0.0) || between.norm() >= least {
+                continue;
+            }
+            // along the real axis, so that a pole above it stays there
+            let direction = if between.re < 0.0 { -1.0 } else { 1.0 };
+            moved[i] = clip(middle + 0.5 * least * direction);
+            moved[j] = clip(middle - 0.5 * least * direction);
+        }
+    }
+    moved
 }
 
 /// The state of one search.
@@ -281,6 +326,7 @@ impl Found<'_> {
             return Ok(ControlFlow::Continue(()));
         };
         let mut excess = self.search.excess(&error);
+        let (as_truncated, mut found) = (poles.clone(), None);
         if excess <= REFINABLE {
             (poles, error) = reduction.refined((poles, error))?;
             excess = self.search.excess(&error);
@@ -288,18 +334,40 @@ impl Found<'_> {
             if excess <= 1.0 {
                 let modal = converged(reduction.modal(&poles))?;
                 let accepted = |modal: &Modal| self.search.accepts(&self.error_in_f32(modal));
-                if let Some(modal) = modal.filter(accepted) {
-                    let (modal, near) = self.level(reduction, &poles, modal)?;
-                    // A smaller one is not worth losing a peak near the best possible.
-                    if near || !self.best_is_near {
-                        (self.best, self.best_is_near) = (Some(modal), near);
-                        return Ok(ControlFlow::Break(()));
-                    }
-                }
+                found = modal.filter(accepted);
+            }
+        }
+        let stored = match found {
+            Some(modal) => Some((poles.clone(), modal)),
+            None => self.apart(reduction, &as_truncated)?,
+        };
+        if let Some((poles, modal)) = stored {
+            let (modal, near) = self.level(reduction, &poles, modal)?;
+            // A smaller one is not worth losing a peak near the best possible.
+            if near || !self.best_is_near {
+                (self.best, self.best_is_near) = (Some(modal), near);
+                return Ok(ControlFlow::Break(()));
             }
         }
         self.rejected.push((excess, taps, poles));
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// The first reduction within the bounds whose poles are `poles`, those of them that all but coincide moved
+    /// [`apart`].
+    fn apart(
+        &self,
+        reduction: &Reduction,
+        poles: &[Complex64],
+    ) -> Result<Option<(Vec<Complex64>, Modal)>, ConvertError> {
+        for poles in apart(poles) {
+            let modal = converged(reduction.modal(&poles))?;
+            let accepted = |modal: &Modal| self.search.accepts(&self.error_in_f32(modal));
+            if let Some(modal) = modal.filter(accepted) {
+                return Ok(Some((poles, modal)));
+            }
+        }
+        Ok(None)
     }
 
     /// `modal`, with `poles` and least squares residues within the bounds, levelled over
@@ -449,6 +517,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A kernel that grows, oscillating, before it falls: twice the same pair of poles, which f32 cannot hold.
+    #[test]
+    fn poles_that_coincide_are_moved_apart() {
+        let kernel = Array2::from_shape_fn((2500, 2), |(i, c)| {
+            let x = i as f64;
+            x * 0.99f64.powf(x) * (0.3 * x + c as f64).cos()
+        });
+        let found = Search::default().run(kernel.view(), kernel.view()).unwrap();
+        let error = error_in_f32(&found.modal, kernel.view());
+        assert!(Search::default().accepts(&error), "{error:?}");
+        assert!(found.modal.states_per_channel() <= 6);
+        let (order, error) = with_order(&kernel, 4);
+        assert!(order == 4 && error < 5e-3, "{order} {error}");
     }
 
     /// However many states are asked for, what comes out is no worse than with fewer, and soon there.

@@ -18,7 +18,7 @@ mod refine;
 pub mod residues;
 mod sample;
 
-pub use balance::{MAX_RADIUS, upper_half};
+pub use balance::{MAX_RADIUS, clip, upper_half};
 
 use super::error::{ConvertError, converged};
 use super::measure::{KernelError, reference_squares, squared_norms};
