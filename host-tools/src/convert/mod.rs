@@ -3,6 +3,7 @@
 pub mod bare;
 pub mod certificate;
 pub mod check;
+pub mod conversion;
 pub mod error;
 pub mod etsc;
 pub mod fir;

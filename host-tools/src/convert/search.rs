@@ -332,16 +332,13 @@ impl Found<'_> {
             excess = self.search.excess(&error);
             // Good enough in f64; f32 decides.
             if excess <= 1.0 {
-                let modal = converged(reduction.modal(&poles))?;
-                let accepted = |modal: &Modal| self.search.accepts(&self.error_in_f32(modal));
-                found = modal.filter(accepted);
+                found = self.with_poles(reduction, &poles)?;
             }
         }
-        let stored = match found {
-            Some(modal) => Some((poles.clone(), modal)),
-            None => self.apart(reduction, &as_truncated)?,
-        };
-        if let Some((poles, modal)) = stored {
+        if found.is_none() {
+            found = self.apart(reduction, &as_truncated)?;
+        }
+        if let Some((poles, modal)) = found {
             let (modal, near) = self.level(reduction, &poles, modal)?;
             // A smaller one is not worth losing a peak near the best possible.
             if near || !self.best_is_near {
@@ -353,6 +350,17 @@ impl Found<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// The reduction with these poles, if it is within the bounds.
+    fn with_poles(
+        &self,
+        reduction: &Reduction,
+        poles: &[Complex64],
+    ) -> Result<Option<(Vec<Complex64>, Modal)>, ConvertError> {
+        let modal = converged(reduction.modal(poles))?;
+        let accepted = |modal: &Modal| self.search.accepts(&self.error_in_f32(modal));
+        Ok(modal.filter(accepted).map(|modal| (poles.to_vec(), modal)))
+    }
+
     /// The first reduction within the bounds whose poles are `poles`, those of them that all but coincide moved
     /// [`apart`].
     fn apart(
@@ -360,14 +368,10 @@ impl Found<'_> {
         reduction: &Reduction,
         poles: &[Complex64],
     ) -> Result<Option<(Vec<Complex64>, Modal)>, ConvertError> {
-        for poles in apart(poles) {
-            let modal = converged(reduction.modal(&poles))?;
-            let accepted = |modal: &Modal| self.search.accepts(&self.error_in_f32(modal));
-            if let Some(modal) = modal.filter(accepted) {
-                return Ok(Some((poles, modal)));
-            }
-        }
-        Ok(None)
+        let mut tried = apart(poles)
+            .into_iter()
+            .map(|poles| self.with_poles(reduction, &poles));
+        tried.find_map(Result::transpose).transpose()
     }
 
     /// `modal`, with `poles` and least squares residues within the bounds, levelled over
