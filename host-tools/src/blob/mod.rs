@@ -16,7 +16,7 @@ pub use crate::quantize::{
 };
 pub use any::{AnyModel, Logits, StateBytes};
 pub use file::{Blob, BlobFileError, SessionMemory, Staged, write_atomically};
-pub use fixed::{fixed_matrices, fixed_recurrence, write_fixed};
+pub use fixed::{can_be_fixed, fixed_matrices, fixed_recurrence, write_fixed};
 pub use pack::{pack_int4, pack_int8};
 pub use recurrence::recurrence_bytes;
 pub use target::{ContractName, Storage, Target};

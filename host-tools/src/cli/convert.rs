@@ -228,9 +228,8 @@ impl Cmd {
         let spinner = output::spinner("converting");
         let checkpoint = input::checkpoint(path)?;
         blob::can_convert(&checkpoint.config)?;
-        if self.contract == ContractName::Fixed && !checkpoint.config.causal {
-            let what = "backward recurrence".into();
-            bail!(blob::WriteError::NotInFixed { what });
+        if self.contract == ContractName::Fixed {
+            blob::can_be_fixed(&checkpoint.config)?;
         }
         let length = self.length(&checkpoint.config)?;
         let method = self.method(length)?;

@@ -33,12 +33,9 @@ pub fn write_fixed(
     weights: impl Fn(MatrixName) -> WeightType,
 ) -> Result<Blob, WriteError> {
     let config = &checkpoint.config;
-    if !config.causal {
-        let what = "backward recurrence".into();
-        return Err(WriteError::NotInFixed { what });
-    }
+    can_be_fixed(config)?;
     writer::check(config, layers)?;
-    supported(config, layers)?;
+    without_decay(layers)?;
     let packing = |name| packing(weights(name));
     let source = Source { checkpoint };
     let (mut sections, fraction) = globals(&source, packing)?;
@@ -120,9 +117,15 @@ fn packing(weights: WeightType) -> Result<Packing, WriteError> {
     }
 }
 
-/// Whether the contract has all that a network uses.
-fn supported(config: &Config, layers: &[Modal]) -> Result<(), WriteError> {
+/// Whether the contract `fixed` has all that a network of this configuration uses; recurrences aside.
+///
+/// # Errors
+/// [`WriteError::NotInFixed`].
+pub fn can_be_fixed(config: &Config) -> Result<(), WriteError> {
     let refuse = |what: String| Err(WriteError::NotInFixed { what });
+    if !config.causal {
+        return refuse("backward recurrence".into());
+    }
     for (role, act) in [("GTU", config.gtu_act), ("GLU", config.glu_act)] {
         if !activation::is_supported(writer::activation(act)) {
             return refuse(format!("activation {act:?} ({role})"));
@@ -141,15 +144,19 @@ fn supported(config: &Config, layers: &[Modal]) -> Result<(), WriteError> {
         let position = config.norm_position();
         return refuse(format!("norm at position {position:?}"));
     }
+    Ok(())
+}
+
+/// Whether no layer has a decay of each channel's own.
+fn without_decay(layers: &[Modal]) -> Result<(), WriteError> {
     let decay = layers
         .iter()
         .position(|modal| modal.channel_decay.is_some());
-    if let Some(layer) = decay {
-        return refuse(format!(
-            "decay of a channel's own, as the recurrence of layer {layer} has"
-        ));
-    }
-    Ok(())
+    let refuse = |layer| {
+        let what = format!("decay of a channel's own, as the recurrence of layer {layer} has");
+        Err(WriteError::NotInFixed { what })
+    };
+    decay.map_or(Ok(()), refuse)
 }
 
 /// The global sections but the last, and the places of the residual stream.
