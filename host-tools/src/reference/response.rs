@@ -102,7 +102,7 @@ impl Response {
 
 #[cfg(test)]
 mod tests {
-    use crate::checkpoint::config::{Activation, Norm, RpeInput, ToeplitzConfig, ToeplitzKind};
+    use crate::checkpoint::config::{Activation, RpeInput, ToeplitzConfig, ToeplitzKind};
     use crate::reference::testing;
     use crate::reference::toeplitz::Toeplitz;
     use ndarray::{Array2, s};
@@ -111,21 +111,10 @@ mod tests {
     fn operator(rpe_input: RpeInput, bins: Option<usize>) -> Toeplitz<f64> {
         let config = ToeplitzConfig {
             kind: ToeplitzKind::Fd,
-            rpe_dim: 16,
-            rpe_layers: 1,
             rpe_act: Activation::Silu,
-            rpe_norm: Norm::SimpleRmsNorm,
             rpe_input,
             bins,
-            rank: None,
-            taps: None,
-            warp: None,
-            decay: false,
-            learned_decay: false,
-            decay_floor: 0.0,
-            act: Activation::None,
-            residual: false,
-            normalize: false,
+            ..testing::toeplitz()
         };
         let case = "fd/fd_causal_n100_h2_l1_silu.safetensors";
         let tensors = testing::tensors(&testing::cases().with_file_name(case));

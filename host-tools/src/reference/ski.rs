@@ -161,7 +161,7 @@ impl<T: Real> Ski<T> {
 
 #[cfg(test)]
 mod tests {
-    use crate::checkpoint::config::{Activation, Norm, RpeInput, ToeplitzConfig, ToeplitzKind};
+    use crate::checkpoint::config::{RpeInput, ToeplitzConfig, ToeplitzKind};
     use crate::reference::mix::{FftMix, Mix, Trained};
     use crate::reference::testing;
     use crate::reference::toeplitz::Toeplitz;
@@ -175,19 +175,12 @@ mod tests {
             kind: ToeplitzKind::Ski,
             rpe_dim: 32,
             rpe_layers: 3,
-            rpe_act: Activation::Relu,
-            rpe_norm: Norm::SimpleRmsNorm,
             rpe_input: RpeInput::Warp,
-            bins: None,
             rank: Some(rank),
             taps: Some(taps),
             warp: Some(warp),
             decay: true,
-            learned_decay: false,
-            decay_floor: 0.0,
-            act: Activation::None,
-            residual: false,
-            normalize: false,
+            ..testing::toeplitz()
         };
         let case = "tno_bidir_n513_h2_decay_l3_relu.safetensors";
         let mut tensors = testing::tensors(&testing::cases().join(case));

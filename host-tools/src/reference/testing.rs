@@ -1,6 +1,7 @@
 //! Fixtures for the tests of this module.
 
 use crate::checkpoint::Checkpoint;
+use crate::checkpoint::config::{Activation, Norm, RpeInput, ToeplitzConfig, ToeplitzKind};
 use ndarray::ArrayD;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeMap;
@@ -18,6 +19,28 @@ pub(crate) fn checkpoint_folder(name: &str) -> PathBuf {
     Path::new(ROOT)
         .join("firmware-examples/checkpoints")
         .join(name)
+}
+
+/// An operator of lags with nothing besides its RPE of 16, which has one hidden layer.
+pub(super) fn toeplitz() -> ToeplitzConfig {
+    ToeplitzConfig {
+        kind: ToeplitzKind::Tno,
+        rpe_dim: 16,
+        rpe_layers: 1,
+        rpe_act: Activation::Relu,
+        rpe_norm: Norm::SimpleRmsNorm,
+        rpe_input: RpeInput::Lag,
+        bins: None,
+        rank: None,
+        taps: None,
+        warp: None,
+        decay: false,
+        learned_decay: false,
+        decay_floor: 0.0,
+        act: Activation::None,
+        residual: false,
+        normalize: false,
+    }
 }
 
 /// Every tensor of a safetensors file, as f32.

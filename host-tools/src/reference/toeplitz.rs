@@ -286,27 +286,15 @@ fn decay<T: Real>(kernel: &mut Array2<T>, first: i64, spacing: f64, gamma: &[f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::config::{Norm, ToeplitzKind};
     use crate::reference::testing;
 
     fn config(layers: usize, rpe_dim: usize, decay: bool, act: Activation) -> ToeplitzConfig {
         ToeplitzConfig {
-            kind: ToeplitzKind::Tno,
             rpe_dim,
             rpe_layers: layers,
-            rpe_act: Activation::Relu,
-            rpe_norm: Norm::SimpleRmsNorm,
-            rpe_input: RpeInput::Lag,
-            bins: None,
-            rank: None,
-            taps: None,
-            warp: None,
             decay,
-            learned_decay: false,
-            decay_floor: 0.0,
             act,
-            residual: false,
-            normalize: false,
+            ..testing::toeplitz()
         }
     }
 
