@@ -44,8 +44,6 @@ impl TextFolders {
                 windows: Windows::new(&texts, clips.length, Cut::Windows),
                 stored: Stored::Bytes(bytes),
                 texts,
-                cut: Cut::Windows,
-                length: clips.length,
                 classes,
                 name: path.display().to_string(),
             },

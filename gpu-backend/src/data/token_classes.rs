@@ -30,8 +30,6 @@ impl TokenClips {
             windows: Windows::new(&texts, clips.length, Cut::Beginning),
             stored: Stored::Mapped(map, at, size),
             texts,
-            cut: Cut::Beginning,
-            length: clips.length,
             classes: clips.labels(),
             name: path.display().to_string(),
         })

@@ -12,11 +12,7 @@ use std::ops::Range;
 pub struct TokenClips {
     pub(super) stored: Stored,
     pub(super) texts: Vec<Text>,
-    /// What becomes of texts longer than a sequence.
-    pub(super) cut: Cut,
-    /// Tokens of a sequence.
-    pub(super) length: usize,
-    /// Those of `length`.
+    /// The sequences to train on.
     pub(super) windows: Windows,
     /// Names by label.
     pub(super) classes: Vec<String>,
@@ -48,8 +44,9 @@ pub(super) enum Cut {
 }
 
 /// How texts become windows of one length.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Windows {
+    /// Tokens of a sequence.
     length: usize,
     cut: Cut,
     /// Windows of all texts before each, and of all.
@@ -113,10 +110,10 @@ pub(super) fn token(bytes: &[u8]) -> u32 {
 
 impl TokenClips {
     fn windows_of(&self, length: usize) -> Cow<'_, Windows> {
-        if length == self.length {
+        if length == self.windows.length {
             return Cow::Borrowed(&self.windows);
         }
-        Cow::Owned(Windows::new(&self.texts, length, self.cut))
+        Cow::Owned(Windows::new(&self.texts, length, self.windows.cut))
     }
 
     /// A batch of windows, each shifted; `None` is one that does not count.
@@ -145,22 +142,13 @@ impl TokenClips {
     }
 }
 
-impl Clone for Windows {
-    fn clone(&self) -> Self {
-        Self {
-            before: self.before.clone(),
-            ..*self
-        }
-    }
-}
-
 impl Source for TokenClips {
     fn sequences(&self) -> u64 {
         self.windows.len() as u64
     }
 
     fn training(&self, picks: &[Pick]) -> Result<Batch> {
-        let shift = |pick: &Pick| (pick.epoch_noise % self.length as u64) as usize;
+        let shift = |pick: &Pick| (pick.epoch_noise % self.windows.length as u64) as usize;
         let chosen = picks.iter().map(|p| Some((p.index as usize, shift(p))));
         Ok(self.batch(&self.windows, chosen))
     }
@@ -203,7 +191,7 @@ impl Source for TokenClips {
             self.texts.len(),
             self.classes.len(),
             self.windows.len(),
-            self.length
+            self.windows.length
         )
     }
 }
@@ -227,8 +215,6 @@ mod tests {
             stored: Stored::Bytes((0..end as u8).collect()),
             windows: Windows::new(&texts, length, cut),
             texts,
-            cut,
-            length,
             classes: Vec::new(),
             name: String::new(),
         }

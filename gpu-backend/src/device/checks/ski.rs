@@ -26,19 +26,9 @@ pub fn ski<D: Device>(device: &D, shape: SkiShape, bias: bool, seed: u64) -> Res
     let (mut duv, _) = act(device, &random.values(2 * elements))?;
     let (mut d_kernel, _) = full(device, &random.values(lags))?;
     let (mut gradients, before) = full(device, &random.values(1 + taps + biases))?;
-    device.ski(shape, &kernel, &parameters, at, &uv, &mut y, &mut g)?;
-    device.ski_backward(
-        shape,
-        &kernel,
-        &parameters,
-        at,
-        &uv,
-        &y,
-        &dg,
-        &mut duv,
-        &mut d_kernel,
-        &mut gradients,
-    )?;
+    let operands = [&uv, &dg];
+    let (to, by) = ([&mut y, &mut g, &mut duv], [&mut d_kernel, &mut gradients]);
+    both_ways(device, shape, [&kernel, &parameters], at, operands, to, by)?;
     let plain = |kernel: &[f64], parameters: &[f64], uv: &[f64]| {
         let bias = if bias {
             &parameters[bias_at..][..biases]
@@ -64,6 +54,22 @@ pub fn ski<D: Device>(device: &D, shape: SkiShape, bias: bool, seed: u64) -> Res
     Ok(errors.into_iter().fold(0.0, f64::max))
 }
 
+/// Forward and backward, from a kernel and parameters, uv and dg, to y, g and duv and to the gradients of the first two.
+fn both_ways<D: Device>(
+    device: &D,
+    shape: SkiShape,
+    [kernel, parameters]: [&D::F32; 2],
+    at: SkiOffsets,
+    [uv, dg]: [&D::Act; 2],
+    [y, g, duv]: [&mut D::Act; 3],
+    [d_kernel, gradients]: [&mut D::F32; 2],
+) -> Result<()> {
+    device.ski(shape, kernel, parameters, at, uv, y, g)?;
+    device.ski_backward(
+        shape, kernel, parameters, at, uv, y, dg, duv, d_kernel, gradients,
+    )
+}
+
 /// y, g, duv, the gradients of the kernel and of taps and biases, for random operands: what two devices
 /// should agree on where sequences are too long for [`ski`].
 pub fn ski_outputs<D: Device>(device: &D, shape: SkiShape, seed: u64) -> Result<[Vec<f32>; 5]> {
@@ -81,19 +87,9 @@ pub fn ski_outputs<D: Device>(device: &D, shape: SkiShape, seed: u64) -> Result<
     let (mut y, mut g) = (device.new_act(e * t)?, device.new_act(e * t)?);
     let mut duv = device.new_act(2 * e * t)?;
     let (mut d_kernel, mut d) = (device.new_f32(e * lags)?, device.new_f32(taps + biases)?);
-    device.ski(shape, &kernel, &parameters, at, &uv, &mut y, &mut g)?;
-    device.ski_backward(
-        shape,
-        &kernel,
-        &parameters,
-        at,
-        &uv,
-        &y,
-        &dg,
-        &mut duv,
-        &mut d_kernel,
-        &mut d,
-    )?;
+    let operands = [&uv, &dg];
+    let (to, by) = ([&mut y, &mut g, &mut duv], [&mut d_kernel, &mut d]);
+    both_ways(device, shape, [&kernel, &parameters], at, operands, to, by)?;
     Ok([
         device.read_act(&y, 0..e * t)?,
         device.read_act(&g, 0..e * t)?,
