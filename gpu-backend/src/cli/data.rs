@@ -6,7 +6,7 @@ use crate::tasks::listops::ListOps;
 use crate::tasks::pathfinder::{self, Pathfinder};
 use crate::tasks::{Counts, MadeFile, NewFolder, TaskError, Tick, plays};
 use anyhow::Result;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -120,15 +120,7 @@ struct PathfinderArgs {
     distractors: usize,
     /// How pictures are written.
     #[arg(long, value_enum, default_value = "tokens")]
-    format: PictureFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum PictureFormat {
-    /// 1024 tokens, a pixel each: token-classes.
-    Tokens,
-    /// 1024 frames of one pixel: frames.
-    Pixels,
+    format: pathfinder::Format,
 }
 
 #[derive(Args)]
@@ -140,17 +132,7 @@ struct DigitsArgs {
     count: Option<usize>,
     /// How digits are written.
     #[arg(long, value_enum, default_value = "pixels")]
-    format: DigitFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum DigitFormat {
-    /// 784 frames of one pixel, row by row: frames; images of 28 x 28.
-    Pixels,
-    /// 28 frames of one row each: frames.
-    Rows,
-    /// 784 tokens, a pixel each: token-classes.
-    Tokens,
+    format: digits::Format,
 }
 
 #[derive(Args)]
@@ -300,10 +282,7 @@ impl PathfinderArgs {
             counts: self.clips.or(Pathfinder::USUAL.counts),
             dashes: self.dashes,
             distractors: self.distractors,
-            format: match self.format {
-                PictureFormat::Tokens => pathfinder::Format::Tokens,
-                PictureFormat::Pixels => pathfinder::Format::Pixels,
-            },
+            format: self.format,
         }
     }
 }
@@ -312,11 +291,7 @@ impl DigitsArgs {
     fn task(&self) -> Digits {
         Digits {
             count: self.count,
-            format: match self.format {
-                DigitFormat::Pixels => digits::Format::Pixels,
-                DigitFormat::Rows => digits::Format::Rows,
-                DigitFormat::Tokens => digits::Format::Tokens,
-            },
+            format: self.format,
         }
     }
 }

@@ -8,6 +8,7 @@ use super::files::{TokenFile, write_frames};
 use super::source::Package;
 use super::{MadeFile, Result, TaskError, Tick};
 use crate::data::{Permutation, mix};
+use clap::ValueEnum;
 use serde::Deserialize;
 use std::path::Path;
 
@@ -21,13 +22,13 @@ pub const PACKAGE: Package = Package {
 const SIDE: usize = 28;
 
 /// How a digit is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// 784 frames of one pixel, row by row.
+    /// 784 frames of one pixel, row by row: frames; images of 28 x 28.
     Pixels,
-    /// 28 frames of one row each.
+    /// 28 frames of one row each: frames.
     Rows,
-    /// 784 tokens, a pixel each.
+    /// 784 tokens, a pixel each: token-classes.
     Tokens,
 }
 

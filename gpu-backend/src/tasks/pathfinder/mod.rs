@@ -14,6 +14,7 @@ mod picture;
 use super::files::{TokenFile, write_frames};
 use super::random::Draw;
 use super::{Counts, MadeFile, Result, TaskError, Tick, draw_all};
+use clap::ValueEnum;
 use geometry::{Curve, Point, SIDE};
 use std::path::Path;
 
@@ -28,11 +29,11 @@ const DASHES: std::ops::RangeInclusive<usize> = 3..=12;
 pub const CLASSES: [&str; 2] = ["apart", "connected"];
 
 /// How a picture is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// 1024 tokens, a pixel each.
+    /// 1024 tokens, a pixel each: token-classes.
     Tokens,
-    /// 1024 frames of one number each.
+    /// 1024 frames of one pixel: frames.
     Pixels,
 }
 
