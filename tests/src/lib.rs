@@ -178,16 +178,36 @@ pub fn small_layers() -> [Modal; 2] {
 /// A blob of the [`small_masked_config`] network for windows of [`WINDOW`] tokens.
 pub fn small_window_blob(storage: impl Into<Storage>) -> Blob {
     let checkpoint = checkpoint(small_masked_config(), 1);
-    let channels = checkpoint.config.channels();
-    let forward = [
-        modal(channels, [3, 1, 2], true, 2),
-        modal(channels, [2, 0, 0], false, 3),
-    ];
-    let backward = [
-        modal(channels, [0, 2, 1], false, 4),
-        modal(channels, [4, 0, 1], true, 5),
-    ];
+    let [forward, backward] = small_window_layers();
     window_blob(&checkpoint, [&forward, &backward], WINDOW, storage)
+}
+
+/// A blob of the bidirectional [`small_classifier_config`] network for windows of [`WINDOW`] tokens or frames.
+pub fn small_window_classifier_blob(
+    frame_dim: Option<usize>,
+    pooling: Pooling,
+    storage: impl Into<Storage>,
+) -> Blob {
+    let config = Config {
+        causal: false,
+        ..small_classifier_config(frame_dim, pooling)
+    };
+    let [forward, backward] = small_window_layers();
+    window_blob(
+        &checkpoint(config, 1),
+        [&forward, &backward],
+        WINDOW,
+        storage,
+    )
+}
+
+/// Recurrences of a bidirectional network of ten channels, forward and backward ones.
+pub fn small_window_layers() -> [[Modal; 2]; 2] {
+    let backward = [
+        modal(10, [0, 2, 1], false, 4),
+        modal(10, [4, 0, 1], true, 5),
+    ];
+    [small_layers(), backward]
 }
 
 /// Tokens of a window of [`small_window_blob`].

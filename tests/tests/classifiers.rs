@@ -4,12 +4,12 @@
 use ndarray::{Array1, Array2, Axis, s};
 use proptest::prelude::*;
 use proptest::sample::select;
-use toeplite::classifier::{Decay, Input, Model, Session};
+use toeplite::classifier::{Decay, Input, Model, Session, window};
 use toeplite::profile::{Probe, Stage};
-use toeplite::{DecayError, InputError, MemoryError, ModelError, SnapshotError};
+use toeplite::{ClipError, DecayError, InputError, MemoryError, ModelError, SnapshotError};
 use toeplite_tests::{
-    CLASSES, Noise, checkpoint, modal, small_blob, small_classifier_blob, small_classifier_config,
-    small_layers,
+    CLASSES, Noise, WINDOW, checkpoint, modal, small_blob, small_classifier_blob,
+    small_classifier_config, small_layers, small_window_classifier_blob, small_window_layers,
 };
 use toeplite_tools::blob::{
     Blob, SessionMemory, Storage, StreamError, Target, WeightType, WriteError, nearest, write,
@@ -20,7 +20,8 @@ use toeplite_tools::checkpoint::{Checkpoint, Config};
 use toeplite_tools::convert::network::{operators, trained_kernels};
 use toeplite_tools::convert::{Method, Modal, convert_layers};
 use toeplite_tools::quantize::calibrate::{Sample, calibrate};
-use toeplite_tools::reference::recurrence::ModalMix;
+use toeplite_tools::reference::mix::Mix;
+use toeplite_tools::reference::recurrence::{ModalMix, TwoSidedMix};
 use toeplite_tools::reference::{self, Network};
 use toeplite_tools::stream::{self, ClassifyError};
 
@@ -35,6 +36,15 @@ fn clip(n: usize, seed: u64) -> Array2<f32> {
 /// What the reference network in f64 makes of each position before pooling, `[n, classes]`: logits of a language model
 /// whose embedding is the frames, mapped, or that of the tokens, and whose head has the classes first.
 fn positions(checkpoint: &Checkpoint, layers: &[Modal], clip: Clip<'_>) -> Array2<f64> {
+    mixed_positions(checkpoint, &mix(layers), clip)
+}
+
+fn mix(layers: &[Modal]) -> ModalMix<f64> {
+    let layers: Vec<Modal> = layers.iter().map(Modal::to_f32_safe).collect();
+    ModalMix::new(&layers).unwrap()
+}
+
+fn mixed_positions(checkpoint: &Checkpoint, mix: &dyn Mix<f64>, clip: Clip<'_>) -> Array2<f64> {
     let mut twin = checkpoint.clone();
     let tensors = &mut twin.tensors;
     let tokens: Vec<u32> = match clip {
@@ -71,11 +81,9 @@ fn positions(checkpoint: &Checkpoint, layers: &[Modal], clip: Clip<'_>) -> Array
     };
     (twin.config.norm, twin.config.final_norm) =
         (checkpoint.config.norm, checkpoint.config.final_norm);
-    let layers: Vec<Modal> = layers.iter().map(Modal::to_f32_safe).collect();
-    let mix = ModalMix::<f64>::new(&layers).unwrap();
     let logits = Network::from_checkpoint(&twin)
         .unwrap()
-        .forward(&tokens, &mix);
+        .forward(&tokens, mix);
     logits.unwrap().slice(s![.., ..CLASSES]).to_owned()
 }
 
@@ -252,21 +260,21 @@ fn a_clip_on_the_host_is_a_session_from_rest() {
     assert_eq!(stream::recurrences(&any).len(), 2);
 
     let none = stream::classify_frames(&any, frames.slice(s![..0, ..]));
-    assert_eq!(none, Err(ClassifyError::Empty));
+    assert_eq!(none, Err(ClassifyError::Clip(ClipError::Empty)));
     let source = InputError::FrameLength {
         expected: 7,
         found: 14,
     };
-    let refused = Err(ClassifyError::Input {
+    let refused = Err(ClassifyError::Clip(ClipError::Input {
         position: 0,
         source,
-    });
+    }));
     assert_eq!(stream::classify_frames(&any, wide.view()), refused);
     let source = InputError::TakesFrames { numbers: 7 };
-    let refused = Err(ClassifyError::Input {
+    let refused = Err(ClassifyError::Clip(ClipError::Input {
         position: 0,
         source,
-    });
+    }));
     assert_eq!(stream::classify_tokens(&any, &[1]), refused);
     assert_eq!(stream::logits(&any, &[1]), Err(StreamError::Classifier));
     let language_model = small_blob(WeightType::Int8);
@@ -440,10 +448,6 @@ fn what_cannot_be_written_is_named() {
     config.causal = false;
     let error = write(&checkpoint(config, 1), &small_layers(), WeightType::Int8).unwrap_err();
     assert!(matches!(error, WriteError::NotCausal), "{error}");
-    let mut config = small_classifier_config(None, Pooling::Mean);
-    config.causal = false;
-    let error = toeplite_tools::blob::can_convert(&config).unwrap_err();
-    assert!(error.to_string().contains("\"causal\": true"), "{error}");
 }
 
 /// A map of frames without a bias is one whose bias is zero; the embedding's factor does nothing to frames.
@@ -545,6 +549,128 @@ fn weights_can_be_calibrated_on_clips() {
         |_| (),
     );
     assert!(none.is_err());
+}
+
+/// A window of a bidirectional classifier, whichever recurrences it has.
+#[test]
+fn windows_are_the_reference_in_f64() {
+    let (frames, tokens) = (
+        clip(WINDOW, 9),
+        (0..WINDOW as u32).map(|i| i * i % 11).collect::<Vec<_>>(),
+    );
+    let [forward, backward] = small_window_layers();
+    let mix = TwoSidedMix::new(mix(&forward), mix(&backward)).unwrap();
+    for (frame_dim, pooling) in [
+        (None, Pooling::Mean),
+        (Some(FRAME), Pooling::Mean),
+        (Some(FRAME), Pooling::Last),
+    ] {
+        let config = Config {
+            causal: false,
+            ..small_classifier_config(frame_dim, pooling)
+        };
+        let checkpoint = checkpoint(config, 1);
+        for (weights, bound) in [
+            (WeightType::F32, 2e-6),
+            (WeightType::Int8, 0.05),
+            (WeightType::Int4, 0.4),
+        ] {
+            let of = |target| {
+                small_window_classifier_blob(frame_dim, pooling, Storage { weights, target })
+            };
+            let (blob, packed) = (of(Target::Portable), of(Target::M4));
+            let (any, packed) = (blob.any().unwrap(), packed.any().unwrap());
+            assert_eq!((any.window(), any.self_test()), (Some(WINDOW), Ok(())));
+            assert_eq!(stream::backward_recurrences(&any).len(), 2);
+            for n in [WINDOW, 1, 7] {
+                let part = frames.slice(s![..n, ..]).to_owned();
+                let (clip, input) = match frame_dim {
+                    None => (
+                        Clip::Tokens(&tokens[..n]),
+                        reference::Input::Tokens(&tokens[..n]),
+                    ),
+                    Some(_) => (Clip::Frames(&part), reference::Input::Frames(part.view())),
+                };
+                let expected = pooled(&mixed_positions(&checkpoint, &mix, clip), pooling, 1.0);
+                let expected = expected.slice(s![n - 1.., ..]).to_owned();
+                let found = stream::classify(&any, input).unwrap();
+                assert_eq!(found, stream::classify(&packed, input).unwrap());
+                let found = Array2::from_shape_vec((1, CLASSES), found).unwrap();
+                let error = error(&found, &expected);
+                assert!(
+                    error < bound,
+                    "{frame_dim:?} {pooling:?} {weights:?} {n}: {error:e}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn clips_that_no_window_takes_are_named() {
+    let blob = small_window_classifier_blob(Some(FRAME), Pooling::Mean, WeightType::Int8);
+    let model = window::Model::from_bytes(blob.bytes()).unwrap();
+    let needed = model.memory_needed();
+    let mut memory = SessionMemory::of_bytes(needed);
+    let found = needed - 1;
+    let error = model
+        .session(&mut memory.as_mut_slice()[..found])
+        .map(|_| ());
+    assert_eq!(error, Err(MemoryError::TooSmall { needed, found }));
+    memory.as_mut_slice().fill(0xA5);
+    let mut session = model.session(memory.as_mut_slice()).unwrap();
+    assert_eq!(session.run_frames(&[]), Err(ClipError::Empty));
+    let (positions, window) = (WINDOW + 1, WINDOW);
+    let too_long = ClipError::TooLong { positions, window };
+    assert_eq!(
+        session.run_frames(&[0.0; FRAME * (WINDOW + 1)]),
+        Err(too_long)
+    );
+    let input = |position, source| Err(ClipError::Input { position, source });
+    let (expected, found) = (FRAME, 1);
+    let length = InputError::FrameLength { expected, found };
+    assert_eq!(session.run_frames(&[0.0; FRAME + 1]), input(1, length));
+    let mut bad = [0.0; 3 * FRAME];
+    bad[2 * FRAME + 4] = f32::NAN;
+    assert_eq!(
+        session.run_frames(&bad),
+        input(2, InputError::FrameNumber { element: 4 })
+    );
+    let takes_frames = InputError::TakesFrames { numbers: FRAME };
+    assert_eq!(session.run(&[1u32]), input(0, takes_frames));
+    assert_eq!(session.self_test(), Ok(()));
+    let wide = stream::classify(
+        &model,
+        reference::Input::Frames(clip(2, 1).slice(s![.., ..2])),
+    );
+    let (expected, found) = (FRAME, 2);
+    let source = InputError::FrameLength { expected, found };
+    assert_eq!(
+        wide,
+        Err(ClipError::Input {
+            position: 0,
+            source
+        }
+        .into())
+    );
+
+    let blob = small_window_classifier_blob(None, Pooling::Last, WeightType::Int8);
+    let model = window::Model::from_bytes(blob.bytes()).unwrap();
+    let mut memory = SessionMemory::of_bytes(model.memory_needed());
+    let mut session = model.session(memory.as_mut_slice()).unwrap();
+    let (token, vocabulary) = (11, 11);
+    let unknown = InputError::UnknownToken { token, vocabulary };
+    assert_eq!(session.run(&[1u32, 11]), input(1, unknown));
+    assert_eq!(
+        session.run_frames(&[0.0; 3]),
+        input(0, InputError::TakesTokens)
+    );
+    let error = Model::from_bytes(blob.bytes()).map(|_| ()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("toeplite::classifier::window::Model")
+    );
 }
 
 /// Every stage is told of, and listening changes no bit.
