@@ -125,6 +125,32 @@ pub fn checkpoint(config: Config, seed: u64) -> Checkpoint {
     Checkpoint { config, tensors }
 }
 
+/// A classifier of [`CLASSES`] classes with the layers of `checkpoint`; its map of frames, where it takes any, and its
+/// head are new.
+pub fn classifier_of(
+    mut checkpoint: Checkpoint,
+    frame_dim: Option<usize>,
+    pooling: Pooling,
+) -> Checkpoint {
+    let config = &mut checkpoint.config;
+    (config.task, config.tie_embeddings) = (Task::Classifier, false);
+    config.classifier = Some(ClassifierConfig {
+        classes: CLASSES,
+        pooling,
+        frame_dim,
+    });
+    let mut noise = Noise::new(1);
+    checkpoint.tensors.remove("head.weight");
+    let mut tensors = |(name, shape): (String, Vec<usize>)| {
+        let drawn = || ArrayD::from_shape_simple_fn(shape, || noise.draw() as f32 / 3.0);
+        let tensor = checkpoint.tensors.remove(&name).unwrap_or_else(drawn);
+        (name, tensor)
+    };
+    let expected = expected_tensors(config).into_iter();
+    checkpoint.tensors = expected.map(&mut tensors).collect();
+    checkpoint
+}
+
 /// A stable recurrence of `channels` with so many taps, real and complex modes.
 pub fn modal(channels: usize, [taps, real, complex]: [usize; 3], decay: bool, seed: u64) -> Modal {
     let mut noise = Noise::new(seed);

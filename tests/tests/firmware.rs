@@ -2,17 +2,16 @@
 //! without.
 #![allow(missing_docs)]
 
-use ndarray::ArrayD;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 use toeplite::format::known_frame;
 use toeplite::{LogitsHash, classifier, window};
-use toeplite_tests::Noise;
+use toeplite_tests::classifier_of;
 use toeplite_tools::blob::{self, Blob, SessionMemory, Target, WeightType};
-use toeplite_tools::checkpoint::config::{ClassifierConfig, Pooling, Task};
-use toeplite_tools::checkpoint::{Checkpoint, expected_tensors};
+use toeplite_tools::checkpoint::Checkpoint;
+use toeplite_tools::checkpoint::config::Pooling;
 use toeplite_tools::convert::network::{operators, trained_kernels};
 use toeplite_tools::convert::{Method, convert_layers};
 use xtask::boards::{Board, F32, FIXED};
@@ -296,23 +295,8 @@ fn windows_on_cortex_m4f() {
 
 /// A bundled checkpoint's layers as a classifier of frames of 10 numbers, by the mean over its positions.
 fn keywords(into: &Path) -> Files {
-    let mut checkpoint = Checkpoint::open(&paths::checkpoint(SMALL)).unwrap();
-    let config = &mut checkpoint.config;
-    (config.task, config.tie_embeddings) = (Task::Classifier, false);
-    config.classifier = Some(ClassifierConfig {
-        classes: 12,
-        pooling: Pooling::Mean,
-        frame_dim: Some(10),
-    });
-    let mut noise = Noise::new(1);
-    for (name, shape) in expected_tensors(config) {
-        let drawn = || ArrayD::from_shape_simple_fn(shape, || noise.draw() as f32 / 3.0);
-        checkpoint.tensors.entry(name).or_insert_with(drawn);
-    }
-    checkpoint.tensors.insert("head.weight".into(), {
-        let shape = [12, checkpoint.config.dim];
-        ArrayD::from_shape_simple_fn(&shape[..], || noise.draw() as f32)
-    });
+    let checkpoint = Checkpoint::open(&paths::checkpoint(SMALL)).unwrap();
+    let checkpoint = classifier_of(checkpoint, Some(10), Pooling::Mean);
     let operators = operators(&checkpoint).unwrap();
     let kernels = trained_kernels(&operators, checkpoint.config.train_len);
     let layers = convert_layers(&kernels, &Method::default()).unwrap();
