@@ -7,7 +7,8 @@ use ndarray::{Array2, ArrayD, IxDyn};
 use num_complex::Complex64;
 use toeplite_tools::blob::{Blob, Storage, WeightType, nearest, write, write_fixed, write_window};
 use toeplite_tools::checkpoint::config::{
-    Activation, FORMAT, Norm, NormPosition, RpeInput, Task, ToeplitzConfig, ToeplitzKind, VERSION,
+    Activation, ClassifierConfig, FORMAT, Norm, NormPosition, Pooling, RpeInput, Task,
+    ToeplitzConfig, ToeplitzKind, VERSION,
 };
 use toeplite_tools::checkpoint::{Checkpoint, Config, expected_tensors};
 use toeplite_tools::convert::Modal;
@@ -90,6 +91,23 @@ pub fn small_masked_config() -> Config {
     }
 }
 
+/// The same network as a classifier of [`CLASSES`] classes, of frames of so many numbers or of tokens.
+pub fn small_classifier_config(frame_dim: Option<usize>, pooling: Pooling) -> Config {
+    let classifier = ClassifierConfig {
+        classes: CLASSES,
+        pooling,
+        frame_dim,
+    };
+    Config {
+        task: Task::Classifier,
+        classifier: Some(classifier),
+        ..small_config()
+    }
+}
+
+/// Classes of [`small_classifier_config`].
+pub const CLASSES: usize = 5;
+
 /// A checkpoint of `config` with parameters of ordinary size.
 pub fn checkpoint(config: Config, seed: u64) -> Checkpoint {
     let mut noise = Noise::new(seed);
@@ -106,6 +124,32 @@ pub fn checkpoint(config: Config, seed: u64) -> Checkpoint {
     };
     let tensors = expected_tensors(&config).into_iter().map(tensor).collect();
     Checkpoint { config, tensors }
+}
+
+/// A classifier of [`CLASSES`] classes with the layers of `checkpoint`; its map of frames, where it takes any, and its
+/// head are new.
+pub fn classifier_of(
+    mut checkpoint: Checkpoint,
+    frame_dim: Option<usize>,
+    pooling: Pooling,
+) -> Checkpoint {
+    let config = &mut checkpoint.config;
+    (config.task, config.tie_embeddings) = (Task::Classifier, false);
+    config.classifier = Some(ClassifierConfig {
+        classes: CLASSES,
+        pooling,
+        frame_dim,
+    });
+    let mut noise = Noise::new(1);
+    checkpoint.tensors.remove("head.weight");
+    let mut tensors = |(name, shape): (String, Vec<usize>)| {
+        let drawn = || ArrayD::from_shape_simple_fn(shape, || noise.draw() as f32 / 3.0);
+        let tensor = checkpoint.tensors.remove(&name).unwrap_or_else(drawn);
+        (name, tensor)
+    };
+    let expected = expected_tensors(config).into_iter();
+    checkpoint.tensors = expected.map(&mut tensors).collect();
+    checkpoint
 }
 
 /// A stable recurrence of `channels` with so many taps, real and complex modes.
@@ -133,28 +177,64 @@ pub fn modal(channels: usize, [taps, real, complex]: [usize; 3], decay: bool, se
 
 /// A blob of the [`small_config`] network: one layer with a bit of everything, one of taps alone.
 pub fn small_blob(storage: impl Into<Storage>) -> Blob {
-    let checkpoint = checkpoint(small_config(), 1);
-    let channels = checkpoint.config.channels();
-    let layers = [
-        modal(channels, [3, 1, 2], true, 2),
-        modal(channels, [2, 0, 0], false, 3),
-    ];
-    write(&checkpoint, &layers, storage).expect("a network that can stream")
+    streaming_blob(small_config(), storage)
+}
+
+/// A blob of the [`small_classifier_config`] network, its layers as those of [`small_blob`].
+pub fn small_classifier_blob(
+    frame_dim: Option<usize>,
+    pooling: Pooling,
+    storage: impl Into<Storage>,
+) -> Blob {
+    streaming_blob(small_classifier_config(frame_dim, pooling), storage)
+}
+
+fn streaming_blob(config: Config, storage: impl Into<Storage>) -> Blob {
+    let checkpoint = checkpoint(config, 1);
+    write(&checkpoint, &small_layers(), storage).expect("a network that can stream")
+}
+
+/// Recurrences of a network of ten channels: one with a bit of everything, one of taps alone.
+pub fn small_layers() -> [Modal; 2] {
+    [
+        modal(10, [3, 1, 2], true, 2),
+        modal(10, [2, 0, 0], false, 3),
+    ]
 }
 
 /// A blob of the [`small_masked_config`] network for windows of [`WINDOW`] tokens.
 pub fn small_window_blob(storage: impl Into<Storage>) -> Blob {
     let checkpoint = checkpoint(small_masked_config(), 1);
-    let channels = checkpoint.config.channels();
-    let forward = [
-        modal(channels, [3, 1, 2], true, 2),
-        modal(channels, [2, 0, 0], false, 3),
-    ];
-    let backward = [
-        modal(channels, [0, 2, 1], false, 4),
-        modal(channels, [4, 0, 1], true, 5),
-    ];
+    let [forward, backward] = small_window_layers();
     window_blob(&checkpoint, [&forward, &backward], WINDOW, storage)
+}
+
+/// A blob of the bidirectional [`small_classifier_config`] network for windows of [`WINDOW`] tokens or frames.
+pub fn small_window_classifier_blob(
+    frame_dim: Option<usize>,
+    pooling: Pooling,
+    storage: impl Into<Storage>,
+) -> Blob {
+    let config = Config {
+        causal: false,
+        ..small_classifier_config(frame_dim, pooling)
+    };
+    let [forward, backward] = small_window_layers();
+    window_blob(
+        &checkpoint(config, 1),
+        [&forward, &backward],
+        WINDOW,
+        storage,
+    )
+}
+
+/// Recurrences of a bidirectional network of ten channels, forward and backward ones.
+pub fn small_window_layers() -> [[Modal; 2]; 2] {
+    let backward = [
+        modal(10, [0, 2, 1], false, 4),
+        modal(10, [4, 0, 1], true, 5),
+    ];
+    [small_layers(), backward]
 }
 
 /// Tokens of a window of [`small_window_blob`].

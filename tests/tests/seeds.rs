@@ -2,8 +2,12 @@
 #![allow(missing_docs)]
 
 use std::path::Path;
-use toeplite_tests::{small_blob, small_fixed_blob, small_window_blob};
+use toeplite_tests::{
+    small_blob, small_classifier_blob, small_fixed_blob, small_window_blob,
+    small_window_classifier_blob,
+};
 use toeplite_tools::blob::{Blob, Storage, Target, WeightType};
+use toeplite_tools::checkpoint::config::Pooling;
 
 #[test]
 fn the_seeds_of_the_blob_target_are_models() {
@@ -24,6 +28,27 @@ fn the_seeds_of_the_blob_target_are_models() {
     ] {
         check(&folder.join(name), || small_window_blob(weights));
     }
+    for (name, frame_dim, pooling, weights) in [
+        ("classifier-f32.toep", None, Pooling::Last, WeightType::F32),
+        (
+            "classifier-frames-f32.toep",
+            Some(7),
+            Pooling::Mean,
+            WeightType::F32,
+        ),
+        (
+            "classifier-frames-int8.toep",
+            Some(7),
+            Pooling::Mean,
+            WeightType::Int8,
+        ),
+    ] {
+        let seed = || small_classifier_blob(frame_dim, pooling, weights);
+        check(&folder.join(name), seed);
+    }
+    check(&folder.join("window-classifier-int8.toep"), || {
+        small_window_classifier_blob(Some(7), Pooling::Mean, WeightType::Int8)
+    });
     for (name, weights) in [
         ("fixed-int8.toep", WeightType::Int8),
         ("fixed-int4.toep", WeightType::Int4),
