@@ -1,0 +1,206 @@
+//! The front end in integers.
+
+use super::PLACES;
+use super::fft::{load, real};
+use super::functions::{LN_2, LOG_PLACES, ln_of};
+use super::pcen::Normalizer;
+use super::tables::TablesRef;
+use crate::config::{Compression, Config};
+use crate::framer::Framer;
+use crate::{LengthError, check};
+
+/// Binary places of energies: 30 of the squares of samples, 15 of weights.
+pub(super) const ENERGY_PLACES: u32 = 45;
+
+/// Binary places of samples behind the window.
+const SAMPLE_PLACES: u32 = 4;
+
+/// Memory of a [`LogMel`]: `2 FRAME + 8 BINS + 18 BANDS` bytes, for a `static`.
+#[derive(Debug)]
+pub struct Memory<const FRAME: usize, const BINS: usize, const BANDS: usize> {
+    samples: [i16; FRAME],
+    spectrum: [[i32; 2]; BINS],
+    energies: [u64; BANDS],
+    levels: [u64; BANDS],
+    features: [i16; BANDS],
+}
+
+impl<const FRAME: usize, const BINS: usize, const BANDS: usize> Memory<FRAME, BINS, BANDS> {
+    /// Zeros.
+    pub const fn new() -> Self {
+        Self {
+            samples: [0; FRAME],
+            spectrum: [[0; 2]; BINS],
+            energies: [0; BANDS],
+            levels: [0; BANDS],
+            features: [0; BANDS],
+        }
+    }
+
+    /// Its parts.
+    pub const fn buffers(&mut self) -> Buffers<'_> {
+        Buffers {
+            samples: &mut self.samples,
+            spectrum: &mut self.spectrum,
+            energies: &mut self.energies,
+            levels: &mut self.levels,
+            features: &mut self.features,
+        }
+    }
+}
+
+impl<const FRAME: usize, const BINS: usize, const BANDS: usize> Default
+    for Memory<FRAME, BINS, BANDS>
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Memory of a [`LogMel`], wherever it lies. What is in it does not matter.
+#[derive(Debug)]
+pub struct Buffers<'m> {
+    /// [`Config::frame`] elements.
+    pub samples: &'m mut [i16],
+    /// [`Config::bins`] elements, in use within a call only.
+    pub spectrum: &'m mut [[i32; 2]],
+    /// [`Config::bands`] elements, in use within a call only.
+    pub energies: &'m mut [u64],
+    /// [`Config::bands`] elements.
+    pub levels: &'m mut [u64],
+    /// [`Config::bands`] elements.
+    pub features: &'m mut [i16],
+}
+
+/// Features of a stream of samples, a frame's at a time, in integers.
+#[derive(Debug)]
+pub struct LogMel<'m> {
+    tables: TablesRef<'m>,
+    framer: Framer<'m>,
+    spectrum: &'m mut [[i32; 2]],
+    energies: &'m mut [u64],
+    levels: &'m mut [u64],
+    features: &'m mut [i16],
+    compressor: Compressor,
+    is_first: bool,
+}
+
+#[derive(Debug)]
+enum Compressor {
+    Log { floor: u64 },
+    Pcen(Normalizer),
+}
+
+impl<'m> LogMel<'m> {
+    /// A front end that has heard nothing.
+    ///
+    /// # Errors
+    /// A buffer has another length than the tables' configuration asks for.
+    pub fn new(tables: TablesRef<'m>, memory: Buffers<'m>) -> Result<Self, LengthError> {
+        let config = tables.config;
+        check("the buffer of samples", config.frame, memory.samples.len())?;
+        check(
+            "the buffer of the spectrum",
+            config.bins(),
+            memory.spectrum.len(),
+        )?;
+        check(
+            "the buffer of energies",
+            config.bands,
+            memory.energies.len(),
+        )?;
+        check("the buffer of levels", config.bands, memory.levels.len())?;
+        check(
+            "the buffer of features",
+            config.bands,
+            memory.features.len(),
+        )?;
+        Ok(Self {
+            tables,
+            framer: Framer::new(memory.samples, config.hop),
+            spectrum: memory.spectrum,
+            energies: memory.energies,
+            levels: memory.levels,
+            features: memory.features,
+            compressor: match config.compression {
+                Compression::Log { floor } => Compressor::Log {
+                    floor: energy(floor),
+                },
+                Compression::Pcen(pcen) => Compressor::Pcen(Normalizer::new(pcen)),
+            },
+            is_first: true,
+        })
+    }
+
+    /// What is computed.
+    pub fn config(&self) -> Config {
+        self.tables.config
+    }
+
+    /// Forgets all that was heard.
+    pub fn reset(&mut self) {
+        self.framer.reset();
+        self.is_first = true;
+    }
+
+    /// Takes samples from the front of `chunk` until a frame is whole, and returns its [`Config::bands`] features in units
+    /// of 1 / [`ONE`](super::ONE). `None`: all are taken. Call it until then.
+    pub fn next(&mut self, chunk: &mut &[i16]) -> Option<&[i16]> {
+        let frame = self.framer.take(chunk)?;
+        analyze(&self.tables, frame, self.spectrum, self.energies);
+        self.framer.advance();
+        let energies = self.energies.iter().zip(self.levels.iter_mut());
+        for ((energy, level), feature) in energies.zip(self.features.iter_mut()) {
+            *feature = match &self.compressor {
+                Compressor::Log { floor } => logarithm(*energy + *floor),
+                Compressor::Pcen(normalizer) => normalizer.feature(self.is_first, *energy, level),
+            };
+        }
+        self.is_first = false;
+        Some(self.features)
+    }
+
+    /// Takes all samples of `chunk`, and gives the features of every frame that becomes whole to `each`.
+    pub fn push(&mut self, mut chunk: &[i16], mut each: impl FnMut(&[i16])) {
+        while let Some(features) = self.next(&mut chunk) {
+            each(features);
+        }
+    }
+}
+
+/// A number as energies are.
+pub(super) fn energy(x: f32) -> u64 {
+    (x * (1u64 << ENERGY_PLACES) as f32) as u64
+}
+
+/// The logarithm of an energy, as features are.
+fn logarithm(energy: u64) -> i16 {
+    let natural = ln_of(energy) - ENERGY_PLACES as i32 * LN_2;
+    let shift = LOG_PLACES - PLACES;
+    let rounded = (natural + (1 << (shift - 1))) >> shift;
+    rounded.clamp(i16::MIN.into(), i16::MAX.into()) as i16
+}
+
+/// The energies of a frame's bands, below 2^63.
+fn analyze(tables: &TablesRef<'_>, frame: &[i16], spectrum: &mut [[i32; 2]], energies: &mut [u64]) {
+    const SHIFT: u32 = 15 - SAMPLE_PLACES;
+    let windowed = frame.iter().zip(tables.window).map(|(sample, window)| {
+        let product = i32::from(*sample) * i32::from(*window);
+        (product + (1 << (SHIFT - 1))) >> SHIFT
+    });
+    load(windowed, spectrum);
+    real(spectrum, tables.twiddles);
+    tables
+        .bins
+        .sum(spectrum, tables.weights, energies, |[re, im], weight| {
+            // the spectrum is twice what it should be, and has the places of samples
+            let power = (square(*re) + square(*im)) >> (2 * (SAMPLE_PLACES + 1));
+            let rising = power * u64::from(*weight);
+            (rising, (power << 15) - rising)
+        });
+}
+
+fn square(x: i32) -> u64 {
+    let x = u64::from(x.unsigned_abs());
+    x * x
+}
