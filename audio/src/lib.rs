@@ -41,8 +41,8 @@
 //! tables. [`fixed::LogMel`] computes with integers alone. The tables are constants, which the compiler or the host works
 //! out in binary64 by the operations of [`constants`].
 //!
-//! A frame takes the same number of instructions whatever is heard, but for the few of additions in software where there
-//! is no FPU. Nothing in this crate panics, allocates or recurses at run time.
+//! A frame takes about the same number of instructions whatever is heard: what differs are rows of a table, and floats where
+//! they are software. Nothing in this crate panics, allocates or recurses at run time.
 #![no_std]
 #![forbid(unsafe_code)]
 

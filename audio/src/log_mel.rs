@@ -144,6 +144,7 @@ impl<'m> LogMel<'m> {
 }
 
 /// The energies of a frame's bands.
+#[inline(never)]
 fn analyze(tables: &TablesRef<'_>, frame: &[i16], spectrum: &mut [[f32; 2]], bands: &mut [f32]) {
     let points = spectrum.as_flattened_mut();
     let mut slots = points.iter_mut();

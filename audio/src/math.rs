@@ -44,7 +44,6 @@ pub fn pow(x: f32, y: f32) -> f32 {
 mod tests {
     extern crate std;
     use super::*;
-    use std::vec::Vec;
 
     /// Numbers of all magnitudes, and those around 1.
     fn numbers() -> impl Iterator<Item = f32> {
@@ -87,21 +86,5 @@ mod tests {
         let all = [0.0, -0.0, -1.0, f32::NAN, f32::NEG_INFINITY, 1e-40];
         assert_eq!(all.map(ln).to_vec(), [smallest; 6].to_vec());
         assert!(ln(f32::INFINITY).is_finite());
-    }
-
-    /// What other targets must give, too.
-    #[test]
-    fn bits_are_these() {
-        let found: Vec<_> = [1e-6f32, 0.3, 7.0, 123_456.0]
-            .iter()
-            .map(|x| ln(*x).to_bits())
-            .collect();
-        let near: Vec<_> = [1e-6f64, 0.3, 7.0, 123_456.0]
-            .iter()
-            .map(|x| (x.ln() as f32).to_bits())
-            .collect();
-        for (a, b) in found.iter().zip(&near) {
-            assert!(a.abs_diff(*b) <= 1, "{a:08x} {b:08x}");
-        }
     }
 }

@@ -75,7 +75,7 @@ pub(crate) struct Bins<'t> {
 
 impl Bins<'_> {
     /// Sums the powers that `split` gives of bins and weights, a rising part and a falling one, into `bands`.
-    #[inline(always)]
+    #[inline(never)]
     pub fn sum<X, W, P: Copy + Default + Add<Output = P>>(
         &self,
         spectrum: &[X],

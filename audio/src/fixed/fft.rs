@@ -9,21 +9,17 @@ pub(crate) type Complex = [i32; 2];
 /// `cos` and `sin` of an angle, in 15 places; none is 1.
 pub(crate) type Twiddle = [i16; 2];
 
-/// `x t` for `t` in 15 places, rounded to nearest, halves up. `|x| <= 2^30`: in two products of 32 bits, as small cores have no
-/// larger ones.
-#[inline(always)]
-fn times(x: i32, t: i16) -> i32 {
-    let t = i32::from(t);
-    let (high, low) = (x >> 16, x & 0xFFFF);
-    high * t * 2 + ((low * t + (1 << 14)) >> 15)
-}
-
-/// `x (cos - i sin)`.
+/// `x (cos - i sin)`, rounded to nearest, halves up. Parts of `x` up to 2^29: each in two products of 32 bits, as small cores
+/// have no larger ones.
 #[inline(always)]
 fn turn([re, im]: Complex, [cos, sin]: Twiddle) -> Complex {
+    let (cos, sin) = (i32::from(cos), i32::from(sin));
+    let (high_re, low_re) = (re >> 15, re & 0x7FFF);
+    let (high_im, low_im) = (im >> 15, im & 0x7FFF);
+    let rounded = |low: i32| (low + (1 << 14)) >> 15;
     [
-        times(re, cos) + times(im, sin),
-        times(im, cos) - times(re, sin),
+        high_re * cos + high_im * sin + rounded(low_re * cos + low_im * sin),
+        high_im * cos - high_re * sin + rounded(low_im * cos - low_re * sin),
     ]
 }
 
@@ -36,6 +32,7 @@ fn butterfly(a: &mut Complex, b: &mut Complex, turn: impl FnOnce(Complex) -> Com
 }
 
 /// Puts pairs of `numbers` where [`real`] wants them, and zeros after their end.
+#[inline(never)]
 pub(crate) fn load(mut numbers: impl Iterator<Item = i32>, x: &mut [Complex]) {
     let mut index = 0;
     for _ in 0..x.len() {
@@ -61,6 +58,7 @@ pub(crate) fn real(x: &mut [Complex], twiddles: &[Twiddle]) {
     recombine(x, twiddles);
 }
 
+#[inline(never)]
 fn complex(x: &mut [Complex], twiddles: &[Twiddle]) {
     let (fours, _) = x.as_chunks_mut::<4>();
     for [a, b, c, d] in fours {
@@ -74,23 +72,34 @@ fn complex(x: &mut [Complex], twiddles: &[Twiddle]) {
     while half < x.len() {
         let stride = twiddles.len() / half;
         for block in x.chunks_exact_mut(2 * half) {
-            let Some((first, second)) = block.split_at_mut_checked(half) else {
-                return;
-            };
-            let mut points = first.iter_mut().zip(second);
-            if let Some((a, b)) = points.next() {
-                butterfly(a, b, |b| b);
-            }
-            let twiddles = twiddles.iter().step_by(stride).skip(1);
-            for ((a, b), twiddle) in points.zip(twiddles) {
-                butterfly(a, b, |b| turn(b, *twiddle));
-            }
+            let halves = block.split_at_mut_checked(half);
+            let (first, second) = halves.unwrap_or_default();
+            stage(first, second, twiddles, stride);
         }
         half *= 2;
     }
 }
 
+/// Makes of the transforms of even and odd points that of both. A function of its own, so that its loop has all
+/// registers.
+#[inline(never)]
+fn stage(even: &mut [Complex], odd: &mut [Complex], twiddles: &[Twiddle], stride: usize) {
+    let mut points = even.iter_mut().zip(odd);
+    if let Some((a, b)) = points.next() {
+        butterfly(a, b, |b| b);
+    }
+    let mut rest = twiddles;
+    for (a, b) in points {
+        rest = rest.get(stride..).unwrap_or_default();
+        let Some(twiddle) = rest.first() else {
+            return;
+        };
+        butterfly(a, b, |b| turn(b, *twiddle));
+    }
+}
+
 /// The transform of the real numbers, from that of the complex ones.
+#[inline(never)]
 fn recombine(x: &mut [Complex], twiddles: &[Twiddle]) {
     let Some((_, bins)) = x.split_first_mut() else {
         return;

@@ -182,6 +182,7 @@ fn logarithm(energy: u64) -> i16 {
 }
 
 /// The energies of a frame's bands, below 2^63.
+#[inline(never)]
 fn analyze(tables: &TablesRef<'_>, frame: &[i16], spectrum: &mut [[i32; 2]], energies: &mut [u64]) {
     const SHIFT: u32 = 15 - SAMPLE_PLACES;
     let windowed = frame.iter().zip(tables.window).map(|(sample, window)| {
@@ -194,13 +195,41 @@ fn analyze(tables: &TablesRef<'_>, frame: &[i16], spectrum: &mut [[i32; 2]], ene
         .bins
         .sum(spectrum, tables.weights, energies, |[re, im], weight| {
             // the spectrum is twice what it should be, and has the places of samples
-            let power = (square(*re) + square(*im)) >> (2 * (SAMPLE_PLACES + 1));
-            let rising = power * u64::from(*weight);
+            let power = power(*re, *im) >> (2 * (SAMPLE_PLACES + 1));
+            let rising = times(power, *weight);
             (rising, (power << 15) - rising)
         });
 }
 
-fn square(x: i32) -> u64 {
-    let x = u64::from(x.unsigned_abs());
-    x * x
+/// `re^2 + im^2` of numbers up to 2^29, by products of 32 bits: small cores have no others.
+#[inline(always)]
+fn power(re: i32, im: i32) -> u64 {
+    let halves = |x: i32| (x.unsigned_abs() >> 16, x.unsigned_abs() & 0xFFFF);
+    let ((a, b), (c, d)) = (halves(re), halves(im));
+    let (high, middle) = (a * a + c * c, a * b + c * d);
+    (u64::from(high) << 32) + (u64::from(middle) << 17) + u64::from(b * b) + u64::from(d * d)
+}
+
+/// `x weight` of numbers up to 2^47, by products of 32 bits.
+#[inline(always)]
+fn times(x: u64, weight: u16) -> u64 {
+    let weight = u32::from(weight);
+    let (high, low) = ((x >> 32) as u32, x as u32);
+    let (middle, low) = ((low >> 16) * weight, (low & 0xFFFF) * weight);
+    (u64::from(high * weight) << 32) + (u64::from(middle) << 16) + u64::from(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{power, times};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn products_in_parts_are_exact(re in -(1 << 29)..=1 << 29, im in -(1 << 29)..=1 << 29, x in 0u64..1 << 47, weight in 0u16..=1 << 15) {
+            let square = |x: i32| (i64::from(x) * i64::from(x)) as u64;
+            prop_assert_eq!(power(re, im), square(re) + square(im));
+            prop_assert_eq!(times(x, weight), x * u64::from(weight));
+        }
+    }
 }

@@ -1,6 +1,7 @@
-//! `toeplite-train data make`: datasets of published tasks.
+//! `toeplite-train data`: datasets of published tasks, and recordings as features.
 
 use super::eval::positive;
+use super::features::Features;
 use crate::tasks::digits::{self, Digits};
 use crate::tasks::listops::ListOps;
 use crate::tasks::pathfinder::{self, Pathfinder};
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use toeplite_terminal as output;
 
-/// Make datasets of published tasks.
+/// Make datasets: of published tasks, or of recordings.
 #[derive(Args)]
 pub struct Cmd {
     #[command(subcommand)]
@@ -23,6 +24,7 @@ pub struct Cmd {
 #[derive(Subcommand)]
 enum Action {
     Make(Box<Make>),
+    Features(Box<Features>),
 }
 
 /// Make a dataset, the same for the same seed everywhere.
@@ -150,10 +152,13 @@ impl Cmd {
     /// Runs the subcommand.
     ///
     /// # Errors
-    /// What went wrong with the package or the folder.
+    /// What went wrong with the package, the recordings or what is made.
     pub fn run(self) -> Result<ExitCode> {
-        let Action::Make(make) = self.action;
-        match make.run() {
+        let made = match self.action {
+            Action::Make(make) => make.run(),
+            Action::Features(features) => return features.run(),
+        };
+        match made {
             // An option that nothing can be made of is a wrong argument, like any other.
             Err(e)
                 if e.downcast_ref::<TaskError>()

@@ -120,6 +120,9 @@ pub enum DataError {
         /// What is wrong.
         problem: String,
     },
+    /// A front end that cannot be.
+    #[error("features cannot be computed so: {}", .0.message())]
+    FrontEnd(toeplite_audio::ConfigError),
     /// A file of tokens with classes that is damaged, or does not hold what it should.
     #[error("{}: {problem}; `tokens` [clips, length] (u8, u16 or i32), `lengths` and `labels` [clips] (i32) in one safetensors file are expected", path.display())]
     TokenClasses {

@@ -36,13 +36,17 @@ impl Folders {
         Ok(folders)
     }
 
+    /// Names of the folders, which are in alphabetical order.
+    pub fn names(&self) -> Vec<String> {
+        self.found.iter().map(|(name, _)| name.clone()).collect()
+    }
+
     /// Names of the classes by label: those that `clips` knows, or else the folders'.
     ///
     /// # Errors
     /// They are not as many as the network's.
     pub fn classes(&self, clips: &Clips) -> Result<Vec<String>> {
-        let own = || self.found.iter().map(|(name, _)| name.clone()).collect();
-        let classes: Vec<String> = clips.names.clone().unwrap_or_else(own);
+        let classes = clips.names.clone().unwrap_or_else(|| self.names());
         clips.check_classes(&self.path, Some(&classes))?;
         Ok(classes)
     }

@@ -65,13 +65,13 @@ impl FrameSet {
     }
 }
 
-fn is_wav(path: &Path) -> bool {
+pub(super) fn is_wav(path: &Path) -> bool {
     path.extension()
         .is_some_and(|e| e.eq_ignore_ascii_case("wav"))
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::clips::Reads;
     use super::super::{Batch, Inputs, Source};
     use super::*;
@@ -95,7 +95,7 @@ mod tests {
         }
     }
 
-    fn sound(path: &Path, rate: u32, samples: &[i16]) {
+    pub fn sound(path: &Path, rate: u32, samples: &[i16]) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let spec = WavSpec {
             channels: 1,

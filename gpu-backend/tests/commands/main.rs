@@ -1,6 +1,7 @@
 //! The command as users run it: training, evaluation and sampling on the CPU, each kind of data.
 
 mod classifiers;
+mod features;
 mod masked;
 mod resume;
 mod tasks;

@@ -109,6 +109,20 @@ pub fn kernels(board: &Board) -> Result<Firmware> {
     build(&mut bench(board, "kernels", &[]), board, "kernels", &name)
 }
 
+/// Builds the counting of the audio front ends.
+///
+/// # Errors
+/// The build fails; cargo's messages are on standard error.
+pub fn audio(board: &Board) -> Result<Firmware> {
+    let name = format!("{}-audio", board.name);
+    build(
+        &mut bench(board, "audio", &["audio"]),
+        board,
+        "audio",
+        &name,
+    )
+}
+
 /// Builds the counting of one token of the model `name`, whose two files are `files`.
 ///
 /// # Errors

@@ -55,17 +55,22 @@ pub fn run() -> Result<()> {
             "bench,fft,int4,profile",
         ),
     ] {
-        step(&format!("clippy, runtime on {core} {features}"), || {
-            let mut clippy = cargo_embedded();
-            clippy.current_dir(paths::root()).args([
-                "clippy",
-                "--package",
-                "toeplite",
-                "--features",
-                features,
-            ]);
-            complete(clippy.args(["--target", target, "--", "-D", "warnings"]))
-        })?;
+        step(
+            &format!("clippy, runtime and audio on {core} {features}"),
+            || {
+                let mut clippy = cargo_embedded();
+                clippy.current_dir(paths::root()).args([
+                    "clippy",
+                    "--package",
+                    "toeplite",
+                    "--package",
+                    "toeplite-audio",
+                    "--features",
+                    features,
+                ]);
+                complete(clippy.args(["--target", target, "--", "-D", "warnings"]))
+            },
+        )?;
     }
     step("documentation", || {
         let mut doc = cargo();
@@ -77,6 +82,8 @@ pub fn run() -> Result<()> {
             "--quiet",
             "-p",
             "toeplite",
+            "-p",
+            "toeplite-audio",
             "-p",
             "toeplite-train",
             "--features",
@@ -147,7 +154,9 @@ fn clippy_firmware(board: &str, features: &[&str]) -> Result<()> {
         .iter()
         .map(|feature| format!("text/{feature}"))
         .collect();
-    let chosen = [chosen, vec!["bench/token".into()]].concat().join(",");
+    let chosen = [chosen, vec!["bench/audio".into(), "bench/token".into()]]
+        .concat()
+        .join(",");
     clippy.args(["--no-default-features", "--features", &chosen]);
     firmware::with_model(&mut clippy, &files).args(["--", "-D", "warnings"]);
     complete(&mut clippy)

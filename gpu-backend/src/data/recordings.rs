@@ -1,0 +1,294 @@
+//! Folders of wav files as features, by the front end that devices run.
+
+use super::folders::Folders;
+use super::sounds::is_wav;
+use super::{DataError, Result, wav};
+use rayon::prelude::*;
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use toeplite_audio::{Buffers, Config, LogMel, TablesRef, fixed};
+
+/// What a device computes of what it hears.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FrontEnd {
+    /// Frames, bands and their compression.
+    pub config: Config,
+    /// Whether in integers, as devices without an FPU do.
+    pub integers: bool,
+}
+
+impl FrontEnd {
+    /// The features of a whole recording, `[frames, bands]`: the bits that a device has.
+    ///
+    /// # Errors
+    /// [`DataError::FrontEnd`]: the configuration is refused.
+    pub fn features(&self, samples: &[i16]) -> Result<Vec<f32>> {
+        let mut features = Vec::new();
+        if self.integers {
+            let one = f32::from(fixed::ONE);
+            self.in_integers(samples, |frame| {
+                features.extend(frame.iter().map(|x| f32::from(*x) / one));
+            })?;
+        } else {
+            self.in_floats(samples, |frame| features.extend_from_slice(frame))?;
+        }
+        Ok(features)
+    }
+
+    fn in_floats(&self, samples: &[i16], each: impl FnMut(&[f32])) -> Result<()> {
+        let config = self.config;
+        config.check().map_err(DataError::FrontEnd)?;
+        let (mut window, mut weights) = (vec![0.0; config.frame], vec![0.0; config.bins()]);
+        let mut counts = vec![0; config.bands];
+        let tables = TablesRef::fill(config, &mut window, &mut weights, &mut counts);
+        let memory = Buffers {
+            samples: &mut vec![0; config.frame],
+            spectrum: &mut vec![[0.0; 2]; config.bins()],
+            bands: &mut vec![0.0; config.bands],
+            levels: &mut vec![0.0; config.bands],
+        };
+        let front_end = LogMel::new(tables.expect(FITS), memory);
+        front_end.expect(FITS).push(samples, each);
+        Ok(())
+    }
+
+    fn in_integers(&self, samples: &[i16], each: impl FnMut(&[i16])) -> Result<()> {
+        let config = self.config;
+        config.check().map_err(DataError::FrontEnd)?;
+        let (mut window, mut weights) = (vec![0; config.frame], vec![0; config.bins()]);
+        let (mut twiddles, mut counts) = (vec![[0; 2]; config.bins()], vec![0; config.bands]);
+        let tables = fixed::TablesRef::fill(
+            config,
+            &mut window,
+            &mut twiddles,
+            &mut weights,
+            &mut counts,
+        );
+        let memory = fixed::Buffers {
+            samples: &mut vec![0; config.frame],
+            spectrum: &mut vec![[0; 2]; config.bins()],
+            energies: &mut vec![0; config.bands],
+            levels: &mut vec![0; config.bands],
+            features: &mut vec![0; config.bands],
+        };
+        let front_end = fixed::LogMel::new(tables.expect(FITS), memory);
+        front_end.expect(FITS).push(samples, each);
+        Ok(())
+    }
+}
+
+const FITS: &str = "the lengths are the configuration's, which was checked";
+
+/// A folder with one folder of wav files a class.
+#[derive(Debug)]
+pub struct Recordings {
+    files: Vec<(u32, PathBuf)>,
+    /// Names of the classes, by label.
+    pub classes: Vec<String>,
+    /// Samples a second of all recordings.
+    pub rate: u32,
+}
+
+impl Recordings {
+    /// Lists the folder at `path`. Labels count `classes`, or else the folders by name.
+    ///
+    /// # Errors
+    /// There is no such folder or no wav file; a folder is none of `classes`; the first file cannot be read where `rate` does not
+    /// say how many samples a second there are.
+    pub fn open(path: &Path, classes: Option<Vec<String>>, rate: Option<u32>) -> Result<Self> {
+        let folders = Folders::open(path, "wav files", is_wav)?;
+        let classes = classes.unwrap_or_else(|| folders.names());
+        let files = folders.files(&classes)?;
+        let rate = match (rate, files.first()) {
+            (Some(rate), _) => rate,
+            (None, Some((_, file))) => wav::read(file)?.rate,
+            (None, None) => 0,
+        };
+        Ok(Self {
+            files,
+            classes,
+            rate,
+        })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Samples of the longest one.
+    ///
+    /// # Errors
+    /// A file cannot be read, or has another sampling rate.
+    pub fn longest(&self) -> Result<usize> {
+        let lengths = self.files.par_iter().map(|(_, file)| self.samples(file));
+        let lengths = lengths.map(|samples| Ok(samples?.len()));
+        lengths.try_reduce(|| 0, |a, b| Ok(a.max(b)))
+    }
+
+    /// The features of all, `frames` frames each: of longer ones the first, shorter ones follow silence.
+    ///
+    /// # Errors
+    /// As [`Self::longest`]; [`DataError::FrontEnd`].
+    pub fn features(
+        &self,
+        front_end: &FrontEnd,
+        frames: usize,
+        tick: &(dyn Fn(u64) + Sync),
+    ) -> Result<ClipFeatures> {
+        let config = front_end.config;
+        let length = config.frame + frames.saturating_sub(1) * config.hop;
+        let clip = |(_, file): &(u32, PathBuf)| {
+            let mut samples = self.samples(file)?;
+            samples.truncate(length);
+            let mut heard = vec![0; length - samples.len()];
+            heard.append(&mut samples);
+            let features = front_end.features(&heard)?;
+            tick(1);
+            Ok(features)
+        };
+        let clips = self.files.par_iter().map(clip);
+        Ok(ClipFeatures {
+            shape: [self.files.len(), frames, config.bands],
+            values: clips.collect::<Result<Vec<_>>>()?.concat(),
+            labels: self.files.iter().map(|(label, _)| *label as i32).collect(),
+        })
+    }
+
+    fn samples(&self, file: &Path) -> Result<Vec<i16>> {
+        let sound = wav::read(file)?;
+        if sound.rate != self.rate {
+            return Err(DataError::Wav {
+                path: file.to_owned(),
+                problem: format!(
+                    "{} samples a second, {} are expected: resample it",
+                    sound.rate, self.rate
+                ),
+            });
+        }
+        // of samples of 16 bits every one comes back as it was
+        let sample = |x: f32| (x * 32768.0).round() as i16;
+        Ok(sound.samples.into_iter().map(sample).collect())
+    }
+}
+
+/// Features of clips, and their classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClipFeatures {
+    /// Clips, frames of each, numbers of a frame.
+    pub shape: [usize; 3],
+    /// All of them.
+    pub values: Vec<f32>,
+    /// A class for each clip.
+    pub labels: Vec<i32>,
+}
+
+impl ClipFeatures {
+    /// A safetensors file as `data.kind = "frames"` reads it; `about` goes into its metadata, as `toeplite`.
+    pub fn file(&self, about: &Value) -> Vec<u8> {
+        let values: Vec<u8> = self.values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let labels: Vec<u8> = self.labels.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let clips = vec![self.labels.len()];
+        let tensors = [
+            ("features", Dtype::F32, self.shape.to_vec(), &values),
+            ("labels", Dtype::I32, clips, &labels),
+        ];
+        let views = tensors.map(|(name, dtype, shape, bytes)| {
+            let view = TensorView::new(dtype, shape, bytes);
+            (name, view.expect("as many bytes as the shape"))
+        });
+        let about = HashMap::from([("toeplite".to_owned(), about.to_string())]);
+        safetensors::serialize(views, Some(about)).expect("tensors of whole bytes")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::clips::Reads;
+    use super::super::sounds::tests::sound;
+    use super::super::{Clips, FrameSet, Inputs, Source};
+    use super::*;
+    use std::fs;
+
+    const CONFIG: Config = Config::speech(8000).with_pcen();
+
+    fn tone(length: usize) -> Vec<i16> {
+        (0..length).map(|i| ((i * i) % 9001) as i16).collect()
+    }
+
+    fn folder() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        sound(&dir.path().join("yes/a.wav"), 8000, &tone(1000));
+        sound(&dir.path().join("yes/b.wav"), 8000, &tone(3000));
+        sound(&dir.path().join("no/c.wav"), 8000, &tone(40));
+        dir
+    }
+
+    #[test]
+    fn files_are_what_training_reads() {
+        let dir = folder();
+        let recordings = Recordings::open(dir.path(), None, None).unwrap();
+        assert_eq!(recordings.classes, ["no", "yes"]);
+        assert_eq!((recordings.rate, recordings.count()), (8000, 3));
+        assert_eq!(recordings.longest().unwrap(), 3000);
+        for integers in [false, true] {
+            let config = CONFIG;
+            let front_end = FrontEnd { config, integers };
+            let made = recordings.features(&front_end, 6, &|_| ()).unwrap();
+            assert_eq!((made.shape, &made.labels[..]), ([3, 6, 32], &[0, 1, 1][..]));
+            let file = made.file(&serde_json::json!({"a": 1}));
+            assert_eq!(file, made.file(&serde_json::json!({"a": 1})));
+            let path = dir.path().join("x.safetensors");
+            fs::write(&path, file).unwrap();
+            let clips = Clips {
+                reads: Reads::Frames(32),
+                classes: 2,
+                names: None,
+                length: 6,
+            };
+            let set = FrameSet::features(&path, &clips).unwrap();
+            let batch = set.evaluation(0, 6, 3).unwrap().unwrap();
+            assert_eq!(batch.targets, [0, 1, 1]);
+            let Inputs::Frames { values, .. } = batch.inputs else {
+                panic!("frames are expected")
+            };
+            assert_eq!(values, made.values);
+            // frames of 200 samples every 160: six of them are 1000 samples, of which the first clip has the last 40
+            let heard = [vec![0; 960], tone(40)].concat();
+            assert_eq!(values[..6 * 32], front_end.features(&heard).unwrap());
+            let whole = front_end.features(&tone(1000)).unwrap();
+            assert_eq!(values[6 * 32..12 * 32], whole);
+            assert_eq!(values[12 * 32..], whole);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let dir = folder();
+        let open = |classes, rate| Recordings::open(dir.path(), classes, rate);
+        let front_end = FrontEnd {
+            config: CONFIG.with_bands(0, 60, 4000),
+            integers: false,
+        };
+        let bad = open(None, None).unwrap().features(&front_end, 2, &|_| ());
+        assert!(bad.unwrap_err().to_string().contains("at least one band"));
+        let named = Some(vec!["yes".to_owned()]);
+        assert!(
+            open(named, None)
+                .unwrap_err()
+                .to_string()
+                .contains("\"no\"")
+        );
+        let known = Some(["maybe", "no", "yes"].map(str::to_owned).to_vec());
+        let front_end = FrontEnd {
+            config: CONFIG,
+            integers: false,
+        };
+        let made = open(known, None).unwrap().features(&front_end, 2, &|_| ());
+        assert_eq!(made.unwrap().labels, [1, 2, 2]);
+        let slow = open(None, Some(16000)).unwrap().longest().unwrap_err();
+        assert!(slow.to_string().contains("16000 are expected: resample"));
+    }
+}
