@@ -133,15 +133,14 @@ mod tests {
     /// Twice the spectrum in f64.
     fn exact(numbers: &[i32], points: usize) -> Vec<[f64; 2]> {
         let bin = |k: usize| {
-            let sum = numbers
+            numbers
                 .iter()
                 .enumerate()
                 .fold([0.0; 2], |[re, im], (n, x)| {
                     let angle = std::f64::consts::TAU * ((n * k) % points) as f64 / points as f64;
                     let x = 2.0 * f64::from(*x);
                     [re + x * angle.cos(), im - x * angle.sin()]
-                });
-            sum
+                })
         };
         (0..points / 2).map(bin).collect()
     }
