@@ -35,6 +35,34 @@ pub enum Compression {
     },
     /// Per-channel energy normalization, [`Pcen`].
     Pcen(Pcen),
+    /// Automatic gain control, [`Agc`].
+    Agc(Agc),
+}
+
+/// Automatic gain control: `ln(E / (epsilon + M) + floor)`, where the level `M` goes `smoothing (T - M)` nearer to the
+/// energy `T` of all bands together at every frame, before it is used. The first frame's level is its energy.
+///
+/// One level for all bands keeps the spectrum's shape, which PCEN flattens; it forgets a recording's level as well.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Agc {
+    /// How fast the level follows, 1e-4 to 1.
+    pub smoothing: f32,
+    /// Share of the level that hides what is quieter, 1e-5 to .1.
+    pub floor: f32,
+    /// What is added to the level, 1e-8 to 1: sounds below it are not made louder.
+    pub epsilon: f32,
+}
+
+impl Agc {
+    /// For frames every `hop` samples of `rate` a second: a level that remembers .4 s, a floor 40 dB below it, and an epsilon
+    /// of 1e-4, about the noise of samples of 12 bits.
+    pub const fn speech(rate: u32, hop: usize) -> Self {
+        Self {
+            smoothing: smoothing(rate, hop),
+            floor: 1e-4,
+            epsilon: 1e-4,
+        }
+    }
 }
 
 /// Per-channel energy normalization ([Wang et al. 2017](https://arxiv.org/abs/1607.05666)), which forgets how loud a
@@ -46,7 +74,7 @@ pub enum Compression {
 /// `smoothing^(-gain power)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pcen {
-    /// How fast the level follows, above 0 and at most 1.
+    /// How fast the level follows, 1e-4 to 1.
     pub smoothing: f32,
     /// How much of the level is taken away, 0 to 1.
     pub gain: f32,
@@ -58,15 +86,20 @@ pub struct Pcen {
     pub epsilon: f32,
 }
 
-/// Seconds of the level's memory.
+/// Seconds of a level's memory.
 const MEMORY: f64 = 0.4;
+
+/// How fast a level follows that remembers so long.
+const fn smoothing(rate: u32, hop: usize) -> f32 {
+    (1.0 - exp(-(hop as f64) / (rate as f64 * MEMORY))) as f32
+}
 
 impl Pcen {
     /// The paper's parameters, for frames every `hop` samples of `rate` a second: gain .98, bias 2, power .5, epsilon
     /// 1e-6, a level that remembers .4 s.
     pub const fn published(rate: u32, hop: usize) -> Self {
         Self {
-            smoothing: (1.0 - exp(-(hop as f64) / (rate as f64 * MEMORY))) as f32,
+            smoothing: smoothing(rate, hop),
             gain: 0.98,
             bias: 2.0,
             power: 0.5,
@@ -117,6 +150,12 @@ impl Config {
     pub const fn with_pcen(self) -> Self {
         let pcen = Pcen::published(self.rate, self.hop);
         self.with_compression(Compression::Pcen(pcen))
+    }
+
+    /// With automatic gain control for speech at this rate and hop.
+    pub const fn with_agc(self) -> Self {
+        let agc = Agc::speech(self.rate, self.hop);
+        self.with_compression(Compression::Agc(agc))
     }
 
     /// Points of the FFT: the next power of two that holds a frame, 64 at least.
@@ -193,6 +232,11 @@ impl Compression {
                     && within(pcen.power, 0.05, 1.0)
                     && within(pcen.epsilon, 1e-8, 1.0)
             }
+            Self::Agc(agc) => {
+                within(agc.smoothing, 1e-4, 1.0)
+                    && within(agc.floor, 1e-5, 0.1)
+                    && within(agc.epsilon, 1e-8, 1.0)
+            }
         }
     }
 }
@@ -229,8 +273,8 @@ impl ConfigError {
             }
             Self::Bands => "there must be at least one band, and fewer than bins of the spectrum",
             Self::Compression => {
-                "a number of the compression is out of its range; the documentation of Compression and \
-                 Pcen has the ranges"
+                "a number of the compression is out of its range; the documentation of Compression, \
+                 Pcen and Agc has the ranges"
             }
             Self::EmptyBand => {
                 "a band is narrower than the bins of the spectrum: take fewer bands, a longer \

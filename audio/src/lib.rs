@@ -1,4 +1,4 @@
-//! Log-mel and PCEN features of a microphone's samples, frame by frame: on a microcontroller without a heap, and
+//! Log-mel features of a microphone's samples, with automatic gain control or PCEN, frame by frame: on a microcontroller without a heap, and
 //! on the host for training, with the same bits.
 //!
 //! ```
@@ -29,7 +29,7 @@
 //! 2. transformed: the power `|X|^2` of each bin, without any scale;
 //! 3. summed into [`Config::bands`] triangles whose corners are equally far apart on the mel scale of HTK,
 //!    `2595 log10(1 + f / 700)`, each of height 1;
-//! 4. compressed: [`Compression::Log`], `ln(E + floor)`, or [`Compression::Pcen`].
+//! 4. compressed: [`Compression::Log`], `ln(E + floor)`, [`Compression::Pcen`] or [`Compression::Agc`].
 //!
 //! librosa's `feature.melspectrogram(center=False, power=2, htk=True, norm=None)` does the same; how close they come is in
 //! the test `golden`.
@@ -51,6 +51,7 @@
 #[doc = include_str!("../README.md")]
 mod guide {}
 
+mod agc;
 mod config;
 pub mod constants;
 pub mod fixed;
@@ -61,7 +62,7 @@ mod mel;
 mod pcen;
 mod tables;
 
-pub use config::{Compression, Config, ConfigError, Pcen};
+pub use config::{Agc, Compression, Config, ConfigError, Pcen};
 pub use log_mel::{Buffers, LogMel, Memory};
 pub use tables::{TableError, Tables, TablesRef};
 

@@ -1,6 +1,6 @@
 //! The front end in `f32`.
 
-use crate::config::{Compression, Config};
+use crate::config::{Agc, Compression, Config};
 use crate::framer::Framer;
 use crate::math::ln;
 use crate::pcen::Normalizer;
@@ -75,6 +75,7 @@ pub struct LogMel<'m> {
 enum Compressor {
     Log { floor: f32 },
     Pcen(Normalizer),
+    Agc(Agc),
 }
 
 impl<'m> LogMel<'m> {
@@ -101,6 +102,7 @@ impl<'m> LogMel<'m> {
             compressor: match config.compression {
                 Compression::Log { floor } => Compressor::Log { floor },
                 Compression::Pcen(pcen) => Compressor::Pcen(Normalizer::new(pcen)),
+                Compression::Agc(agc) => Compressor::Agc(agc),
             },
             is_first: true,
         })
@@ -129,6 +131,11 @@ impl<'m> LogMel<'m> {
             }
             Compressor::Pcen(normalizer) => {
                 normalizer.apply(self.is_first, self.bands, self.levels);
+            }
+            Compressor::Agc(agc) => {
+                // there is a level for each band, and at least one band
+                let level = self.levels.first_mut()?;
+                agc.apply(self.is_first, self.bands, level);
             }
         }
         self.is_first = false;

@@ -55,3 +55,13 @@ fn audible(logs: &[f32], bands: usize) -> Vec<bool> {
     }
     all
 }
+
+/// Automatic gain control against the formula in f64.
+#[test]
+fn gain_control_is_the_formula() {
+    let golden = Golden::at_16000();
+    let config = Config::speech(golden.rate).with_agc();
+    let float = worst(&float_features(config, &golden.samples), &golden.agc);
+    let fixed = worst(&fixed_features(config, &golden.samples), &golden.agc);
+    assert!(float < 2e-6 && fixed < 6e-4, "{float:e} {fixed:e}");
+}

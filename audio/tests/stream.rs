@@ -5,12 +5,16 @@ mod common;
 use common::{Golden, fixed_features, float_features, with_fixed, with_float};
 use proptest::prelude::*;
 use toeplite_audio::{
-    Compression, Config, ConfigError, LengthError, LogMel, Memory, Pcen, TableError, Tables,
+    Agc, Compression, Config, ConfigError, LengthError, LogMel, Memory, Pcen, TableError, Tables,
     TablesRef, fixed,
 };
 
 fn bits(features: &[f32]) -> Vec<u32> {
     features.iter().map(|f| f.to_bits()).collect()
+}
+
+fn compressions(config: Config) -> [Config; 3] {
+    [config, config.with_pcen(), config.with_agc()]
 }
 
 proptest! {
@@ -20,10 +24,10 @@ proptest! {
         samples in proptest::collection::vec(any::<i16>(), 0..2000),
         cuts in proptest::collection::vec(0usize..300, 1..40),
         (frame, hop) in (32usize..300).prop_flat_map(|frame| (Just(frame), 1..=frame)),
-        pcen: bool,
+        compression in 0usize..3,
     ) {
         let config = Config::speech(8000).with_frames(frame, hop).with_bands(4, 500, 4000);
-        let config = if pcen { config.with_pcen() } else { config };
+        let config = compressions(config)[compression];
         let whole = float_features(config, &samples);
         prop_assert_eq!(whole.len(), config.frames(samples.len()) * config.bands);
         let mut chunks = Vec::new();
@@ -62,9 +66,9 @@ proptest! {
 
     /// Whatever is heard: numbers, and the two front ends agree where bands are heard at all.
     #[test]
-    fn features_are_finite(samples in proptest::collection::vec(any::<i16>(), 1024..3000), points in 0usize..5, pcen: bool) {
+    fn features_are_finite(samples in proptest::collection::vec(any::<i16>(), 1024..3000), points in 0usize..5, compression in 0usize..3) {
         let config = Config::speech(16000).with_frames([64, 128, 256, 512, 1024][points], 50).with_bands(3, 400, 8000);
-        let config = if pcen { config.with_pcen() } else { config };
+        let config = compressions(config)[compression];
         let found = float_features(config, &samples);
         for (a, b) in found.iter().zip(fixed_features(config, &samples)) {
             prop_assert!(a.is_finite() && (a - b).abs() < 0.01, "{a} {b}");
@@ -111,18 +115,19 @@ fn bits_are_these() {
         hash(features.map(|f| (f * f32::from(fixed::ONE)) as i32 as u32))
     };
     let found = [
-        float(config),
-        float(config.with_pcen()),
-        fixed(config),
-        fixed(config.with_pcen()),
+        compressions(config).map(float),
+        compressions(config).map(fixed),
     ];
-    let expected = [0x7301_ac7b, 0x2ac4_51fa, 0x709e_c3fa, 0x3ff3_32c4];
+    let expected = [
+        [0x7301_ac7b, 0x2ac4_51fa, 0xa4b3_956d],
+        [0x709e_c3fa, 0x3ff3_32c4, 0x5087_e52a],
+    ];
     assert_eq!(found, expected, "{found:#010x?}");
 }
 
 /// The second half of the recording is the first one 20 dB quieter.
 #[test]
-fn pcen_forgets_how_loud_a_recording_is() {
+fn pcen_and_gain_control_forget_how_loud_a_recording_is() {
     let speech = &Golden::at_8000().samples[8000..];
     let (loud, quiet) = speech.split_at(speech.len() / 2);
     for features in [float_features, fixed_features] {
@@ -134,8 +139,9 @@ fn pcen_forgets_how_loud_a_recording_is() {
             sum / spread
         };
         let config = Config::speech(8000);
-        let (log, pcen) = (apart(config), apart(config.with_pcen()));
-        assert!(log > 1.0 && pcen < 0.25, "{log} {pcen}");
+        let [log, pcen, agc] = compressions(config).map(apart);
+        let good = log > 1.0 && pcen < 0.25 && agc < 0.1;
+        assert!(good, "{log} {pcen} {agc}");
     }
 }
 
@@ -151,6 +157,8 @@ fn silence_has_known_features() {
                 .iter()
                 .all(|x| x.abs() < 1e-6)
         );
+        let agc = f(config.with_agc(), &silence);
+        assert!(agc.iter().all(|x| (x - 1e-4f32.ln()).abs() < 3e-3));
     }
     let expected = Compression::Log { floor: 0.5 };
     let found = float_features(config.with_compression(expected), &silence);
@@ -165,9 +173,15 @@ fn configurations_that_cannot_be_are_refused() {
         change(&mut pcen);
         good.with_compression(Compression::Pcen(pcen))
     };
+    let agc = |change: fn(&mut Agc)| {
+        let mut agc = Agc::speech(8000, 160);
+        change(&mut agc);
+        good.with_compression(Compression::Agc(agc))
+    };
     for rate in [8000, 11025, 16000, 22050] {
-        Config::speech(rate).check().unwrap();
-        Config::speech(rate).with_pcen().check().unwrap();
+        for config in compressions(Config::speech(rate)) {
+            config.check().unwrap();
+        }
     }
     for (config, expected) in [
         (Config::speech(100), ConfigError::Rate),
@@ -187,6 +201,9 @@ fn configurations_that_cannot_be_are_refused() {
             good.with_compression(Compression::Log { floor: f32::NAN }),
             ConfigError::Compression,
         ),
+        (agc(|a| a.smoothing = 2.0), ConfigError::Compression),
+        (agc(|a| a.floor = 0.0), ConfigError::Compression),
+        (agc(|a| a.epsilon = -1.0), ConfigError::Compression),
         (pcen(|p| p.smoothing = 0.0), ConfigError::Compression),
         (pcen(|p| p.gain = 1.1), ConfigError::Compression),
         (pcen(|p| p.bias = 0.0), ConfigError::Compression),

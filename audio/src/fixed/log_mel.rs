@@ -1,6 +1,7 @@
 //! The front end in integers.
 
 use super::PLACES;
+use super::agc::Control;
 use super::fft::{load, real};
 use super::functions::{LN_2, LOG_PLACES, ln_of};
 use super::pcen::Normalizer;
@@ -89,6 +90,7 @@ pub struct LogMel<'m> {
 enum Compressor {
     Log { floor: u64 },
     Pcen(Normalizer),
+    Agc(Control),
 }
 
 impl<'m> LogMel<'m> {
@@ -127,6 +129,7 @@ impl<'m> LogMel<'m> {
                     floor: energy(floor),
                 },
                 Compression::Pcen(pcen) => Compressor::Pcen(Normalizer::new(pcen)),
+                Compression::Agc(agc) => Compressor::Agc(Control::new(agc)),
             },
             is_first: true,
         })
@@ -149,15 +152,30 @@ impl<'m> LogMel<'m> {
         let frame = self.framer.take(chunk)?;
         analyze(&self.tables, frame, self.spectrum, self.energies);
         self.framer.advance();
-        let energies = self.energies.iter().zip(self.levels.iter_mut());
-        for ((energy, level), feature) in energies.zip(self.features.iter_mut()) {
-            *feature = match &self.compressor {
-                Compressor::Log { floor } => logarithm(*energy + *floor),
-                Compressor::Pcen(normalizer) => normalizer.feature(self.is_first, *energy, level),
-            };
-        }
+        self.compress()?;
         self.is_first = false;
         Some(self.features)
+    }
+
+    fn compress(&mut self) -> Option<()> {
+        let pairs = self.features.iter_mut().zip(&*self.energies);
+        match &self.compressor {
+            Compressor::Log { floor } => {
+                let one = ENERGY_PLACES as i32 * LN_2;
+                pairs.for_each(|(to, energy)| *to = feature(ln_of(*energy + *floor) - one));
+            }
+            Compressor::Pcen(normalizer) => {
+                for ((to, energy), level) in pairs.zip(self.levels.iter_mut()) {
+                    *to = normalizer.feature(self.is_first, *energy, level);
+                }
+            }
+            Compressor::Agc(control) => {
+                // there is a level for each band, and at least one band
+                let level = self.levels.first_mut()?;
+                control.apply(self.is_first, self.energies, level, self.features);
+            }
+        }
+        Some(())
     }
 
     /// Takes all samples of `chunk`, and gives the features of every frame that becomes whole to `each`.
@@ -173,9 +191,8 @@ pub(super) fn energy(x: f32) -> u64 {
     (x * (1u64 << ENERGY_PLACES) as f32) as u64
 }
 
-/// The logarithm of an energy, as features are.
-fn logarithm(energy: u64) -> i16 {
-    let natural = ln_of(energy) - ENERGY_PLACES as i32 * LN_2;
+/// A logarithm as features are.
+pub(super) fn feature(natural: i32) -> i16 {
     let shift = LOG_PLACES - PLACES;
     let rounded = (natural + (1 << (shift - 1))) >> shift;
     rounded.clamp(i16::MIN.into(), i16::MAX.into()) as i16

@@ -32,6 +32,7 @@
 //! its frame's loudest one, by .016 in all; the published PCEN by .0034 and .05. What is heard in bands that are
 //! 80 dB below another are the twiddles. Measured against librosa in f64, and held, by the test `golden`.
 
+mod agc;
 mod fft;
 mod functions;
 mod log_mel;

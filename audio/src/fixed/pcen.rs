@@ -55,7 +55,7 @@ impl Normalizer {
 
 /// `level + smoothing (energy - level)`, rounded down; `smoothing` in 16 places. In two parts, as the product has
 /// more than 64 bits.
-fn follow(level: u64, energy: u64, smoothing: u32) -> u64 {
+pub(super) fn follow(level: u64, energy: u64, smoothing: u32) -> u64 {
     let (change, smoothing) = (energy as i64 - level as i64, i64::from(smoothing));
     let high = (change >> 16) * smoothing;
     let low = ((change & 0xFFFF) * smoothing) >> 16;

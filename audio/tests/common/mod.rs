@@ -9,6 +9,8 @@ pub struct Golden {
     pub samples: Vec<i16>,
     pub log: Vec<f32>,
     pub pcen: Vec<f32>,
+    /// Of 16000 samples a second.
+    pub agc: Vec<f32>,
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
@@ -28,6 +30,7 @@ macro_rules! golden {
             },
             log: floats(include_bytes!(concat!("../fixtures/log-", $rate, ".f32"))),
             pcen: floats(include_bytes!(concat!("../fixtures/pcen-", $rate, ".f32"))),
+            agc: floats(include_bytes!("../fixtures/agc-16000.f32")),
         }
     };
 }

@@ -11,19 +11,19 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tempfile::NamedTempFile;
-use toeplite_audio::{Compression, Config, Pcen};
+use toeplite_audio::{Agc, Compression, Config, Pcen};
 use toeplite_terminal as output;
 
 /// Turn recordings into the features that a device computes of them, to train on.
 ///
-/// The front end is the crate toeplite-audio, which firmware runs, with the same bits: log-mel, or PCEN, which forgets how
-/// loud a recording is. Recordings shorter than the frames asked for follow silence, of longer ones the first frames count.
+/// The front end is the crate toeplite-audio, which firmware runs, with the same bits: log-mel as it is, or
+/// beside a level of the past (--agc, --pcen), so that how loud a recording is does not matter. Recordings shorter than the frames asked for follow silence, of longer ones the first frames count.
 /// The file is replaced when all of it is made; the same recordings give the same bytes.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  toeplite-train data features recordings/train --out data/train.safetensors --pcen --frames 50
-  toeplite-train data features recordings/test --out data/test.safetensors --pcen --frames 50 --classes no,yes
+  toeplite-train data features recordings/train --out data/train.safetensors --agc --frames 50
+  toeplite-train data features recordings/test --out data/test.safetensors --agc --frames 50 --classes no,yes
   toeplite-train data features recordings --out m0.safetensors --integers          for a Cortex-M0
   toeplite-train data features recordings --out wide.safetensors --frame 400 --hop 160 --bands 40 --low 100
 
@@ -76,6 +76,15 @@ pub struct Features {
     /// Share of a new frame in PCEN's level [default: that of a memory of 0.4 s].
     #[arg(long, value_name = "X", requires = "pcen")]
     pcen_smoothing: Option<f32>,
+    /// The logarithm beside a level of the past of all bands together: automatic gain control.
+    #[arg(long, conflicts_with_all = ["pcen", "floor"])]
+    agc: bool,
+    /// Share of that level that hides what is quieter [default: 0.0001].
+    #[arg(long, value_name = "X", requires = "agc")]
+    agc_floor: Option<f32>,
+    /// Share of a new frame in that level [default: that of a memory of 0.4 s].
+    #[arg(long, value_name = "X", requires = "agc")]
+    agc_smoothing: Option<f32>,
     /// Compute in integers, as on a core without an FPU.
     #[arg(long)]
     integers: bool,
@@ -147,6 +156,13 @@ impl Features {
                 power: self.pcen_power.unwrap_or(published.power),
                 epsilon: published.epsilon,
             })
+        } else if self.agc {
+            let usual = Agc::speech(rate, hop);
+            Compression::Agc(Agc {
+                smoothing: self.agc_smoothing.unwrap_or(usual.smoothing),
+                floor: self.agc_floor.unwrap_or(usual.floor),
+                epsilon: usual.epsilon,
+            })
         } else {
             Compression::Log { floor: self.floor }
         };
@@ -162,6 +178,12 @@ fn about(front_end: &FrontEnd, frames: usize, classes: &[String]) -> Value {
     let config = &front_end.config;
     let compression = match config.compression {
         Compression::Log { floor } => json!({"kind": "log", "floor": floor}),
+        Compression::Agc(agc) => json!({
+            "kind": "agc",
+            "smoothing": agc.smoothing,
+            "floor": agc.floor,
+            "epsilon": agc.epsilon,
+        }),
         Compression::Pcen(pcen) => json!({
             "kind": "pcen",
             "smoothing": pcen.smoothing,

@@ -34,7 +34,7 @@ Examples:
   toeplite-train eval runs/first/best --data val.txt --length 512,2048
   toeplite-train sample runs/first/best --prompt 'To be' --tokens 200
   toeplite-train data make listops --out data/listops --seed 1   a dataset of a published task
-  toeplite-train data features recordings --out train.safetensors --pcen   wav files as a device hears them
+  toeplite-train data features recordings --out train.safetensors --agc   wav files as a device hears them
   toeplite convert runs/first/best -o model.toep                 for a microcontroller
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments.";

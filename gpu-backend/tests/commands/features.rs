@@ -68,6 +68,16 @@ fn recordings_become_features_that_train() {
         "{said}"
     );
     assert_eq!(first, fs::read(place.path("train.safetensors")).unwrap());
+    let agc = [
+        "data",
+        "features",
+        "recordings",
+        "--agc",
+        "--out=agc.safetensors",
+        "--json",
+    ];
+    let agc: Value = serde_json::from_str(&place.succeed(&agc)).unwrap();
+    assert_eq!(agc["about"]["compression"]["kind"], "agc");
     place.succeed(&[&make[..], &["--out=sub/m0.safetensors", "--integers"]].concat());
     assert_ne!(first, fs::read(place.path("sub/m0.safetensors")).unwrap());
     place.write("run.toml", RUN);
@@ -88,6 +98,7 @@ fn options_that_cannot_be_are_refused() {
         ("--hop=300", "hop"),
         ("--high=5000", "half the rate"),
         ("--pcen-gain=0.5", "--pcen"),
+        ("--agc-floor=0.5", "--agc"),
     ] {
         let output = run(&[option]);
         let errors = String::from_utf8_lossy(&output.stderr);

@@ -10,13 +10,18 @@ use toeplite_audio::{Config, LogMel, Memory, Tables, fixed};
 
 const LOG: Config = Config::speech(8000);
 const PCEN: Config = LOG.with_pcen();
+const AGC: Config = LOG.with_agc();
 const FRAME: usize = LOG.frame;
 const BINS: usize = LOG.bins();
 const BANDS: usize = LOG.bands;
 
-static FLOAT_TABLES: [Tables<FRAME, BINS, BANDS>; 2] = [Tables::new(LOG), Tables::new(PCEN)];
-static FIXED_TABLES: [fixed::Tables<FRAME, BINS, BANDS>; 2] =
-    [fixed::Tables::new(LOG), fixed::Tables::new(PCEN)];
+static FLOAT_TABLES: [Tables<FRAME, BINS, BANDS>; 3] =
+    [Tables::new(LOG), Tables::new(PCEN), Tables::new(AGC)];
+static FIXED_TABLES: [fixed::Tables<FRAME, BINS, BANDS>; 3] = [
+    fixed::Tables::new(LOG),
+    fixed::Tables::new(PCEN),
+    fixed::Tables::new(AGC),
+];
 static FLOAT_MEMORY: ConstStaticCell<Memory<FRAME, BINS, BANDS>> =
     ConstStaticCell::new(Memory::new());
 static FIXED_MEMORY: ConstStaticCell<fixed::Memory<FRAME, BINS, BANDS>> =
@@ -35,7 +40,7 @@ fn main() -> ! {
 fn run(console: &mut Console, counter: &mut Counter) -> Result<(), &'static str> {
     let float = FLOAT_MEMORY.try_take().ok_or(REFUSED)?;
     let fixed = FIXED_MEMORY.try_take().ok_or(REFUSED)?;
-    for (tables, key) in FLOAT_TABLES.iter().zip(["f32_log", "f32_pcen"]) {
+    for (tables, key) in FLOAT_TABLES.iter().zip(["f32_log", "f32_pcen", "f32_agc"]) {
         let front_end = LogMel::new(tables.view(), float.buffers());
         let mut front_end = front_end.map_err(|_| REFUSED)?;
         let mut counts = Counts::new();
@@ -49,7 +54,10 @@ fn run(console: &mut Console, counter: &mut Counter) -> Result<(), &'static str>
         });
         counts.print(console, key);
     }
-    for (tables, key) in FIXED_TABLES.iter().zip(["fixed_log", "fixed_pcen"]) {
+    for (tables, key) in FIXED_TABLES
+        .iter()
+        .zip(["fixed_log", "fixed_pcen", "fixed_agc"])
+    {
         let front_end = fixed::LogMel::new(tables.view(), fixed.buffers());
         let mut front_end = front_end.map_err(|_| REFUSED)?;
         let mut counts = Counts::new();
