@@ -55,22 +55,19 @@ pub fn run() -> Result<()> {
             "bench,fft,int4,profile",
         ),
     ] {
-        step(
-            &format!("clippy, runtime and audio on {core} {features}"),
-            || {
-                let mut clippy = cargo_embedded();
-                clippy.current_dir(paths::root()).args([
-                    "clippy",
-                    "--package",
-                    "toeplite",
-                    "--package",
-                    "toeplite-audio",
-                    "--features",
-                    features,
-                ]);
-                complete(clippy.args(["--target", target, "--", "-D", "warnings"]))
-            },
-        )?;
+        step(&format!("clippy, {core} {features}"), || {
+            let mut clippy = cargo_embedded();
+            clippy.current_dir(paths::root()).args([
+                "clippy",
+                "--package",
+                "toeplite",
+                "--package",
+                "toeplite-audio",
+                "--features",
+                features,
+            ]);
+            complete(clippy.args(["--target", target, "--", "-D", "warnings"]))
+        })?;
     }
     step("documentation", || {
         let mut doc = cargo();
