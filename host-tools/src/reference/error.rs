@@ -3,9 +3,34 @@
 /// Why the reference network could not be built or run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
-    /// A network that gives a class for a whole sequence.
-    #[error("this checkpoint is a classifier: the reference network computes language models")]
+    /// Logits of tokens are asked for of a network that gives a class for a whole sequence.
+    #[error(
+        "this checkpoint is a classifier: it has one answer for a whole sequence, no logits after each token; give it \
+         clips with a class each"
+    )]
     Classifier,
+    /// A class is asked for of a language model.
+    #[error(
+        "this checkpoint is a language model: it has logits after each token, no class for a sequence; give it a text"
+    )]
+    NoClassifier,
+    /// Tokens for a network of frames.
+    #[error("the network reads frames of {width} numbers, not tokens")]
+    ReadsFrames {
+        /// Numbers of a frame.
+        width: usize,
+    },
+    /// Frames for a network of tokens.
+    #[error("the network reads tokens, not frames")]
+    ReadsTokens,
+    /// Frames of another width.
+    #[error("the network reads frames of {expected} numbers, these have {found}")]
+    Frames {
+        /// Numbers of a frame that the network reads.
+        expected: usize,
+        /// Numbers of these.
+        found: usize,
+    },
     /// A parameter that the configuration asks for is absent.
     #[error("tensor `{name}` is missing: the configuration asks for it")]
     MissingTensor {

@@ -174,6 +174,42 @@ impl<T: Real, K: Kernels<T>> Mix<T> for FftMix<T, K> {
     }
 }
 
+/// Another mixing, of sequences with zeros behind their end up to one length: as a trainer applies it to a batch
+/// of sequences of different lengths. Kernels that depend on the length are those of this one, and of kernels that
+/// are kept by length there is only one.
+pub struct Padded<M> {
+    mix: M,
+    length: usize,
+}
+
+impl<M> Padded<M> {
+    /// `mix`, of sequences of `length`; longer ones stay as they are.
+    pub fn new(mix: M, length: usize) -> Self {
+        Self { mix, length }
+    }
+}
+
+impl<T: Real, M: Mix<T>> Mix<T> for Padded<M> {
+    fn layers(&self) -> usize {
+        self.mix.layers()
+    }
+
+    fn channels(&self) -> usize {
+        self.mix.channels()
+    }
+
+    fn mix(&self, layer: usize, v: ArrayView2<T>) -> Array2<T> {
+        let (own, channels) = v.dim();
+        if own >= self.length {
+            return self.mix.mix(layer, v);
+        }
+        let mut padded = Array2::zeros((self.length, channels));
+        padded.slice_mut(s![..own, ..]).assign(&v);
+        let product = self.mix.mix(layer, padded.view());
+        product.slice_move(s![..own, ..])
+    }
+}
+
 /// Kernels applied term by term: slow, and free of transforms. Kernels of a layer and length are
 /// computed once.
 pub struct DenseMix<T, K> {

@@ -7,6 +7,7 @@
 
 mod activation;
 pub mod case;
+mod enter;
 mod error;
 pub mod evaluate;
 pub mod glu;
@@ -25,6 +26,7 @@ pub mod rpe;
 mod ski;
 pub mod toeplitz;
 
+pub use enter::Input;
 pub use error::ReferenceError;
 pub use evaluate::evaluate;
 pub use linear::{AsTrained, Linear, Maps, Place};

@@ -1,20 +1,21 @@
-//! The whole network, tokens to logits.
+//! The whole network: tokens to logits, or of a classifier tokens or frames to the logits of classes.
 
+use super::enter::{Enter, Input};
 use super::layer::Layer;
 use super::mix::{FftMix, Mix, Trained};
 use super::{Linear, NormLayer, Params, Real, ReferenceError};
-use crate::checkpoint::config::Task;
+use crate::checkpoint::config::{ClassifierConfig, Pooling};
 use crate::checkpoint::{Checkpoint, Config};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array1, Array2, Axis};
 
-/// Embedding, layers, final norm, head.
+/// Embedding or map of frames, layers, final norm, head; of a classifier pooling before the head.
 #[derive(Clone, Debug)]
 pub struct Network<T> {
-    /// `[vocab, dim]`, already multiplied by `embed_scale`.
-    embed: Array2<T>,
-    embed_scale: T,
+    enter: Enter<T>,
     layers: Vec<Layer<T>>,
     final_norm: NormLayer<T>,
+    /// Of classifiers.
+    pooling: Option<Pooling>,
     head: Linear<T>,
     tied: bool,
 }
@@ -26,12 +27,8 @@ impl<T: Real> Network<T> {
     /// A tensor is missing or has another shape; there are no layers, tokens, heads or channels.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self, ReferenceError> {
         let Checkpoint { config, tensors } = checkpoint;
-        if config.task == Task::Classifier {
-            return Err(ReferenceError::Classifier);
-        }
         expect_dimensions(config)?;
         let params = Params::new(tensors, "");
-        let embed: Array2<T> = params.matrix("embed.weight", config.vocab_size, config.dim)?;
         let head = params.sub(if config.tie_embeddings {
             "embed"
         } else {
@@ -40,13 +37,13 @@ impl<T: Real> Network<T> {
         let layers = (0..config.layers)
             .map(|i| Layer::from_params(config, &params.sub(&format!("layers.{i}"))));
         let final_norm = params.sub("final_norm");
-        let scale = T::of(config.embed_scale);
+        let classifier = config.classifier.as_ref();
         Ok(Self {
-            embed: embed.mapv_into(|x| x * scale),
-            embed_scale: scale,
+            enter: Enter::from_params(config, &params)?,
             layers: layers.collect::<Result<_, _>>()?,
             final_norm: NormLayer::from_params(config.final_norm, &final_norm, config.dim)?,
-            head: Linear::from_params(&head, config.dim, config.vocab_size, false)?,
+            pooling: classifier.map(|classifier: &ClassifierConfig| classifier.pooling),
+            head: Linear::from_params(&head, config.dim, config.outputs(), false)?,
             tied: config.tie_embeddings,
         })
     }
@@ -58,12 +55,7 @@ impl<T: Real> Network<T> {
 
     /// The factor on the embedding.
     pub fn embed_scale(&self) -> T {
-        self.embed_scale
-    }
-
-    /// The embedding `[vocab, dim]`, times its factor.
-    pub fn embedding(&self) -> ArrayView2<'_, T> {
-        self.embed.view()
+        self.enter.scale()
     }
 
     /// Whether the head is the embedding's matrix.
@@ -81,9 +73,14 @@ impl<T: Real> Network<T> {
         &self.head
     }
 
-    /// Tokens that the network knows.
+    /// Tokens that the network knows; none of a classifier of frames.
     pub fn vocab(&self) -> usize {
-        self.embed.nrows()
+        self.enter.vocab()
+    }
+
+    /// Rows of the head: tokens, or classes.
+    pub fn outputs(&self) -> usize {
+        self.head.weights().nrows()
     }
 
     /// Channels of every layer's Toeplitz operator.
@@ -102,18 +99,54 @@ impl<T: Real> Network<T> {
         FftMix::new(self.kernels())
     }
 
-    /// The logits `[n, vocab]` after each of `n` tokens, with `mix` for the token mixing.
+    /// The logits `[n, vocab]` of a language model after each of `n` tokens, with `mix` for the token mixing.
     ///
     /// # Errors
-    /// There are no tokens, one is not in the vocabulary, or `mix` does not fit the network.
+    /// There are no tokens, one is not in the vocabulary, `mix` does not fit the network, or it is a classifier.
     pub fn forward(&self, tokens: &[u32], mix: &dyn Mix<T>) -> Result<Array2<T>, ReferenceError> {
+        if self.pooling.is_some() {
+            return Err(ReferenceError::Classifier);
+        }
+        let x = self.before_head(Input::Tokens(tokens), mix)?;
+        Ok(self.head.forward(&x))
+    }
+
+    /// The logits `[classes]` that a classifier gives a whole sequence, with `mix` for the token mixing: those of
+    /// the mean over its positions, or of the last one.
+    ///
+    /// # Errors
+    /// The sequence is empty or not what the network reads, `mix` does not fit the network, or it is no
+    /// classifier.
+    pub fn classify(
+        &self,
+        input: Input<'_>,
+        mix: &dyn Mix<T>,
+    ) -> Result<Array1<T>, ReferenceError> {
+        let pooling = self.pooling.ok_or(ReferenceError::NoClassifier)?;
+        let x = self.before_head(input, mix)?;
+        let pooled = match pooling {
+            // in f64, so that the length costs no accuracy
+            Pooling::Mean => {
+                let mean = |column: ndarray::ArrayView1<T>| {
+                    T::of(column.iter().map(|x| x.wide()).sum::<f64>() / x.nrows() as f64)
+                };
+                x.map_axis(Axis(0), mean)
+            }
+            Pooling::Last => x.row(x.nrows() - 1).to_owned(),
+        };
+        let logits = self.head.forward(&pooled.insert_axis(Axis(0)));
+        Ok(logits.remove_axis(Axis(0)))
+    }
+
+    /// What the final norm makes of a sequence, `[n, dim]`.
+    fn before_head(&self, input: Input<'_>, mix: &dyn Mix<T>) -> Result<Array2<T>, ReferenceError> {
         self.expect_fitting(mix)?;
-        let mut x = self.embed(tokens)?;
+        let mut x = self.enter.apply(input)?;
         for (i, layer) in self.layers.iter().enumerate() {
             x = layer.forward(x, |v| mix.mix(i, v));
         }
         self.final_norm.apply(&mut x);
-        Ok(self.head.forward(&x))
+        Ok(x)
     }
 
     /// [`forward`](Self::forward) as a window scorer of [`evaluate`](super::evaluate::evaluate).
@@ -130,23 +163,9 @@ impl<T: Real> Network<T> {
     /// The embedding `[n, dim]` of `n` tokens, times its factor.
     ///
     /// # Errors
-    /// There are no tokens, or one is not in the vocabulary.
+    /// There are no tokens, one is not in the vocabulary, or the network reads frames.
     pub fn embed(&self, tokens: &[u32]) -> Result<Array2<T>, ReferenceError> {
-        if tokens.is_empty() {
-            return Err(ReferenceError::EmptySequence);
-        }
-        let vocab = self.vocab();
-        let mut x = Array2::zeros((tokens.len(), self.embed.ncols()));
-        for (position, (mut row, &token)) in x.rows_mut().into_iter().zip(tokens).enumerate() {
-            let index = usize::try_from(token).ok().filter(|&index| index < vocab);
-            let index = index.ok_or(ReferenceError::Token {
-                token,
-                position,
-                vocab,
-            })?;
-            row.assign(&self.embed.row(index));
-        }
-        Ok(x)
+        self.enter.apply(Input::Tokens(tokens))
     }
 
     fn expect_fitting(&self, mix: &dyn Mix<T>) -> Result<(), ReferenceError> {
