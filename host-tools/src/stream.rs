@@ -1,33 +1,97 @@
 //! Running a converted model on the host, through the very runtime that devices run.
 
-use crate::blob::AnyModel;
+use crate::blob::{AnyModel, SessionMemory, StreamError};
 use crate::convert::modal::Modal;
 use crate::convert::rounding::DOUBLE;
 use crate::reference::ReferenceError;
 use crate::reference::mix::Mix;
 use crate::reference::recurrence::{ModalMix, TwoSidedMix};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use num_complex::Complex64;
 use toeplite::layer::Recurrence;
-use toeplite::{WindowError, fixed, window};
+use toeplite::{InputError, classifier, fixed, window};
 
 /// The logits `[n, vocab]` after each of `tokens`, from the start of a sequence; at each of them, if the model sees
 /// them as one window.
 ///
 /// # Errors
-/// A token is not in the vocabulary; a window of no tokens or of too many.
+/// A token is not in the vocabulary; a window of no tokens or of too many; the model is a classifier.
 pub fn logits<'a>(
     model: impl Into<AnyModel<'a>>,
     tokens: &[u32],
-) -> Result<Array2<f32>, WindowError> {
+) -> Result<Array2<f32>, StreamError> {
     let model = model.into();
-    let mut out = Array2::zeros((tokens.len(), model.vocab_size()));
+    let mut out = Array2::zeros((tokens.len(), model.outputs()));
     let mut rows = out.rows_mut().into_iter();
     model.stream(tokens.iter().copied(), |logits| {
         let row = rows.next().into_iter().flatten().enumerate();
         row.for_each(|(i, to)| *to = logits.get(i));
     })?;
     Ok(out)
+}
+
+/// Why a model gave a clip no class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClassifyError {
+    /// The clip is empty.
+    #[error("the clip is empty: there is nothing to classify")]
+    Empty,
+    /// The model is a language model.
+    #[error("the model is a language model: it has logits after each token, no class for a clip")]
+    NoClassifier,
+    /// The model does not take an input.
+    #[error("input {position} of the clip: {source}")]
+    Input {
+        /// Which of the clip, counted from 0.
+        position: usize,
+        /// Why not.
+        source: InputError,
+    },
+}
+
+/// The logits `[classes]` that a classifier gives a clip of tokens, from a state of rest.
+///
+/// # Errors
+/// [`ClassifyError`].
+pub fn classify_tokens<'a>(
+    model: impl Into<AnyModel<'a>>,
+    tokens: &[u32],
+) -> Result<Vec<f32>, ClassifyError> {
+    classify(&model.into(), tokens, |session, token| session.push(*token))
+}
+
+/// The logits `[classes]` that a classifier gives a clip of frames `[n, frame_dim]`, from a state of rest.
+///
+/// # Errors
+/// [`ClassifyError`].
+pub fn classify_frames<'a>(
+    model: impl Into<AnyModel<'a>>,
+    frames: ArrayView2<'_, f32>,
+) -> Result<Vec<f32>, ClassifyError> {
+    classify(&model.into(), frames.rows(), |session, frame| {
+        session.push_frame(&frame.to_vec())
+    })
+}
+
+fn classify<I: IntoIterator>(
+    model: &AnyModel<'_>,
+    clip: I,
+    push: impl Fn(&mut classifier::Session<'_, '_>, I::Item) -> Result<(), InputError>,
+) -> Result<Vec<f32>, ClassifyError> {
+    let AnyModel::Classifier(model) = model else {
+        return Err(ClassifyError::NoClassifier);
+    };
+    let mut memory = SessionMemory::of_bytes(model.memory_needed());
+    let session = model.session(memory.as_mut_slice());
+    let mut session = session.expect("the memory is the size that the model asks for");
+    let mut any = Err(ClassifyError::Empty);
+    for (position, input) in clip.into_iter().enumerate() {
+        let pushed = push(&mut session, input);
+        pushed.map_err(|source| ClassifyError::Input { position, source })?;
+        any = Ok(());
+    }
+    any?;
+    Ok(session.logits().to_vec())
 }
 
 /// The recurrences of all layers as the blob holds them; of a window the forward ones.
@@ -39,6 +103,7 @@ pub fn recurrences<'a>(model: impl Into<AnyModel<'a>>) -> Vec<Modal> {
             AnyModel::F32(model) => recurrence(&model.layer(i).recurrence, shape.channels),
             AnyModel::Fixed(model) => fixed_recurrence(&model.layer(i).recurrence, shape.channels),
             AnyModel::Window(model) => recurrence(&model.layer(i).recurrence, shape.channels),
+            AnyModel::Classifier(model) => recurrence(&model.layer(i).recurrence, shape.channels),
         })
         .collect()
 }

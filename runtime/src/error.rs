@@ -118,6 +118,9 @@ impl fmt::Display for ModelError {
                     format::TASK_WINDOW_LM => {
                         "it sees a window of tokens at once: toeplite::window::Model reads it"
                     }
+                    format::TASK_CLASSIFIER => {
+                        "it is a classifier: toeplite::classifier::Model reads it"
+                    }
                     _ => "unknown: a newer runtime may read it",
                 };
                 write!(
@@ -235,6 +238,85 @@ impl fmt::Display for StepError {
             ),
             Self::NoTokens => f.write_str("prefill needs at least one token"),
         }
+    }
+}
+
+/// Why a classifier did not take an input. The session is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InputError {
+    /// The token is not in the vocabulary.
+    UnknownToken {
+        /// The token given.
+        token: u32,
+        /// Tokens are below this number.
+        vocabulary: usize,
+    },
+    /// A token, for a model that takes frames.
+    TakesFrames {
+        /// Numbers of a frame.
+        numbers: usize,
+    },
+    /// A frame, for a model that takes tokens.
+    TakesTokens,
+    /// A frame with more or fewer numbers than the model's have.
+    FrameLength {
+        /// Numbers of a frame of the model.
+        expected: usize,
+        /// Numbers of the frame given.
+        found: usize,
+    },
+    /// A number of the frame is not finite, or beyond 10^15 either way: it would stay in the state.
+    FrameNumber {
+        /// Its place in the frame.
+        element: usize,
+    },
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownToken { token, vocabulary } => {
+                let (token, vocabulary) = (*token, *vocabulary);
+                StepError::UnknownToken { token, vocabulary }.fmt(f)
+            }
+            Self::TakesFrames { numbers } => write!(
+                f,
+                "the model takes frames of {numbers} numbers, not tokens: use push_frame"
+            ),
+            Self::TakesTokens => f.write_str("the model takes tokens, not frames: use push"),
+            Self::FrameLength { expected, found } => write!(
+                f,
+                "the model takes frames of {expected} numbers, but one of {found} was given"
+            ),
+            Self::FrameNumber { element } => write!(
+                f,
+                "number {element} of the frame is not finite or beyond 1e15: check the features' computation"
+            ),
+        }
+    }
+}
+
+/// Why a classifier's mean cannot forget so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecayError {
+    /// A factor that is not within 0 to 1, or a half-life that is not above 0 and at most 100,000 inputs.
+    OutOfRange,
+    /// The model is one that looks at the last position alone: there is no mean.
+    LastPosition,
+}
+
+impl fmt::Display for DecayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OutOfRange => {
+                "a decay's factor is from 0 to 1, its half-life above 0 and at most 100000 inputs"
+            }
+            Self::LastPosition => {
+                "the model was trained to tell the class at the last position: it has no mean that could forget, and needs none"
+            }
+        })
     }
 }
 
@@ -385,6 +467,8 @@ impl fmt::Display for SelfTestError {
 impl core::error::Error for ModelError {}
 impl core::error::Error for MemoryError {}
 impl core::error::Error for StepError {}
+impl core::error::Error for InputError {}
+impl core::error::Error for DecayError {}
 impl core::error::Error for PrefillError {}
 impl core::error::Error for WindowError {}
 impl core::error::Error for SnapshotError {}

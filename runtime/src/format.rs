@@ -9,9 +9,9 @@
 //! | 6 | 2 | numeric contract, 1 = `f32`, 2 = `fixed` |
 //! | 8 | 4 | length of the whole blob in bytes |
 //! | 12 | 4 | CRC-32 (IEEE 802.3) of bytes 16 to the end |
-//! | 16 | 2 | task, 1 = tokens in, logits of the next token out, 2 = tokens of a window in, logits at each of them out |
+//! | 16 | 2 | task, see [below](#tasks) |
 //! | 18 | 2 | weight order ([`WeightOrder`]) |
-//! | 20 | 4 | vocabulary, rows of the embedding and of the head |
+//! | 20 | 4 | vocabulary, rows of the embedding; 0 where the input is frames |
 //! | 24 | 4 | dim, width of the residual stream |
 //! | 28 | 4 | channels of a layer's Toeplitz operator |
 //! | 32 | 4 | hidden width of the GLU |
@@ -23,18 +23,27 @@
 //! | 44 | 1 | activation of the GTU ([`Activation`](crate::model::Activation)) |
 //! | 45 | 1 | activation of the GLU's gate |
 //! | 46 | 1 | activation of the GLU's output |
-//! | 47 | 1 | 1 if the head is the embedding's matrix, else 0 |
-//! | 48 | 4 | factor on the embedding, f32 (contract `f32`) |
-//! | 52 | 4 | number of sections, `6 + 20 * layers`; for task 2 `6 + 25 * layers` |
+//! | 47 | 1 | 1 if the head is the embedding's matrix, else 0; 0 in classifiers |
+//! | 48 | 4 | factor on the embedding, f32 (contract `f32`); 1 where the input is frames |
+//! | 52 | 4 | number of sections, `6 + 20 * layers`, and for task 2 `5 * layers`, for task 3 2 more |
 //! | 56 | 4 | sequence length of training (for information) |
 //! | 60 | 4 | for task 2 tokens of a window, else 0 |
 //! | 64 | 16 each | section table: offset u32, length in bytes u32, kind u16, layer u16 (65535: none), element type u8, three zero bytes |
 //!
 //! Sections follow the table in the table's order: the global ones by [`Global`], then those of
-//! each layer by [`PerLayer`], then, for task 2, those of each layer by [`Backward`]. Each MUST begin at the first multiple of 16 after the previous
+//! each layer by [`PerLayer`], then, for task 2, those of each layer by [`Backward`], for task 3 the
+//! global ones by [`Classifier`]. Each MUST begin at the first multiple of 16 after the previous
 //! one, and the gaps MUST be zero. An absent section has length 0. The blob MUST lie at an
 //! address that is a multiple of 16, and ends with its last section.
 //!
+//! # Tasks
+//! | task | in | out | read by |
+//! | --- | --- | --- | --- |
+//! | 1 | tokens, one after the other | logits of the next token | [`Model`](crate::Model) |
+//! | 2 | tokens of a window | logits at each of them | [`window::Model`](crate::window::Model) |
+//! | 3 | tokens or frames, one after the other | logits of the classes of what was seen so far | [`classifier::Model`](crate::classifier::Model) |
+//!
+//! # Contents of sections
 //! What follows is for the contract `f32`; see [`fixed::model`](crate::fixed::model) for the other.
 //!
 //! Numbers of channels lie four by four: `[blocks][rows][4]` is a block of four channels after the
@@ -60,6 +69,8 @@ pub const CONTRACT_FIXED: u16 = 2;
 pub const TASK_CAUSAL_LM: u16 = 1;
 /// Task: tokens of a window in, logits at each of them out; contract `f32` only. See [`window`](crate::window).
 pub const TASK_WINDOW_LM: u16 = 2;
+/// Task: tokens or frames in, logits of classes out; contract `f32` only. See [`classifier`](crate::classifier).
+pub const TASK_CLASSIFIER: u16 = 3;
 /// Bytes of the header before the section table.
 pub const HEADER_BYTES: usize = 64;
 /// Bytes of one entry of the section table.
@@ -87,17 +98,18 @@ pub const SMALLEST: f32 = f32::from_bits((127 - 50) << 23);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Global {
-    /// `[vocabulary, dim]`.
+    /// `[vocabulary, dim]`; where the input is frames, the map of those, `[dim, numbers of a frame]`.
     Embedding = 0,
-    /// Scales of the embedding's rows, f32; absent for f32 weights.
+    /// Scales of its rows, f32; absent for f32 weights.
     EmbeddingScale = 1,
     /// Parameters of the norm before the head, f32.
     FinalNorm = 2,
-    /// `[vocabulary, dim]`; absent when tied.
+    /// `[vocabulary, dim]`, of a classifier `[classes, dim]`; absent when tied.
     Head = 3,
     /// Scales of the head's rows, f32; absent for f32 weights or when tied.
     HeadScale = 4,
-    /// Known-answer test, u32: low and high half of the hash, then the tokens.
+    /// Known-answer test, u32: low and high half of the hash, then the tokens. Where the input is frames, a
+    /// number for each of them, which it follows from: see [`known_frame`].
     SelfTest = 5,
 }
 
@@ -175,22 +187,41 @@ pub enum Backward {
 /// Number of [`Backward`] sections.
 pub const BACKWARD: usize = 5;
 
+/// Sections of a classifier that are there once, in this order, after those of the layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Classifier {
+    /// Four u32: classes, at most [`MAX_DIMENSION`]; the number of the
+    /// [`Pooling`](crate::classifier::Pooling); numbers of a frame, at most [`MAX_COLUMNS`], 0 where the input is
+    /// tokens; 0.
+    Options = 25,
+    /// Biases of the map of frames, f32 `[dim]`; absent where the input is tokens.
+    FramesBias = 26,
+}
+
+/// Number of [`Classifier`] sections.
+pub const CLASSIFIER: usize = 2;
+
 /// Number of sections of a model with so many layers.
 pub const fn sections(layers: usize, task: u16) -> usize {
+    let streaming = GLOBALS + PER_LAYER * layers;
     match task {
-        TASK_WINDOW_LM => GLOBALS + (PER_LAYER + BACKWARD) * layers,
-        _ => GLOBALS + PER_LAYER * layers,
+        TASK_WINDOW_LM => streaming + BACKWARD * layers,
+        TASK_CLASSIFIER => streaming + CLASSIFIER,
+        _ => streaming,
     }
 }
 
 /// Kind and layer of section `index` of a model with so many layers, as its entry has them.
-pub const fn kind_and_layer(index: usize, layers: usize) -> (u16, u16) {
+pub const fn kind_and_layer(index: usize, layers: usize, task: u16) -> (u16, u16) {
     let forward = GLOBALS + PER_LAYER * layers;
     let (kind, layer) = if index < GLOBALS {
         return (index as u16, NO_LAYER);
     } else if index < forward {
         let i = index - GLOBALS;
         (i % PER_LAYER, i / PER_LAYER)
+    } else if task == TASK_CLASSIFIER {
+        return ((PER_LAYER + BACKWARD + index - forward) as u16, NO_LAYER);
     } else {
         let i = index - forward;
         (PER_LAYER + i % BACKWARD, i / BACKWARD)
@@ -395,6 +426,17 @@ fn fixed(x: f32, places: u32) -> u64 {
     let shift = (places + exponent).saturating_sub(150).min(39);
     let down = 150u32.saturating_sub(places + exponent).min(24);
     ((mantissa << shift) + (1 << down) - 1) >> down
+}
+
+/// Writes the frame that follows from `number` to `frame`, for known-answer tests. A state of 32 bits, at first
+/// `number`, becomes `1664525 * state + 1013904223` (modulo 2^32) for each of the frame's numbers, which is the
+/// state's high half, signed, divided by 2^13: between -4 and 4, and exact.
+pub fn known_frame(number: u32, frame: &mut [f32]) {
+    let mut state = number;
+    for x in frame {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *x = f32::from((state >> 16) as u16 as i16) / 8192.0;
+    }
 }
 
 /// CRC-32 (IEEE 802.3) of `bytes`, four bits at a time: 64 bytes of table instead of the usual

@@ -22,7 +22,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Models that see a window of tokens at once are those of the module [`window`].
+//! Models that see a window of tokens at once are those of the module [`window`], those that tell the class of
+//! a sequence those of the module [`classifier`].
 //!
 //! Nothing in this crate panics, recurses, allocates or loops without bound, whatever the bytes
 //! it is given: [`Model::from_bytes`] checks them all once, with a typed error for each fault.
@@ -67,6 +68,7 @@ mod guides {
 
 #[cfg(feature = "bench")]
 pub mod bench;
+pub mod classifier;
 pub mod error;
 #[cfg(feature = "fft")]
 mod fft;
@@ -95,7 +97,8 @@ mod session;
 mod snapshot;
 
 pub use error::{
-    MemoryError, ModelError, PrefillError, SelfTestError, SnapshotError, StepError, WindowError,
+    DecayError, InputError, MemoryError, ModelError, PrefillError, SelfTestError, SnapshotError,
+    StepError, WindowError,
 };
 pub use hash::LogitsHash;
 pub use memory::{Aligned, Memory};

@@ -128,8 +128,12 @@ impl Activation {
 /// What the header says, apart from sizes that the section table repeats.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
-    /// Rows of the embedding and of the head.
+    /// Tokens, rows of the embedding; 0 where the input is frames.
     pub vocabulary: usize,
+    /// Logits, rows of the head: tokens, or classes.
+    pub outputs: usize,
+    /// Numbers of a frame; 0 where the input is tokens.
+    pub frame_dim: usize,
     /// Width of the residual stream.
     pub dim: usize,
     /// Channels of a layer's Toeplitz operator.
@@ -178,7 +182,10 @@ impl Shape {
 
     /// Most columns of a matrix.
     pub(crate) fn longest_input(&self) -> usize {
-        self.dim.max(self.channels).max(self.glu_dim)
+        self.dim
+            .max(self.channels)
+            .max(self.glu_dim)
+            .max(self.frame_dim)
     }
 
     /// The token's row of the embedding.
@@ -225,8 +232,8 @@ impl<'a> Model<'a> {
         Self::of_task(bytes, format::TASK_CAUSAL_LM)
     }
 
-    /// [`from_bytes`](Self::from_bytes) for a task. Those of windows must not leave this crate as they are:
-    /// they cannot stream.
+    /// [`from_bytes`](Self::from_bytes) for a task. Those of other tasks must not leave this crate as they are:
+    /// their sessions give no logits of a next token.
     #[inline(never)]
     pub(crate) fn of_task(bytes: &'a [u8], task: u16) -> Result<Self, ModelError> {
         check::envelope(bytes, format::CONTRACT_F32)?;
@@ -300,9 +307,11 @@ impl<'a> Model<'a> {
         self.state_words
     }
 
-    /// Words of the largest of a step's intermediate results: those of a layer, or the logits.
+    /// Words of the largest of a step's intermediate results: those of a layer, or the logits. A frame of the
+    /// known-answer test finds room there, too.
     pub(crate) fn work_words(&self) -> usize {
-        self.shape.layer_words().max(self.shape.vocabulary)
+        let shape = &self.shape;
+        shape.layer_words().max(shape.outputs).max(shape.frame_dim)
     }
 
     /// Words of the longest quantized vectors. None for f32 weights.
@@ -331,7 +340,13 @@ impl<'a> Model<'a> {
         self.matrix(Global::Embedding as usize, None, self.shape.dim)
     }
 
-    /// The head, `[vocabulary, dim]`: the embedding's matrix when they are tied.
+    /// The map of frames, `[dim, frame_dim]`, with the biases of section `bias`.
+    pub(crate) fn frames(&self, bias: usize) -> Matrix<'a> {
+        let columns = self.shape.frame_dim;
+        self.matrix(Global::Embedding as usize, Some(bias), columns)
+    }
+
+    /// The head, `[outputs, dim]`: the embedding's matrix when they are tied.
     pub fn head(&self) -> Matrix<'a> {
         let section = if self.shape.tied {
             Global::Embedding
@@ -358,11 +373,7 @@ impl<'a> Model<'a> {
 
     /// Number of sections.
     pub(crate) fn sections(&self) -> usize {
-        let task = match self.shape.window {
-            0 => format::TASK_CAUSAL_LM,
-            _ => format::TASK_WINDOW_LM,
-        };
-        format::sections(self.shape.layers, task)
+        read_u32(self.bytes, offset::SECTIONS) as usize
     }
 
     /// Entry `index` of the section table.

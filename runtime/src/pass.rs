@@ -198,9 +198,15 @@ impl Scratch<'_> {
 
     /// The final norm and the head: the logits of the branch, a copy of the residual stream.
     pub fn head<P: Probe>(&mut self, model: &Model<'_>, probe: &mut P) -> &[f32] {
-        let shape = model.shape();
-        norm(shape.final_norm, model.final_norm(), self.branch);
-        let logits = self.work.get_mut(..shape.vocabulary).unwrap_or(&mut []);
+        norm(model.shape().final_norm, model.final_norm(), self.branch);
+        self.head_of_normed(model, probe)
+    }
+
+    /// The head alone: the logits of the branch, to which the final norm was applied.
+    #[inline(always)]
+    pub fn head_of_normed<P: Probe>(&mut self, model: &Model<'_>, probe: &mut P) -> &[f32] {
+        let outputs = model.shape().outputs;
+        let logits = self.work.get_mut(..outputs).unwrap_or(&mut []);
         probe.enter(Stage::Head);
         model.head().multiply(self.branch, self.quantized, logits);
         logits

@@ -208,12 +208,25 @@ impl<'a, 'm> Session<'a, 'm> {
 
     /// Runs the embedding and all layers.
     #[inline(never)]
-    fn advance<P: Probe>(&mut self, token: Token, probe: &mut P) -> Result<(), StepError> {
+    pub(crate) fn advance<P: Probe>(
+        &mut self,
+        token: Token,
+        probe: &mut P,
+    ) -> Result<(), StepError> {
         let shape = *self.model.shape();
         let row = shape.row(token)?;
-        let s = &mut self.scratch;
         probe.enter(Stage::Embedding);
-        self.model.embedding().row(row, shape.embed_scale, s.x);
+        let embedding = self.model.embedding();
+        embedding.row(row, shape.embed_scale, self.scratch.x);
+        self.run_layers(probe);
+        Ok(())
+    }
+
+    /// Runs all layers, from a residual stream that has begun.
+    #[inline(always)]
+    pub(crate) fn run_layers<P: Probe>(&mut self, probe: &mut P) {
+        let shape = *self.model.shape();
+        let s = &mut self.scratch;
         let mut rest = &mut *self.state;
         let visited = *self.visited as usize;
         for i in 0..shape.layers {
@@ -232,7 +245,6 @@ impl<'a, 'm> Session<'a, 'm> {
             passage.pass(core::array::from_mut(s), &mut []);
         }
         *self.visited = shape.visited_after(visited) as u32;
-        Ok(())
     }
 
     /// The final norm and the head.

@@ -67,6 +67,6 @@ pub(crate) fn read(
 }
 
 /// The bytes as numbers.
-pub(crate) fn words(bytes: &[[u8; 4]]) -> impl Iterator<Item = u32> {
+pub(crate) fn words(bytes: &[[u8; 4]]) -> impl Iterator<Item = u32> + Clone {
     bytes.iter().map(|bytes| u32::from_le_bytes(*bytes))
 }

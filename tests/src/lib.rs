@@ -7,7 +7,8 @@ use ndarray::{Array2, ArrayD, IxDyn};
 use num_complex::Complex64;
 use toeplite_tools::blob::{Blob, Storage, WeightType, nearest, write, write_fixed, write_window};
 use toeplite_tools::checkpoint::config::{
-    Activation, FORMAT, Norm, NormPosition, RpeInput, Task, ToeplitzConfig, ToeplitzKind, VERSION,
+    Activation, ClassifierConfig, FORMAT, Norm, NormPosition, Pooling, RpeInput, Task,
+    ToeplitzConfig, ToeplitzKind, VERSION,
 };
 use toeplite_tools::checkpoint::{Checkpoint, Config, expected_tensors};
 use toeplite_tools::convert::Modal;
@@ -89,6 +90,23 @@ pub fn small_masked_config() -> Config {
     }
 }
 
+/// The same network as a classifier of [`CLASSES`] classes, of frames of so many numbers or of tokens.
+pub fn small_classifier_config(frame_dim: Option<usize>, pooling: Pooling) -> Config {
+    let classifier = ClassifierConfig {
+        classes: CLASSES,
+        pooling,
+        frame_dim,
+    };
+    Config {
+        task: Task::Classifier,
+        classifier: Some(classifier),
+        ..small_config()
+    }
+}
+
+/// Classes of [`small_classifier_config`].
+pub const CLASSES: usize = 5;
+
 /// A checkpoint of `config` with parameters of ordinary size.
 pub fn checkpoint(config: Config, seed: u64) -> Checkpoint {
     let mut noise = Noise::new(seed);
@@ -132,13 +150,29 @@ pub fn modal(channels: usize, [taps, real, complex]: [usize; 3], decay: bool, se
 
 /// A blob of the [`small_config`] network: one layer with a bit of everything, one of taps alone.
 pub fn small_blob(storage: impl Into<Storage>) -> Blob {
-    let checkpoint = checkpoint(small_config(), 1);
-    let channels = checkpoint.config.channels();
-    let layers = [
-        modal(channels, [3, 1, 2], true, 2),
-        modal(channels, [2, 0, 0], false, 3),
-    ];
-    write(&checkpoint, &layers, storage).expect("a network that can stream")
+    streaming_blob(small_config(), storage)
+}
+
+/// A blob of the [`small_classifier_config`] network, its layers as those of [`small_blob`].
+pub fn small_classifier_blob(
+    frame_dim: Option<usize>,
+    pooling: Pooling,
+    storage: impl Into<Storage>,
+) -> Blob {
+    streaming_blob(small_classifier_config(frame_dim, pooling), storage)
+}
+
+fn streaming_blob(config: Config, storage: impl Into<Storage>) -> Blob {
+    let checkpoint = checkpoint(config, 1);
+    write(&checkpoint, &small_layers(), storage).expect("a network that can stream")
+}
+
+/// Recurrences of a network of ten channels: one with a bit of everything, one of taps alone.
+pub fn small_layers() -> [Modal; 2] {
+    [
+        modal(10, [3, 1, 2], true, 2),
+        modal(10, [2, 0, 0], false, 3),
+    ]
 }
 
 /// A blob of the [`small_masked_config`] network for windows of [`WINDOW`] tokens.

@@ -2,12 +2,15 @@
 #![allow(missing_docs)]
 
 use proptest::prelude::*;
+use toeplite::classifier::{self, Input};
 use toeplite::format::{
-    BACKWARD, Backward, ENTRY_BYTES, GLOBALS, Global, HEADER_BYTES, PER_LAYER, crc32, offset,
+    BACKWARD, Backward, CLASSIFIER, Classifier, ENTRY_BYTES, GLOBALS, Global, HEADER_BYTES,
+    PER_LAYER, crc32, offset,
 };
 use toeplite::{MemoryError, Model, ModelError, window};
-use toeplite_tests::{small_blob, small_window_blob};
+use toeplite_tests::{small_blob, small_classifier_blob, small_window_blob};
 use toeplite_tools::blob::{AnyModel, Blob, SessionMemory, Storage, Target, WeightType};
+use toeplite_tools::checkpoint::config::Pooling;
 
 /// Matrices as they can be stored.
 fn storages() -> [Storage; 5] {
@@ -20,10 +23,23 @@ fn storages() -> [Storage; 5] {
     [f32, int8, dual(Int8), int4, dual(Int4)]
 }
 
-/// A model that streams and one over a window, with matrices as they can be stored.
+/// A model that streams, one over a window and a classifier, with matrices as they can be stored.
 fn blobs() -> Vec<Blob> {
-    let both = |storage| [small_blob(storage), small_window_blob(storage)];
-    storages().into_iter().flat_map(both).collect()
+    let each = |storage| {
+        [
+            small_blob(storage),
+            small_window_blob(storage),
+            frames_blob(storage),
+        ]
+    };
+    let tokens = small_classifier_blob(None, Pooling::Last, WeightType::Int8);
+    let each = storages().into_iter().flat_map(each);
+    each.chain([tokens]).collect()
+}
+
+/// A classifier of frames.
+fn frames_blob(storage: impl Into<Storage>) -> Blob {
+    small_classifier_blob(Some(7), Pooling::Mean, storage)
 }
 
 /// Header and section table of the two-layer network.
@@ -33,6 +49,7 @@ const TABLE_END: usize = HEADER_BYTES + ENTRY_BYTES * (GLOBALS + 2 * PER_LAYER);
 fn table_end(blob: &Blob) -> usize {
     match blob.any().unwrap() {
         AnyModel::Window(_) => TABLE_END + ENTRY_BYTES * 2 * BACKWARD,
+        AnyModel::Classifier(_) => TABLE_END + ENTRY_BYTES * CLASSIFIER,
         _ => TABLE_END,
     }
 }
@@ -54,6 +71,12 @@ fn use_all(bytes: &[u8]) -> Result<(), ModelError> {
         AnyModel::F32(model) => model,
         AnyModel::Window(model) => {
             use_window(&model);
+            return Ok(());
+        }
+        AnyModel::Classifier(model) => {
+            // a frame lies in the memory, and its map has as many numbers a row of the residual stream
+            assert!(model.memory_needed() <= 8 * bytes.len() + 4096);
+            use_classifier(&model);
             return Ok(());
         }
         AnyModel::Fixed(_) => unreachable!("no changes make an integer model of one of floats"),
@@ -95,6 +118,23 @@ fn use_window(model: &window::Model<'_>) {
     assert!(session.run(&[vocabulary]).is_err());
 }
 
+fn use_classifier(model: &classifier::Model<'_>) {
+    let mut memory = SessionMemory::of_bytes(model.memory_needed());
+    let mut session = model.session(memory.as_mut_slice()).unwrap();
+    let _ = session.self_test();
+    for i in 0..8 {
+        match model.input() {
+            Input::Tokens { vocabulary } => session.push(i % vocabulary as u32).unwrap(),
+            Input::Frames { numbers } => session.push_frame(&vec![i as f32; numbers]).unwrap(),
+        }
+    }
+    assert_eq!(session.logits().len(), model.classes());
+    assert!(session.push(u32::MAX).is_err());
+    let mut snapshot = vec![0; session.snapshot_bytes()];
+    session.save(&mut snapshot).unwrap();
+    let _ = session.restore(&snapshot);
+}
+
 #[test]
 fn every_truncation_is_an_error() {
     for blob in blobs() {
@@ -110,8 +150,8 @@ fn every_truncation_is_an_error() {
 
 #[test]
 fn every_flipped_bit_is_an_error() {
-    let both = [small_blob, small_window_blob];
-    for blob in both.map(|blob| blob(WeightType::Int8)) {
+    let each = [small_blob, small_window_blob, frames_blob];
+    for blob in each.map(|blob| blob(WeightType::Int8)) {
         for bit in 0..8 * blob.bytes().len() {
             let mut bytes = blob.bytes().to_vec();
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -233,6 +273,51 @@ fn tasks_need_their_own_fields() {
         change(&windowed, &[(window, 15)]),
         ModelError::BadSection { index }
     );
+}
+
+/// Options of a classifier that do not belong together, or are none.
+#[test]
+fn classifiers_need_their_own_sections() {
+    let change = |blob: &Blob, at: usize, byte: u8| {
+        let mut bytes = blob.bytes().to_vec();
+        bytes[at] = byte;
+        repair(&mut bytes);
+        use_all(&bytes).unwrap_err()
+    };
+    let frames = frames_blob(WeightType::Int8);
+    let tokens = small_classifier_blob(None, Pooling::Last, WeightType::F32);
+    let section = GLOBALS + 2 * PER_LAYER;
+    let entry = HEADER_BYTES + ENTRY_BYTES * section;
+    let [kind, bias] = [Classifier::Options, Classifier::FramesBias].map(|kind| kind as u8);
+    assert_eq!(frames.bytes()[entry + 8], kind);
+    assert_eq!(frames.bytes()[entry + ENTRY_BYTES + 8], bias);
+    let options = u32::from_le_bytes(*frames.bytes()[entry..].first_chunk().unwrap()) as usize;
+    let bad = |offset| ModelError::BadField { offset };
+    let number = |element| ModelError::BadNumber { section, element };
+    let size = |index| ModelError::BadSection { index };
+    assert_eq!(change(&frames, options, 0), number(0));
+    assert_eq!(change(&frames, options + 3, 2), number(0));
+    assert_eq!(change(&frames, options, 4), size(Global::Head as usize));
+    assert_eq!(change(&frames, options + 4, 2), number(1));
+    assert_eq!(change(&frames, options + 8, 6), size(0));
+    assert_eq!(change(&frames, options + 8, 0), bad(offset::VOCABULARY));
+    assert_eq!(change(&frames, options + 11, 1), number(2));
+    assert_eq!(change(&frames, options + 12, 1), number(3));
+    assert_eq!(change(&frames, entry + 12, 1), size(section));
+    assert_eq!(
+        change(&frames, offset::VOCABULARY, 1),
+        bad(offset::VOCABULARY)
+    );
+    assert_eq!(change(&frames, offset::TIED, 1), bad(offset::TIED));
+    let scale = offset::EMBED_SCALE;
+    assert_eq!(change(&frames, scale, 1), bad(scale));
+    assert_eq!(
+        change(&tokens, offset::VOCABULARY, 0),
+        bad(offset::VOCABULARY)
+    );
+    assert_eq!(change(&tokens, offset::TASK, 1), bad(offset::SECTIONS));
+    let causal = small_blob(WeightType::Int8);
+    assert_eq!(change(&causal, offset::TASK, 3), bad(offset::SECTIONS));
 }
 
 /// A pole outside the unit circle would let the state grow for ever.

@@ -2,8 +2,9 @@
 #![allow(missing_docs)]
 
 use std::path::Path;
-use toeplite_tests::{small_blob, small_fixed_blob, small_window_blob};
+use toeplite_tests::{small_blob, small_classifier_blob, small_fixed_blob, small_window_blob};
 use toeplite_tools::blob::{Blob, Storage, Target, WeightType};
+use toeplite_tools::checkpoint::config::Pooling;
 
 #[test]
 fn the_seeds_of_the_blob_target_are_models() {
@@ -23,6 +24,24 @@ fn the_seeds_of_the_blob_target_are_models() {
         ("window-int8.toep", WeightType::Int8),
     ] {
         check(&folder.join(name), || small_window_blob(weights));
+    }
+    for (name, frame_dim, pooling, weights) in [
+        ("classifier-f32.toep", None, Pooling::Last, WeightType::F32),
+        (
+            "classifier-frames-f32.toep",
+            Some(7),
+            Pooling::Mean,
+            WeightType::F32,
+        ),
+        (
+            "classifier-frames-int8.toep",
+            Some(7),
+            Pooling::Mean,
+            WeightType::Int8,
+        ),
+    ] {
+        let seed = || small_classifier_blob(frame_dim, pooling, weights);
+        check(&folder.join(name), seed);
     }
     for (name, weights) in [
         ("fixed-int8.toep", WeightType::Int8),

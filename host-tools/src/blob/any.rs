@@ -3,7 +3,9 @@
 use super::file::SessionMemory;
 use toeplite::format::{self, ElementType, offset};
 use toeplite::model::Shape;
-use toeplite::{Model, ModelError, SelfTestError, Token, WindowError, fixed, window};
+use toeplite::{
+    Model, ModelError, SelfTestError, StepError, Token, WindowError, classifier, fixed, window,
+};
 
 /// The runtime's view of a blob, by the contract that the blob names.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +16,27 @@ pub enum AnyModel<'a> {
     Fixed(fixed::Model<'a>),
     /// Contract `f32`, over a window.
     Window(window::Model<'a>),
+    /// Contract `f32`, of a sequence's class.
+    Classifier(classifier::Model<'a>),
+}
+
+/// Why a model gave no logits after each token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// A token is not in the vocabulary; a window of no tokens or of too many.
+    #[error(transparent)]
+    Tokens(#[from] WindowError),
+    /// The model has a class for a sequence, no logits of tokens.
+    #[error(
+        "the model is a classifier: it has one answer for a whole sequence, no logits after each token"
+    )]
+    Classifier,
+}
+
+impl From<StepError> for StreamError {
+    fn from(error: StepError) -> Self {
+        Self::Tokens(error.into())
+    }
 }
 
 /// Bytes of a layer's state.
@@ -43,6 +66,12 @@ impl<'a> From<&window::Model<'a>> for AnyModel<'a> {
     }
 }
 
+impl<'a> From<&classifier::Model<'a>> for AnyModel<'a> {
+    fn from(model: &classifier::Model<'a>) -> Self {
+        Self::Classifier(*model)
+    }
+}
+
 impl<'a> From<&AnyModel<'a>> for AnyModel<'a> {
     fn from(model: &AnyModel<'a>) -> Self {
         *model
@@ -56,6 +85,7 @@ macro_rules! each {
             AnyModel::F32($model) => $what,
             AnyModel::Fixed($model) => $what,
             AnyModel::Window($model) => $what,
+            AnyModel::Classifier($model) => $what,
         }
     };
 }
@@ -71,6 +101,8 @@ impl<'a> AnyModel<'a> {
             fixed::Model::from_bytes(bytes).map(Self::Fixed)
         } else if has(offset::TASK, format::TASK_WINDOW_LM) {
             window::Model::from_bytes(bytes).map(Self::Window)
+        } else if has(offset::TASK, format::TASK_CLASSIFIER) {
+            classifier::Model::from_bytes(bytes).map(Self::Classifier)
         } else {
             Model::from_bytes(bytes).map(Self::F32)
         }
@@ -79,7 +111,7 @@ impl<'a> AnyModel<'a> {
     /// Name of the numeric contract.
     pub fn contract(&self) -> &'static str {
         match self {
-            Self::F32(_) | Self::Window(_) => "f32",
+            Self::F32(_) | Self::Window(_) | Self::Classifier(_) => "f32",
             Self::Fixed(_) => "fixed",
         }
     }
@@ -107,9 +139,14 @@ impl<'a> AnyModel<'a> {
         each!(self, model => model.shape())
     }
 
-    /// Number of tokens that the model knows.
+    /// Number of tokens that the model knows; 0 if it takes frames.
     pub fn vocab_size(&self) -> usize {
         self.shape().vocabulary
+    }
+
+    /// Number of logits: tokens, or classes.
+    pub fn outputs(&self) -> usize {
+        self.shape().outputs
     }
 
     /// Bytes of the blob.
@@ -126,7 +163,7 @@ impl<'a> AnyModel<'a> {
     /// of a model that runs over a window, what it keeps of some channels at a time.
     pub fn state_bytes(&self, taps: usize, order: usize) -> StateBytes {
         let (tap, channels) = match self {
-            Self::F32(_) => (4, self.shape().channels),
+            Self::F32(_) | Self::Classifier(_) => (4, self.shape().channels),
             Self::Fixed(_) => (2, self.shape().channels),
             Self::Window(_) => (4, window::CHANNELS),
         };
@@ -136,13 +173,13 @@ impl<'a> AnyModel<'a> {
         }
     }
 
-    /// Bytes of a workspace for a prefill in blocks of `tokens`, at least two; nothing for models that do not
-    /// stream.
+    /// Bytes of a workspace for a prefill in blocks of `tokens`, at least two; nothing for models that are no
+    /// streaming language models.
     pub fn prefill_memory_needed(&self, tokens: usize) -> Option<usize> {
         match self {
             Self::F32(model) => Some(model.prefill_memory_needed(tokens)),
             Self::Fixed(model) => Some(model.prefill_memory_needed(tokens)),
-            Self::Window(_) => None,
+            Self::Window(_) | Self::Classifier(_) => None,
         }
     }
 
@@ -155,12 +192,12 @@ impl<'a> AnyModel<'a> {
     /// the model sees them as one window.
     ///
     /// # Errors
-    /// A token is not in the vocabulary; a window of no tokens or of too many.
+    /// A token is not in the vocabulary; a window of no tokens or of too many; the model is a classifier.
     pub fn stream(
         &self,
         tokens: impl IntoIterator<Item = u32>,
         mut each: impl FnMut(Logits<'_>),
-    ) -> Result<(), WindowError> {
+    ) -> Result<(), StreamError> {
         let mut memory = SessionMemory::of_bytes(self.memory_needed());
         let memory = memory.as_mut_slice();
         match self {
@@ -184,8 +221,26 @@ impl<'a> AnyModel<'a> {
                     each(Logits::F32(session.logits(position)?));
                 }
             }
+            Self::Classifier(_) => return Err(StreamError::Classifier),
         }
         Ok(())
+    }
+
+    /// The hash that a known-answer test of `numbers` compares: tokens, or what frames follow from.
+    pub(super) fn hash(&self, numbers: &[u32]) -> u64 {
+        let mut memory = SessionMemory::of_bytes(self.memory_needed());
+        let memory = memory.as_mut_slice();
+        let numbers = numbers.iter().copied();
+        match self {
+            Self::F32(model) => model.session(memory).expect(ENOUGH).hash_steps(numbers),
+            Self::Fixed(model) => model.session(memory).expect(ENOUGH).hash_steps(numbers),
+            Self::Classifier(model) => model.session(memory).expect(ENOUGH).hash_inputs(numbers),
+            Self::Window(model) => {
+                let mut session = model.session(memory).expect(ENOUGH);
+                let hash = session.hash_run(&numbers.collect::<Vec<_>>());
+                hash.expect("tokens of the vocabulary, no more than a window's")
+            }
+        }
     }
 
     /// Runs the known-answer test.

@@ -2,6 +2,7 @@
 //! [`toeplite::format`].
 
 mod any;
+mod classifier;
 mod file;
 mod fixed;
 mod pack;
@@ -14,7 +15,7 @@ mod writer;
 pub use crate::quantize::{
     QuantizedGroups, QuantizedRows, WeightType, Weights, quantize_groups, quantize_rows,
 };
-pub use any::{AnyModel, Logits, StateBytes};
+pub use any::{AnyModel, Logits, StateBytes, StreamError};
 pub use file::{Blob, BlobFileError, SessionMemory, Staged, write_atomically};
 pub use fixed::{can_be_fixed, fixed_matrices, fixed_recurrence, write_fixed};
 pub use pack::{pack_int4, pack_int8};

@@ -54,7 +54,13 @@ pub fn trained(checkpoint: &Checkpoint, name: MatrixName) -> Result<Array2<f32>,
     let config = &checkpoint.config;
     let (rows, columns) = shape(config, name);
     match name {
-        MatrixName::Embedding => source.matrix("embed.weight", rows, columns),
+        MatrixName::Embedding => {
+            let name = match config.frame_dim() {
+                None => "embed.weight",
+                Some(_) => "frames.weight",
+            };
+            source.matrix(name, rows, columns)
+        }
         MatrixName::Head => source.matrix("head.weight", rows, columns),
         MatrixName::Layer(i, place) => {
             let rows = rows / place.maps().len();
@@ -74,7 +80,11 @@ pub fn trained(checkpoint: &Checkpoint, name: MatrixName) -> Result<Array2<f32>,
 fn shape(config: &Config, name: MatrixName) -> (usize, usize) {
     let (dim, channels, glu) = (config.dim, config.channels(), config.glu_dim);
     match name {
-        MatrixName::Embedding | MatrixName::Head => (config.vocab_size, dim),
+        MatrixName::Embedding => match config.frame_dim() {
+            None => (config.vocab_size, dim),
+            Some(frame) => (dim, frame),
+        },
+        MatrixName::Head => (config.outputs(), dim),
         MatrixName::Layer(_, Place::GtuIn) => (2 * channels, dim),
         MatrixName::Layer(_, Place::GtuOut) => (dim, channels),
         MatrixName::Layer(_, Place::GluIn) => (2 * glu, dim),

@@ -1,5 +1,6 @@
 //! A checkpoint and its recurrences as the bytes of a blob.
 
+use super::classifier;
 use super::file::Blob;
 use super::target::{Storage, Target};
 use super::weights::{self, affine_sections, matrix_sections};
@@ -31,9 +32,14 @@ pub enum WriteError {
         /// Its tokens.
         window: usize,
     },
+    /// A classifier that looks ahead.
+    #[error(
+        "the checkpoint is a bidirectional classifier, which the runtime does not run: train it with \"causal\": true, and it streams"
+    )]
+    BidirectionalClassifier,
     /// The network's task has no streaming form.
     #[error(
-        "the checkpoint's task is {task:?}: causal-lm models can be converted, and bidirectional ones that read tokens"
+        "the checkpoint's task is {task:?}: causal-lm and classifier models can be converted, and bidirectional language models"
     )]
     Task {
         /// The task.
@@ -101,8 +107,8 @@ pub enum WriteError {
     Refused(#[from] toeplite::ModelError),
 }
 
-/// How many tokens the known-answer test has.
-const SELF_TEST_TOKENS: u32 = 16;
+/// How many tokens or frames the known-answer test has.
+const SELF_TEST_INPUTS: u32 = 16;
 
 /// Writes `checkpoint`, its Toeplitz operators replaced by `layers`, as a blob whose weights are rounded to
 /// nearest.
@@ -134,11 +140,12 @@ pub fn write_weights(
     let config = &checkpoint.config;
     check(config, layers)?;
     let order = target.order();
-    let sections = sections(checkpoint, layers, weights, order)?;
+    let mut sections = sections(checkpoint, layers, weights, order)?;
+    sections.extend(classifier::sections(&Source { checkpoint })?);
     let contract = Contract::f32(config, order);
-    let tokens = self_test_tokens(config);
-    with_known_answer(config, &contract, &sections, &tokens, |draft| {
-        Ok(known_answer(&draft.model()?, &tokens))
+    let numbers = self_test_numbers(config);
+    with_known_answer(config, &contract, &sections, &numbers, |draft| {
+        Ok(draft.any()?.hash(&numbers))
     })
 }
 
@@ -186,35 +193,42 @@ pub(super) struct Contract {
     pub embed_scale: [u8; 4],
     /// Whether the head is the embedding's matrix.
     pub tied: bool,
-    /// Tokens of a window, of models that do not stream.
-    pub window: Option<u32>,
+    /// Number of the task.
+    pub task: u16,
+    /// Tokens of a window, 0 of models that stream.
+    pub window: u32,
 }
 
 impl Contract {
     /// `f32`, of a model that streams.
     pub fn f32(config: &Config, order: WeightOrder) -> Self {
+        let embed_scale = match config.frame_dim() {
+            None => config.embed_scale as f32,
+            Some(_) => 1.0,
+        };
+        let task = match config.classifier {
+            None => format::TASK_CAUSAL_LM,
+            Some(_) => format::TASK_CLASSIFIER,
+        };
         Self {
             number: format::CONTRACT_F32,
             order,
-            embed_scale: (config.embed_scale as f32).to_le_bytes(),
+            embed_scale: embed_scale.to_le_bytes(),
             tied: config.tie_embeddings,
-            window: None,
-        }
-    }
-
-    fn task(&self) -> u16 {
-        match self.window {
-            None => format::TASK_CAUSAL_LM,
-            Some(_) => format::TASK_WINDOW_LM,
+            task,
+            window: 0,
         }
     }
 }
 
-/// Tokens of the known-answer test.
-pub(super) fn self_test_tokens(config: &Config) -> Vec<u32> {
-    let vocabulary = config.vocab_size as u32;
-    (0..SELF_TEST_TOKENS)
-        .map(|i| i.wrapping_mul(97).wrapping_add(13) % vocabulary)
+/// Tokens of the known-answer test, or numbers that its frames follow from.
+pub(super) fn self_test_numbers(config: &Config) -> Vec<u32> {
+    let limit = match config.frame_dim() {
+        None => config.vocab_size as u32,
+        Some(_) => u32::MAX,
+    };
+    (0..SELF_TEST_INPUTS)
+        .map(|i| (i * 97 + 13) % limit)
         .collect()
 }
 
@@ -228,7 +242,8 @@ pub fn can_convert(config: &Config) -> Result<(), WriteError> {
     let possible = match config.task {
         Task::CausalLm => true,
         Task::MaskedLm => !config.causal,
-        Task::Classifier => false,
+        Task::Classifier if !config.causal => return Err(WriteError::BidirectionalClassifier),
+        Task::Classifier => true,
     };
     if !possible {
         return Err(WriteError::Task { task: config.task });
@@ -260,14 +275,6 @@ pub(super) fn check_recurrences(config: &Config, layers: &[Modal]) -> Result<(),
         });
     }
     Ok(())
-}
-
-fn known_answer(model: &toeplite::Model<'_>, tokens: &[u32]) -> u64 {
-    let mut memory = super::file::SessionMemory::for_model(model);
-    let mut session = model
-        .session(memory.as_mut_slice())
-        .expect("the memory is the size that the model asks for");
-    session.hash_steps(tokens.iter().copied())
 }
 
 /// A section's contents.
@@ -472,7 +479,7 @@ pub(super) fn assemble(
     let base = format::HEADER_BYTES + format::ENTRY_BYTES * all.len();
     for (index, section) in all.iter().enumerate() {
         body.resize((base + body.len()).next_multiple_of(ALIGNMENT) - base, 0);
-        let (kind, layer) = format::kind_and_layer(index, config.layers);
+        let (kind, layer) = format::kind_and_layer(index, config.layers, contract.task);
         table.extend(((base + body.len()) as u32).to_le_bytes());
         table.extend((section.bytes.len() as u32).to_le_bytes());
         table.extend(kind.to_le_bytes());
@@ -497,13 +504,14 @@ fn header(config: &Config, contract: &Contract, length: u32, sections: u32) -> V
     put(offset::VERSION, &format::VERSION.to_le_bytes());
     put(offset::CONTRACT, &contract.number.to_le_bytes());
     put(offset::LENGTH, &length.to_le_bytes());
-    put(offset::TASK, &contract.task().to_le_bytes());
-    put(offset::WINDOW, &contract.window.unwrap_or(0).to_le_bytes());
+    put(offset::TASK, &contract.task.to_le_bytes());
+    put(offset::WINDOW, &contract.window.to_le_bytes());
     put(offset::ORDER, &(contract.order as u16).to_le_bytes());
-    put(
-        offset::VOCABULARY,
-        &(config.vocab_size as u32).to_le_bytes(),
-    );
+    let vocabulary = match config.frame_dim() {
+        None => config.vocab_size as u32,
+        Some(_) => 0,
+    };
+    put(offset::VOCABULARY, &vocabulary.to_le_bytes());
     put(offset::DIM, &(config.dim as u32).to_le_bytes());
     put(offset::CHANNELS, &(config.channels() as u32).to_le_bytes());
     put(offset::GLU_DIM, &(config.glu_dim as u32).to_le_bytes());

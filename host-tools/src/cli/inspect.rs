@@ -89,6 +89,7 @@ fn layer_rows(model: &AnyModel<'_>) -> [Vec<LayerRow>; 2] {
     let weight_bytes = |i| match model {
         AnyModel::F32(model) => matrix_bytes(&model.layer(i)),
         AnyModel::Window(model) => matrix_bytes(&model.layer(i)),
+        AnyModel::Classifier(model) => matrix_bytes(&model.layer(i)),
         AnyModel::Fixed(model) => {
             let layer = model.layer(i);
             let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
@@ -98,7 +99,7 @@ fn layer_rows(model: &AnyModel<'_>) -> [Vec<LayerRow>; 2] {
     let forward = stream::recurrences(model);
     let backward = match model {
         AnyModel::Window(model) => stream::backward_recurrences(model),
-        AnyModel::F32(_) | AnyModel::Fixed(_) => Vec::new(),
+        AnyModel::F32(_) | AnyModel::Fixed(_) | AnyModel::Classifier(_) => Vec::new(),
     };
     let direction = match model.window() {
         Some(_) => " forward",

@@ -58,6 +58,10 @@ impl Cmd {
                 "{} is a bidirectional model, which sees a window of tokens at once and writes no text: toeplite eval gives its logits",
                 self.model.display()
             ),
+            AnyModel::Classifier(_) => bail!(
+                "{} is a classifier, which tells the class of a sequence and writes no text",
+                self.model.display()
+            ),
             AnyModel::F32(model) => {
                 let prompt = prompt()?;
                 let mut session = model.session(memory.as_mut_slice())?;

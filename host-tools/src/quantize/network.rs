@@ -17,9 +17,9 @@ pub struct Affine {
 /// The matrices of a network as a blob stores them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
-    /// `[vocabulary, dim]`, without its factor.
+    /// `[vocabulary, dim]`, without its factor; of a classifier of frames their map, `[dim, frame_dim]`.
     pub embedding: Matrix,
-    /// `[vocabulary, dim]`; nothing if it is the embedding's matrix.
+    /// `[vocabulary, dim]`, of a classifier `[classes, dim]`; nothing if it is the embedding's matrix.
     pub head: Option<Matrix>,
     /// Of each layer, in the order of [`Place::ALL`]; maps of one place lie one below the other.
     pub layers: Vec<[Affine; 4]>,
@@ -28,7 +28,7 @@ pub struct Weights {
 /// Which matrix of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MatrixName {
-    /// The embedding, and the head where they are tied.
+    /// The embedding, and the head where they are tied; of a classifier of frames their map.
     Embedding,
     /// The head where it is a matrix of its own.
     Head,

@@ -4,7 +4,7 @@ use crate::blob::{AnyModel, Blob};
 use crate::stream;
 use toeplite::ModelError;
 use toeplite::format::{
-    ENTRY_BYTES, ElementType, Global, HEADER_BYTES, NO_LAYER, PerLayer, offset,
+    Classifier, ENTRY_BYTES, ElementType, Global, HEADER_BYTES, NO_LAYER, PerLayer, offset,
 };
 
 /// What a part of the flash holds, in the order of plots.
@@ -164,7 +164,9 @@ fn flash_use(kind: u16, of_layer: bool, element: Option<ElementType>) -> FlashUs
         ])
     {
         FlashUse::Scales
-    } else if is(&[Of::GtuInBias, Of::GtuOutBias, Of::GluInBias, Of::GluOutBias]) {
+    } else if is(&[Of::GtuInBias, Of::GtuOutBias, Of::GluInBias, Of::GluOutBias])
+        || !of_layer && kind == Classifier::FramesBias as u16
+    {
         FlashUse::Biases
     } else if is(&[
         Of::Recurrence,

@@ -4,6 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use toeplite::format::{HEADER_BYTES, crc32, offset};
+use toeplite::classifier::{self, Input};
 use toeplite::{Model, fixed, window};
 
 /// More than this a session is not given.
@@ -30,6 +31,20 @@ fuzz_target!(|bytes: &[u8]| {
         let token = |i| i % model.vocab_size() as u32;
         let tokens: Vec<u32> = (0..model.window().min(4) as u32).map(token).collect();
         session.hash_run(&tokens).unwrap();
+        return;
+    }
+    if let Ok(model) = classifier::Model::from_bytes(blob) {
+        let Ok(mut session) = model.session(memory) else {
+            return;
+        };
+        let _ = session.self_test();
+        for i in 0..4 {
+            match model.input() {
+                Input::Tokens { vocabulary } => session.push(i % vocabulary as u32).unwrap(),
+                Input::Frames { numbers } => session.push_frame(&vec![i as f32; numbers]).unwrap(),
+            }
+        }
+        assert_eq!(session.logits().len(), model.classes());
         return;
     }
     if let Ok(model) = fixed::Model::from_bytes(blob) {

@@ -61,7 +61,7 @@ pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
 /// Places, kinds, types, sizes and contents of all sections.
 pub(super) fn sections(model: &Model<'_>) -> Result<(), ModelError> {
     let shape = &model.shape;
-    places(model.bytes, shape.layers, model.sections())?;
+    places(model.bytes, shape.layers, format::TASK_CAUSAL_LM)?;
     let (vocabulary, dim) = (shape.vocabulary, shape.dim);
     weights(model, Global::Embedding as usize, vocabulary, dim)?;
     multipliers(model, Global::EmbeddingScale as usize, vocabulary)?;

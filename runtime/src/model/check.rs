@@ -1,6 +1,7 @@
 //! Everything that must hold of a blob before it is used.
 
 use super::{Activation, Model, Norm, NormPosition, Shape, known_answer, read_u16, read_u32};
+use crate::classifier::Pooling;
 use crate::error::ModelError;
 use crate::format::{
     self, ALIGNMENT, ElementType, GLOBALS, Global, HEADER_BYTES, LANES, MAX_COLUMNS,
@@ -59,13 +60,56 @@ pub(crate) fn envelope(bytes: &[u8], contract: u16) -> Result<(), ModelError> {
 
 /// The header's fields, as the contract `f32` has them for a task.
 pub(super) fn shape(bytes: &[u8], task: u16) -> Result<Shape, ModelError> {
-    let shape = header(bytes, task)?;
+    let mut shape = header(bytes, task)?;
+    if task == format::TASK_CLASSIFIER {
+        classifier(bytes, &mut shape)?;
+    }
     if !in_range(shape.embed_scale) {
         return Err(ModelError::BadField {
             offset: offset::EMBED_SCALE,
         });
     }
     Ok(shape)
+}
+
+/// What a classifier's own section says, and the fields of the header that depend on it.
+fn classifier(bytes: &[u8], shape: &mut Shape) -> Result<(), ModelError> {
+    let index = options(shape.layers);
+    let element = super::Entry::read(bytes, index).element;
+    let numbers: &[u32] = super::section(bytes, index);
+    let [classes, pooling, frame_dim, zero] = match numbers {
+        [a, b, c, d] if element == ElementType::U32 as u8 => [*a, *b, *c, *d],
+        _ => return Err(ModelError::BadSection { index }),
+    };
+    shape.outputs = classes as usize;
+    shape.frame_dim = frame_dim as usize;
+    let good = [
+        (1..=MAX_DIMENSION).contains(&shape.outputs),
+        Pooling::from_number(pooling).is_some(),
+        shape.frame_dim <= MAX_COLUMNS,
+        zero == 0,
+    ];
+    if let Some(element) = good.iter().position(|good| !good) {
+        return Err(ModelError::BadNumber {
+            section: index,
+            element,
+        });
+    }
+    let has_frames = shape.frame_dim > 0;
+    let fields = [
+        (offset::VOCABULARY, (shape.vocabulary == 0) == has_frames),
+        (offset::TIED, !shape.tied),
+        (offset::EMBED_SCALE, !has_frames || shape.embed_scale == 1.0),
+    ];
+    match fields.into_iter().find(|(_, good)| !good) {
+        Some((offset, _)) => Err(ModelError::BadField { offset }),
+        None => Ok(()),
+    }
+}
+
+/// The section of a classifier's options, of a model with so many layers. That of the biases is the next.
+pub(crate) fn options(layers: usize) -> usize {
+    format::sections(layers, format::TASK_CLASSIFIER) - format::CLASSIFIER
 }
 
 /// The header's fields. The factor on the embedding is not looked at: not all contracts have one.
@@ -95,8 +139,15 @@ pub(crate) fn header(bytes: &[u8], task: u16) -> Result<Shape, ModelError> {
         }
         Some(activation) => Ok(activation),
     };
+    let vocabulary = match read_u32(bytes, offset::VOCABULARY) {
+        // of frames, for all that is known here
+        0 if task == format::TASK_CLASSIFIER => 0,
+        _ => number(offset::VOCABULARY, MAX_DIMENSION)?,
+    };
     let shape = Shape {
-        vocabulary: number(offset::VOCABULARY, MAX_DIMENSION)?,
+        vocabulary,
+        outputs: vocabulary,
+        frame_dim: 0,
         dim: number(offset::DIM, MAX_COLUMNS)?,
         channels: number(offset::CHANNELS, MAX_COLUMNS)?,
         glu_dim: number(offset::GLU_DIM, MAX_COLUMNS)?,
@@ -144,7 +195,7 @@ fn weight_order(found: u16) -> Result<WeightOrder, ModelError> {
 /// Places, kinds, types, sizes and contents of all sections.
 pub(super) fn sections(model: &Model<'_>, task: u16) -> Result<(), ModelError> {
     let layers = model.shape.layers;
-    places(model.bytes, layers, format::sections(layers, task))?;
+    places(model.bytes, layers, task)?;
     for index in 0..GLOBALS {
         global(model, index)?;
     }
@@ -158,16 +209,24 @@ pub(super) fn sections(model: &Model<'_>, task: u16) -> Result<(), ModelError> {
             layer_section(model, layer, kind)?;
         }
     }
+    if task == format::TASK_CLASSIFIER {
+        let biases = match model.shape.frame_dim {
+            0 => 0,
+            _ => model.shape.dim,
+        };
+        normal_floats(model, options(layers) + 1, biases)?;
+    }
     Ok(())
 }
 
 /// Sections lie one after the other in the table's order, with zeros between, up to the end.
-pub(crate) fn places(bytes: &[u8], layers: usize, sections: usize) -> Result<(), ModelError> {
+pub(crate) fn places(bytes: &[u8], layers: usize, task: u16) -> Result<(), ModelError> {
+    let sections = format::sections(layers, task);
     let mut end = HEADER_BYTES + format::ENTRY_BYTES * sections;
     for index in 0..sections {
         let bad = ModelError::BadSection { index };
         let entry = super::Entry::read(bytes, index);
-        let (kind, layer) = format::kind_and_layer(index, layers);
+        let (kind, layer) = format::kind_and_layer(index, layers, task);
         let start = end.next_multiple_of(ALIGNMENT);
         let expected = super::Entry {
             offset: start,
@@ -202,10 +261,18 @@ pub(crate) fn places(bytes: &[u8], layers: usize, sections: usize) -> Result<(),
 fn global(model: &Model<'_>, index: usize) -> Result<(), ModelError> {
     let shape = &model.shape;
     let is = |kind: Global| index == kind as usize;
-    if is(Global::Embedding) || is(Global::Head) && !shape.tied {
-        matrix(model, index, shape.vocabulary, shape.dim)
-    } else if is(Global::EmbeddingScale) || is(Global::HeadScale) {
-        scales(model, index, shape.vocabulary)
+    let (rows, columns) = match shape.frame_dim {
+        0 => (shape.vocabulary, shape.dim),
+        frame => (shape.dim, frame),
+    };
+    if is(Global::Embedding) {
+        matrix(model, index, rows, columns)
+    } else if is(Global::EmbeddingScale) {
+        scales(model, index, rows)
+    } else if is(Global::Head) && !shape.tied {
+        matrix(model, index, shape.outputs, shape.dim)
+    } else if is(Global::HeadScale) {
+        scales(model, index, shape.outputs)
     } else if is(Global::FinalNorm) {
         floats(model, index, shape.final_norm.parameters(shape.dim))
     } else if is(Global::SelfTest) {
@@ -215,7 +282,8 @@ fn global(model: &Model<'_>, index: usize) -> Result<(), ModelError> {
     }
 }
 
-/// The known-answer test: a hash and at least one token, all of them in the vocabulary.
+/// The known-answer test: a hash and at least one token, all of them in the vocabulary. There is none where
+/// the input is frames, which follow from any number.
 pub(crate) fn self_test(bytes: &[u8], vocabulary: usize) -> Result<(), ModelError> {
     let index = Global::SelfTest as usize;
     let element = super::Entry::read(bytes, index).element;
@@ -223,7 +291,8 @@ pub(crate) fn self_test(bytes: &[u8], vocabulary: usize) -> Result<(), ModelErro
     if element != ElementType::U32 as u8 || tokens.is_empty() {
         return Err(ModelError::BadSection { index });
     }
-    match tokens.iter().position(|t| *t as usize >= vocabulary) {
+    let unknown = |token: &u32| vocabulary > 0 && *token as usize >= vocabulary;
+    match tokens.iter().position(unknown) {
         Some(token) => Err(ModelError::BadNumber {
             section: index,
             element: token + 2,
