@@ -1,7 +1,14 @@
-//! Classifiers: the reference against the trainer.
+//! Classifiers on the host: the reference against the trainer, and the `toeplite` command on clips.
 #![allow(missing_docs)]
 
 use ndarray::{Array1, ArrayView2};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output};
+use tempfile::TempDir;
 use toeplite_tests::{Noise, checkpoint, small_config};
 use toeplite_tools::checkpoint::Checkpoint;
 use toeplite_tools::checkpoint::config::{
@@ -179,4 +186,342 @@ fn what_a_classifier_cannot_read_is_named() {
         assert!(error.to_string().contains("is a classifier"), "{error}");
     }
     assert_eq!([of_tokens.vocab(), of_frames.vocab()], [11, 0]);
+}
+
+/// Runs the `toeplite` command.
+fn toeplite(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_toeplite-tests-cli"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let out = toeplite(arguments);
+    let error = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{arguments:?}: {error}");
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+fn error(arguments: &[&str]) -> String {
+    let out = toeplite(arguments);
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(!out.status.success(), "{arguments:?}");
+    assert!(!error.contains("panicked"), "{error}");
+    error
+}
+
+/// A checkpoint in a folder of its own, with clips whose labels are its own answers.
+struct Made {
+    folder: TempDir,
+    /// `[clips, classes]`, of the reference in f64.
+    logits: Vec<Vec<f64>>,
+}
+
+impl Made {
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Of every clip the class with the largest logit.
+    fn answers(&self) -> Vec<i32> {
+        let answer = |logits: &Vec<f64>| {
+            let largest = logits.iter().copied().fold(f64::MIN, f64::max);
+            logits.iter().position(|logit| *logit == largest).unwrap() as i32
+        };
+        self.logits.iter().map(answer).collect()
+    }
+
+    /// Converts with some options; what is printed.
+    fn convert(&self, options: &[&str]) -> Value {
+        let (checkpoint, model) = (self.path("checkpoint"), self.path("model.toep"));
+        let arguments = ["convert", &checkpoint, "-o", &model, "--json"];
+        json(&[&arguments, options].concat())
+    }
+
+    /// Compares the model on the clips.
+    fn compare(&self) -> Value {
+        let names = ["checkpoint", "model.toep", "clips.safetensors"];
+        let [checkpoint, model, clips] = names.map(|name| self.path(name));
+        json(&["compare", &checkpoint, &model, "--clips", &clips, "--json"])
+    }
+}
+
+const CLIPS: usize = 40;
+
+fn i32s(values: &[i32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn tensor_file(path: &str, tensors: &[(&str, Dtype, &[usize], &[u8])]) {
+    let views = tensors.iter().map(|(name, dtype, shape, data)| {
+        let view = TensorView::new(*dtype, shape.to_vec(), data).unwrap();
+        (*name, view)
+    });
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+/// A causal classifier that knows its own clips.
+fn made(config: Config) -> Made {
+    let checkpoint = checkpoint(config, 12);
+    let frame_dim = checkpoint.config.frame_dim();
+    let mut noise = Noise::new(5);
+    let network = Network::<f64>::from_checkpoint(&checkpoint).unwrap();
+    let mix = Padded::new(network.trained_mix(), checkpoint.config.train_len);
+    let length = checkpoint.config.train_len;
+    let mut made = Made {
+        folder: tempfile::tempdir().unwrap(),
+        logits: Vec::new(),
+    };
+    let path = made.path("clips.safetensors");
+    if let Some(frame) = frame_dim {
+        let count = CLIPS * length * frame;
+        let values: Vec<f32> = (0..count).map(|_| noise.draw() as f32).collect();
+        for clip in values.chunks_exact(length * frame) {
+            let clip = ArrayView2::from_shape((length, frame), clip).unwrap();
+            let logits = network.classify(Input::Frames(clip), &mix).unwrap();
+            made.logits.push(logits.to_vec());
+        }
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let labels = i32s(&made.answers());
+        let shape = [CLIPS, length, frame];
+        let features = ("features", Dtype::F32, &shape[..], &bytes[..]);
+        let labels = ("labels", Dtype::I32, &[CLIPS][..], &labels[..]);
+        tensor_file(&path, &[features, labels]);
+    } else {
+        let mut lengths = Vec::new();
+        let mut bytes = Vec::new();
+        for clip in 0..CLIPS {
+            let own = 1 + (clip * 5) % length;
+            let tokens: Vec<u32> = (0..own)
+                .map(|_| (noise.draw().abs() * 11.0) as u32)
+                .collect();
+            let logits = network.classify(Input::Tokens(&tokens), &mix).unwrap();
+            made.logits.push(logits.to_vec());
+            lengths.push(own as i32);
+            bytes.extend(tokens.iter().map(|token| *token as u8));
+            bytes.resize((clip + 1) * length, 0);
+        }
+        let (labels, lengths) = (i32s(&made.answers()), i32s(&lengths));
+        let tensors: [(&str, Dtype, &[usize], &[u8]); 3] = [
+            ("tokens", Dtype::U8, &[CLIPS, length], &bytes),
+            ("lengths", Dtype::I32, &[CLIPS], &lengths),
+            ("labels", Dtype::I32, &[CLIPS], &labels),
+        ];
+        tensor_file(&path, &tensors);
+    }
+    checkpoint
+        .save(Path::new(&made.path("checkpoint")))
+        .unwrap();
+    made
+}
+
+/// What is streamed, with the operator in time or in frequency.
+fn streamed() -> [(&'static str, Config); 2] {
+    let mut response = classifier(Pooling::Last, Some(FRAME));
+    let toeplitz = &mut response.toeplitz;
+    (toeplitz.kind, toeplitz.rpe_input) = (ToeplitzKind::Fd, RpeInput::Cosine);
+    (toeplitz.decay, toeplitz.rpe_act) = (false, Activation::Silu);
+    [
+        ("tokens", classifier(Pooling::Mean, None)),
+        ("frames", response),
+    ]
+}
+
+fn number(value: &Value) -> f64 {
+    value
+        .as_f64()
+        .unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+#[test]
+fn a_converted_classifier_answers_as_its_network() {
+    for (name, config) in streamed() {
+        let made = made(config);
+        let distinct: BTreeSet<i32> = made.answers().into_iter().collect();
+        assert!(distinct.len() > 1, "{name}: one answer for all");
+        for (weights, method, bound) in [("f32", "fir", 1e-4), ("int8", "reduced", 0.3)] {
+            let converted = made.convert(&["--weights", weights, "--method", method]);
+            assert_eq!(converted["allocation"], Value::Null);
+            let compared = made.compare();
+            let at = &compared["lengths"][0];
+            assert_eq!((&at["clips"], &at["length"]), (&json!(CLIPS), &json!(16)));
+            // labels are the network's own answers
+            assert_eq!(at["accuracy"]["fft"], 1.0, "{name}: {at}");
+            for form in ["recurrence", "blob"] {
+                assert_eq!(at["accuracy"][form], at["agreement"][form], "{name}: {at}");
+                assert!(number(&at["agreement"][form]) >= 0.9, "{name}: {at}");
+                let [largest, mean] =
+                    ["max_logit_error", "mean_logit_error"].map(|e| number(&at[e][form]));
+                assert!(mean <= largest && largest < bound, "{name} {weights}: {at}");
+                assert!(largest > 0.0, "{name}: {at}");
+            }
+            assert_eq!(compared["max_logit_error"], at["max_logit_error"]["blob"]);
+            let [model, clips] = ["model.toep", "clips.safetensors"].map(|name| made.path(name));
+            let evaluated = json(&["eval", &model, "--clips", &clips, "--json"]);
+            let evaluated = &evaluated["lengths"][0];
+            assert_eq!(evaluated["accuracy"], at["accuracy"]["blob"]);
+            let rows = evaluated["confusion"].as_array().unwrap().iter();
+            let right: f64 = rows.enumerate().map(|(i, row)| number(&row[i])).sum();
+            assert_eq!(right / CLIPS as f64, number(&evaluated["accuracy"]));
+        }
+    }
+}
+
+/// The known logits are those of the reference in f64; `eval` gives them of the checkpoint, and nearly of a model.
+#[test]
+fn logits_of_clips_are_written() {
+    for (_, config) in streamed() {
+        let made = made(config);
+        made.convert(&["--weights", "f32", "--method", "fir"]);
+        let out = made.path("logits.safetensors");
+        for (subject, bound) in [("checkpoint", 1e-6), ("model.toep", 1e-4)] {
+            let (subject, clips) = (made.path(subject), made.path("clips.safetensors"));
+            let arguments = [
+                "eval", &subject, "--clips", &clips, "--logits", &out, "--json",
+            ];
+            assert_eq!(json(&arguments)["shape"], json!([CLIPS, CLASSES]));
+            let bytes = std::fs::read(&out).unwrap();
+            let file = SafeTensors::deserialize(&bytes).unwrap();
+            let found = file.tensor("logits").unwrap().data().chunks_exact(4);
+            let found = found.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            let expected = made.logits.iter().flatten();
+            for (a, b) in found.zip(expected) {
+                assert!((f64::from(a) - b).abs() < bound, "{subject}: {a} {b}");
+            }
+        }
+        // Of some clips only, evenly spaced, and shorter ones.
+        let (model, clips) = (made.path("model.toep"), made.path("clips.safetensors"));
+        let some = ["--limit", "10", "--length", "3,16", "--json"];
+        let arguments = [&["eval", &model, "--clips", &clips][..], &some].concat();
+        let evaluated = json(&arguments);
+        let clips = evaluated["lengths"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|at| &at["clips"]);
+        assert_eq!(clips.collect::<Vec<_>>(), [10, 10]);
+    }
+}
+
+#[test]
+fn what_a_classifier_is_is_told() {
+    for (name, config) in streamed() {
+        let made = made(config);
+        let (report, meta) = (made.path("r.html"), made.path("meta.rs"));
+        made.convert(&["--report", &report, "--meta", &meta]);
+        let page = std::fs::read_to_string(report).unwrap();
+        assert!(page.contains("<svg"), "{name}");
+        let meta = std::fs::read_to_string(meta).unwrap();
+        assert!(meta.contains("CLASSES: usize = 5"), "{meta}");
+        let inspected = json(&["inspect", &made.path("model.toep"), "--json"]);
+        let frames = name == "frames";
+        let frame = if frames { json!(FRAME) } else { Value::Null };
+        let pooling = if frames { "last" } else { "mean" };
+        let expected = json!({ "classes": CLASSES, "pooling": pooling, "frame_dim": frame });
+        assert_eq!(inspected["classifier"], expected);
+        for subject in ["model.toep", "checkpoint"] {
+            let out = toeplite(&["inspect", &made.path(subject)]);
+            let text = String::from_utf8(out.stdout).unwrap();
+            let read = if frames {
+                "numbers of a frame"
+            } else {
+                "vocabulary"
+            };
+            assert!(text.contains("5, of the") && text.contains(read), "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_belong_to_classifiers_is_refused_by_name() {
+    let made = made(classifier(Pooling::Mean, None));
+    made.convert(&[]);
+    let text = made.path("text.txt");
+    std::fs::write(&text, "some text").unwrap();
+    let language = made.path("language");
+    checkpoint(small_config(), 1)
+        .save(Path::new(&language))
+        .unwrap();
+    let spoken = made.path("language.toep");
+    json(&[
+        "convert", &language, "-o", &spoken, "--order", "1", "--fir", "1", "--json",
+    ]);
+    let [own, model, clips, out] =
+        ["checkpoint", "model.toep", "clips.safetensors", "o.toep"].map(|name| made.path(name));
+    let (page, folder) = (made.path("p.html"), made.path("checkpoint"));
+    for (arguments, expected) in [
+        (
+            vec!["compare", &own, &model, "--text", &text],
+            "is a classifier: it has one answer",
+        ),
+        (vec!["eval", &own, "--text", &text], "--clips PATH"),
+        (vec!["eval", &model, "--text", &text], "--clips PATH"),
+        (
+            vec!["compare", &language, &spoken, "--clips", &clips],
+            "is a language model",
+        ),
+        (vec!["eval", &spoken, "--clips", &clips], "--text FILE"),
+        (
+            vec!["compare", &own, &spoken, "--clips", &clips],
+            "logits 11 in the model, 5 in the checkpoint",
+        ),
+        (
+            vec!["eval", &model, "--clips", &clips, "--hop", "3"],
+            "--hop belongs to folders of wav files",
+        ),
+        (
+            vec!["eval", &model, "--clips", &clips, "--classes", "a,b"],
+            "2 classes (a, b)",
+        ),
+        (
+            vec!["eval", &model, "--clips", &folder],
+            "a folder with one folder of text files a class",
+        ),
+        (
+            vec!["eval", &model, "--clips", &text],
+            "no safetensors file",
+        ),
+        (vec!["run", &model], "is a classifier"),
+        (
+            vec!["convert", &own, "-o", &out, "--loss", "1"],
+            "--loss belongs to language models",
+        ),
+        (
+            vec!["convert", &own, "-o", &out, "--budget-ram", "9999"],
+            "--budget-ram belongs",
+        ),
+        (
+            vec!["convert", &own, "-o", &out, "--calibrate", &text],
+            "--calibrate belongs",
+        ),
+        (
+            vec!["convert", &own, "-o", &out, "--weights", "int4"],
+            "take --weights int8 or f32",
+        ),
+        (
+            vec![
+                "convert",
+                &own,
+                "-o",
+                &out,
+                "--report",
+                &page,
+                "--report-text",
+                &text,
+            ],
+            "toeplite compare --clips",
+        ),
+    ] {
+        let error = error(&arguments);
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+    assert!(!Path::new(&out).exists());
+    let frames = self::made(classifier(Pooling::Mean, Some(FRAME)));
+    frames.convert(&[]);
+    let of_frames = frames.path("model.toep");
+    let sounds = error(&["eval", &of_frames, "--clips", &folder]);
+    assert!(sounds.contains("--hop N says"), "{sounds}");
+    let tokens = error(&["eval", &of_frames, "--clips", &clips]);
+    assert!(tokens.contains("no tensor `features`"), "{tokens}");
 }

@@ -26,12 +26,14 @@ use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
+use thiserror::Error;
 use toeplite::format::WeightOrder;
 
 /// Convert a checkpoint into a model (.toep) that streams on a microcontroller.
 ///
 /// Every layer's Toeplitz operator becomes a recurrence of fixed size; weights are quantized. A bidirectional
-/// network ("causal": false) becomes a model that runs over a window, by a recurrence from either end.
+/// network ("causal": false) becomes a model that runs over a window, by a recurrence from either end. A classifier
+/// becomes a model that gives a class for a whole sequence of tokens or frames.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -42,6 +44,7 @@ Examples:
   toeplite convert checkpoint -o model.toep --contract fixed
   toeplite convert checkpoint -o model.toep --target m4 --budget-flash 400000 --budget-ram 60000
   toeplite convert checkpoint -o model.toep --order 8 --fir 4
+  toeplite convert classifier -o model.toep --tolerance 1e-3
   toeplite convert checkpoint -o model.toep --report out.html --report-text val.txt
   toeplite convert --kernel k.npy --json
   toeplite convert --kernel k.safetensors --emit-kernel realised.npy --lags 16384
@@ -150,9 +153,20 @@ const FIXED: [&str; 4] = ["tolerance", "order", "fir", "kernel"];
 /// Parameters from which on layers are judged by themselves unless something else is asked for.
 const LARGE: usize = 10_000_000;
 
-/// Whether a layer's kernel is one-sided and the same at every length, so that a text tells what it is worth.
+/// Whether a layer's kernel is one-sided and the same at every length.
 fn has_one_kernel(config: &Config) -> bool {
     config.causal && !config.toeplitz.rpe_input.is_scaled()
+}
+
+/// An option that goes by predictions of the next token, for a network that makes none.
+#[derive(Debug, Error)]
+#[error(
+    "{option} belongs to language models: it goes by {by}, and this checkpoint is a classifier; {remedy}"
+)]
+struct ForLanguageModels {
+    option: &'static str,
+    by: &'static str,
+    remedy: &'static str,
 }
 
 /// Of `--loss`; with the number that is used.
@@ -227,6 +241,7 @@ impl Cmd {
         self.check_outputs(path, output)?;
         let spinner = output::spinner("converting");
         let checkpoint = input::checkpoint(path)?;
+        self.check_classifier(&checkpoint.config)?;
         blob::can_convert(&checkpoint.config)?;
         if self.contract == ContractName::Fixed {
             blob::can_be_fixed(&checkpoint.config)?;
@@ -314,7 +329,51 @@ impl Cmd {
     fn allocates(&self, checkpoint: &Checkpoint) -> bool {
         let asked = self.loss.is_some() || self.calibrate.is_some() || !self.limits().is_empty();
         let small = checkpoint.parameters() <= LARGE;
-        self.leaves_open() && has_one_kernel(&checkpoint.config) && (asked || small)
+        let config = &checkpoint.config;
+        let judged = has_one_kernel(config) && config.classifier.is_none();
+        self.leaves_open() && judged && (asked || small)
+    }
+
+    /// Refuses what goes by the next token of a classifier, which has none.
+    fn check_classifier(&self, config: &Config) -> Result<(), ForLanguageModels> {
+        if config.classifier.is_none() {
+            return Ok(());
+        }
+        let (next, text) = ("the distribution of the next token", "a text");
+        let layers = "--tolerance, --order and --fir say what its layers get";
+        let options = [
+            ("--loss", self.loss.is_some(), next, layers),
+            ("--budget-flash", self.budget_flash.is_some(), next, layers),
+            ("--budget-ram", self.budget_ram.is_some(), next, layers),
+            (
+                "--budget-instructions",
+                self.budget_instructions.is_some(),
+                next,
+                layers,
+            ),
+            (
+                "--calibrate",
+                self.calibrate.is_some(),
+                text,
+                "leave it out",
+            ),
+            (
+                "--weights int4",
+                self.weights == Some(WeightType::Int4),
+                "what its rounding does to the outputs on a text",
+                "take --weights int8 or f32",
+            ),
+            (
+                "--report-text",
+                self.report_text.is_some(),
+                "bits a byte",
+                "`toeplite compare --clips` tells what its model loses",
+            ),
+        ];
+        match options.into_iter().find(|(_, given, ..)| *given) {
+            None => Ok(()),
+            Some((option, _, by, remedy)) => Err(ForLanguageModels { option, by, remedy }),
+        }
     }
 
     /// The length of the sequences whose kernels the model gets: the training length, the window that a
