@@ -3,9 +3,9 @@
 use crate::blob::{AnyModel, SessionMemory, StreamError};
 use crate::convert::modal::Modal;
 use crate::convert::rounding::DOUBLE;
-use crate::reference::ReferenceError;
 use crate::reference::mix::Mix;
 use crate::reference::recurrence::{ModalMix, TwoSidedMix};
+use crate::reference::{Input, ReferenceError};
 use ndarray::{Array2, ArrayView2};
 use num_complex::Complex64;
 use toeplite::layer::Recurrence;
@@ -49,6 +49,20 @@ pub enum ClassifyError {
     },
 }
 
+/// The logits `[classes]` that a classifier gives a clip, from a state of rest.
+///
+/// # Errors
+/// [`ClassifyError`].
+pub fn classify<'a>(
+    model: impl Into<AnyModel<'a>>,
+    clip: Input<'_>,
+) -> Result<Vec<f32>, ClassifyError> {
+    match clip {
+        Input::Tokens(tokens) => classify_tokens(model, tokens),
+        Input::Frames(frames) => classify_frames(model, frames),
+    }
+}
+
 /// The logits `[classes]` that a classifier gives a clip of tokens, from a state of rest.
 ///
 /// # Errors
@@ -57,7 +71,7 @@ pub fn classify_tokens<'a>(
     model: impl Into<AnyModel<'a>>,
     tokens: &[u32],
 ) -> Result<Vec<f32>, ClassifyError> {
-    classify(&model.into(), tokens, |session, token| session.push(*token))
+    classify_each(&model.into(), tokens, |session, token| session.push(*token))
 }
 
 /// The logits `[classes]` that a classifier gives a clip of frames `[n, frame_dim]`, from a state of rest.
@@ -68,12 +82,12 @@ pub fn classify_frames<'a>(
     model: impl Into<AnyModel<'a>>,
     frames: ArrayView2<'_, f32>,
 ) -> Result<Vec<f32>, ClassifyError> {
-    classify(&model.into(), frames.rows(), |session, frame| {
+    classify_each(&model.into(), frames.rows(), |session, frame| {
         session.push_frame(&frame.to_vec())
     })
 }
 
-fn classify<I: IntoIterator>(
+fn classify_each<I: IntoIterator>(
     model: &AnyModel<'_>,
     clip: I,
     push: impl Fn(&mut classifier::Session<'_, '_>, I::Item) -> Result<(), InputError>,

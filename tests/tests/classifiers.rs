@@ -12,13 +12,16 @@ use toeplite_tests::{
     small_layers,
 };
 use toeplite_tools::blob::{
-    Blob, SessionMemory, Storage, StreamError, Target, WeightType, WriteError, write, write_fixed,
+    Blob, SessionMemory, Storage, StreamError, Target, WeightType, WriteError, nearest, write,
+    write_fixed, write_weights,
 };
 use toeplite_tools::checkpoint::config::{Norm, Pooling};
 use toeplite_tools::checkpoint::{Checkpoint, Config};
-use toeplite_tools::convert::Modal;
-use toeplite_tools::reference::Network;
+use toeplite_tools::convert::network::{operators, trained_kernels};
+use toeplite_tools::convert::{Method, Modal, convert_layers};
+use toeplite_tools::quantize::calibrate::{Sample, calibrate};
 use toeplite_tools::reference::recurrence::ModalMix;
+use toeplite_tools::reference::{self, Network};
 use toeplite_tools::stream::{self, ClassifyError};
 
 const FRAME: usize = 7;
@@ -457,6 +460,91 @@ fn frames_need_no_bias_and_no_factor() {
     without.config.embed_scale = 3.0;
     let blob = |checkpoint| write(checkpoint, &small_layers(), WeightType::Int8).unwrap();
     assert_eq!(blob(&with).bytes(), blob(&without).bytes());
+}
+
+/// Calibrated on clips: without rounding the model is the network, with it answers are nearer than by nearest.
+#[test]
+fn weights_can_be_calibrated_on_clips() {
+    let lengths = || (0..40).map(|i| 1 + i * 7 % 17);
+    let tokens =
+        lengths().map(|n| (0..n as u32).map(move |j| (n as u32 + 2) * (j + 1) * (j + 3) % 11));
+    let tokens: Vec<Vec<u32>> = tokens.map(Iterator::collect).collect();
+    let frames: Vec<_> = lengths().map(|n| clip(n, n as u64)).collect();
+    let inputs = |frame_dim: Option<usize>| -> Vec<reference::Input<'_>> {
+        match frame_dim {
+            None => tokens
+                .iter()
+                .map(|clip| reference::Input::Tokens(clip))
+                .collect(),
+            Some(_) => frames
+                .iter()
+                .map(|clip| reference::Input::Frames(clip.view()))
+                .collect(),
+        }
+    };
+    for (frame_dim, pooling) in [(None, Pooling::Last), (Some(FRAME), Pooling::Mean)] {
+        let checkpoint = checkpoint(small_classifier_config(frame_dim, pooling), 3);
+        let operators = operators(&checkpoint).unwrap();
+        let layers = convert_layers(&trained_kernels(&operators, 17), &Method::Fir { taps: 17 });
+        let layers: Vec<_> = layers
+            .unwrap()
+            .into_iter()
+            .map(|layer| layer.modal)
+            .collect();
+        let clips = inputs(frame_dim);
+        let sample = Sample::of_clips(clips.iter().copied()).unwrap();
+        let calibrated = |weights| calibrate(&checkpoint, &sample, |_| weights, |_| ()).unwrap();
+        let exact = calibrated(WeightType::F32);
+        assert_eq!(exact.output_sqnr.len(), 2 + 4 * 2);
+        assert!(
+            exact.output_sqnr.iter().all(|sqnr| *sqnr > 100.0),
+            "{:?}",
+            exact.output_sqnr
+        );
+        let weights = [
+            exact.weights,
+            nearest(&checkpoint, |_| WeightType::F32).unwrap(),
+            calibrated(WeightType::Int4).weights,
+            nearest(&checkpoint, |_| WeightType::Int4).unwrap(),
+        ];
+        let blobs = weights.map(|weights| {
+            write_weights(&checkpoint, &layers, &weights, Target::Portable).unwrap()
+        });
+        let answers = blobs.each_ref().map(|blob| {
+            let any = blob.any().unwrap();
+            let answers = clips
+                .iter()
+                .map(|clip| stream::classify(&any, *clip).unwrap());
+            answers.flatten().collect::<Vec<f32>>()
+        });
+        let [exact, plain, calibrated, nearest] = answers;
+        assert_eq!(exact, plain);
+        let error = |answers: &[f32]| -> f32 {
+            answers
+                .iter()
+                .zip(&exact)
+                .map(|(a, b)| (a - b).powi(2))
+                .sum()
+        };
+        let errors = [error(&calibrated), error(&nearest)];
+        assert!(errors[0] < 0.8 * errors[1], "{frame_dim:?}: {errors:?}");
+    }
+    let other = checkpoint(small_classifier_config(Some(3), Pooling::Mean), 3);
+    for (frame_dim, text) in [
+        (None, "not tokens"),
+        (Some(FRAME), "frames of 3 numbers, these have 7"),
+    ] {
+        let sample = Sample::of_clips(inputs(frame_dim)).unwrap();
+        let error = calibrate(&other, &sample, |_| WeightType::Int4, |_| ()).unwrap_err();
+        assert!(error.to_string().contains(text), "{error}");
+    }
+    let none = calibrate(
+        &other,
+        &Sample::of_clips([]).unwrap(),
+        |_| WeightType::Int4,
+        |_| (),
+    );
+    assert!(none.is_err());
 }
 
 /// Every stage is told of, and listening changes no bit.

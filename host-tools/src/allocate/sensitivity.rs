@@ -11,7 +11,7 @@ use crate::quantize::MatrixName;
 use crate::quantize::calibrate::Sample;
 use crate::reference::evaluate::{divergence, entropy};
 use crate::reference::mix::{FftMix, Given, Mix, Trained};
-use crate::reference::{AsTrained, Linear, Maps, Network, Place, ReferenceError};
+use crate::reference::{AsTrained, Input, Linear, Maps, Network, Place, ReferenceError};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 use std::convert::Infallible;
@@ -46,9 +46,12 @@ impl<'a> Sensitivity<'a> {
     /// The sample is empty, or a token is not in the vocabulary.
     pub fn new(network: &'a Network<f32>, sample: &Sample) -> Result<Self, ReferenceError> {
         let trained = network.trained_mix();
-        let windows: Vec<&[u32]> = sample.windows().collect();
+        let windows: Vec<Input<'_>> = sample.sequences().collect();
         let each = POSITIONS.div_ceil(windows.len().max(1));
-        let run = |tokens: &&[u32]| {
+        let run = |sequence: &Input<'_>| {
+            let Input::Tokens(tokens) = *sequence else {
+                return Err(ReferenceError::Classifier);
+            };
             let mut inputs = Vec::with_capacity(network.layers().len());
             let mut x = network.embed(tokens)?;
             for (i, layer) in network.layers().iter().enumerate() {

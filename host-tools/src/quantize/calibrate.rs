@@ -1,4 +1,4 @@
-//! Rounding by what matrices are given when the network reads a text.
+//! Rounding by what matrices are given when the network reads a text, or clips.
 //!
 //! The network runs twice, side by side and a layer at a time: as trained, and as the model will, with
 //! the matrices rounded so far and activations of eight bits. Each matrix is rounded so that what it
@@ -13,19 +13,22 @@ use super::moment::{halves, mean_product, product};
 use super::nearest::WeightType;
 use super::network::{Affine, MatrixName, Weights};
 use crate::checkpoint::Checkpoint;
-use crate::reference::mix::Mix;
-use crate::reference::{Linear, Maps, Network, Place, ReferenceError};
+use crate::checkpoint::config::Pooling;
+use crate::reference::mix::{Mix, Padded};
+use crate::reference::{Input, Linear, Maps, Network, Place, ReferenceError};
 use ndarray::{Array1, Array2, ArrayView2, Axis, Ix2, concatenate, s};
 use rayon::prelude::*;
 use toeplite::format::SMALLEST;
 
+pub use super::sample::{MixedClips, Sample};
+
 /// Why a network cannot be calibrated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CalibrationError {
-    /// The network cannot run on the tokens.
+    /// The network cannot read the sample.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
-    /// The network computes infinities or worse on the tokens.
+    /// The network computes infinities or worse on it.
     #[error("cannot calibrate {matrix}: {source}; are the checkpoint's weights finite?")]
     NotFinite {
         /// Whose inputs they are.
@@ -33,49 +36,6 @@ pub enum CalibrationError {
         /// What is wrong.
         source: NotFinite,
     },
-}
-
-/// A text to calibrate on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sample {
-    tokens: Vec<u32>,
-    window: usize,
-}
-
-impl Sample {
-    /// At most `count` of `tokens`, in windows of `window` that are spread evenly over them. A text shorter
-    /// than a window is one.
-    pub fn spread(tokens: &[u32], window: usize, count: usize) -> Self {
-        let window = window.clamp(1, tokens.len().max(1));
-        let windows = (count / window).clamp(1, (tokens.len() / window).max(1));
-        let last = tokens.len() - window.min(tokens.len());
-        let start = |i: usize| last * i / (windows - 1).max(1);
-        let chosen = (0..windows).flat_map(|i| tokens[start(i)..].iter().take(window));
-        Self {
-            tokens: chosen.copied().collect(),
-            window,
-        }
-    }
-
-    /// `tokens` that are windows of `window` already, one after the other.
-    pub(super) fn of_windows(tokens: Vec<u32>, window: usize) -> Self {
-        Self { tokens, window }
-    }
-
-    /// Its windows, one after the other.
-    pub fn windows(&self) -> impl Iterator<Item = &[u32]> {
-        self.tokens.chunks(self.window)
-    }
-
-    /// Tokens in it.
-    pub fn len(&self) -> usize {
-        self.tokens.len()
-    }
-
-    /// Whether it has no tokens.
-    pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
-    }
 }
 
 /// Matrices and what is known of them.
@@ -94,8 +54,7 @@ pub struct Calibrated {
 /// `progress` is told how many layers are done.
 ///
 /// # Errors
-/// The checkpoint is none of a language model, a token is not in the vocabulary, or activations are
-/// not finite.
+/// The sample is empty or not what the network reads, or activations are not finite.
 pub fn calibrate(
     checkpoint: &Checkpoint,
     sample: &Sample,
@@ -103,33 +62,19 @@ pub fn calibrate(
     progress: impl Fn(usize),
 ) -> Result<Calibrated, CalibrationError> {
     let network = Network::<f32>::from_checkpoint(checkpoint)?;
-    let mix = network.trained_mix();
-    let mix = |layer: usize, v: ArrayView2<'_, f32>| mix_windows(&mix, layer, v, sample.window);
-    let exact = network.embed(&sample.tokens)?;
-    let embedding_type = weight_type(MatrixName::Embedding);
-    let tied = checkpoint.config.tie_embeddings;
-    let head = network.head().weights();
-    let (embedding, mut head_sqnr) = if tied {
-        // rounded as the head, which it must be before the model can read a token
-        let mut x = exact.clone();
-        for (i, layer) in network.layers().iter().enumerate() {
-            x = layer.forward(x, |v| mix(i, v));
-        }
-        network.final_norm().apply(&mut x);
-        let both = [x.view(), x.view()];
-        let matrix = round_matrix(MatrixName::Embedding, embedding_type, head, both)?;
-        let sqnr = outputs(head, &matrix, both).1;
-        (matrix, vec![sqnr])
-    } else {
-        let weights = checkpoint.tensors["embed.weight"].view();
-        let weights = weights.into_dimensionality::<Ix2>().expect(READ);
-        let matrix = Matrix::nearest(weights, embedding_type);
-        let sqnr = sqnr(weights, matrix.values().view());
-        (matrix, vec![sqnr])
+    let trained = network.trained_mix();
+    // sequences of a classifier have lengths of their own; in training the longest gave the kernels
+    let padding = match checkpoint.config.classifier {
+        None => 0,
+        Some(_) => checkpoint.config.train_len,
     };
-    let device = lookup(&embedding, network.embed_scale(), &sample.tokens);
-    let mut x = concatenate(Axis(0), &[exact.view(), device.view()]).expect(SAME_WIDTH);
-    drop((exact, device));
+    let mix = Padded::new(trained, padding);
+    let mix = |layer: usize, v: ArrayView2<'_, f32>| mix_each(&mix, layer, v, sample.lengths());
+    let mut start = match sample.inputs() {
+        Input::Tokens(tokens) => read_tokens(checkpoint, &network, tokens, &weight_type, mix)?,
+        Input::Frames(frames) => read_frames(checkpoint, frames, &weight_type)?,
+    };
+    let mut x = start.x;
     let (mut layers, mut layer_sqnr) = (Vec::new(), Vec::new());
     for (i, layer) in network.layers().iter().enumerate() {
         let mut rounding = Rounding {
@@ -144,22 +89,101 @@ pub fn calibrate(
         layer_sqnr.extend(rounding.sqnr);
         progress(i + 1);
     }
-    let head = if tied {
+    let head = if checkpoint.config.tie_embeddings {
         None
     } else {
         network.final_norm().apply(&mut x);
-        let name = MatrixName::Head;
-        let matrix = round_matrix(name, weight_type(name), head, halves(&x))?;
-        head_sqnr.push(outputs(head, &matrix, halves(&x)).1);
+        let classifier = checkpoint.config.classifier.as_ref();
+        let inputs = halves(&x).map(|x| match classifier {
+            None => x.to_owned(),
+            Some(classifier) => pooled(x, classifier.pooling, sample.lengths()),
+        });
+        let inputs = inputs.each_ref().map(|x| x.view());
+        let (name, head) = (MatrixName::Head, network.head().weights());
+        let matrix = round_matrix(name, weight_type(name), head, inputs)?;
+        start.sqnr.push(outputs(head, &matrix, inputs).1);
         Some(matrix)
     };
     Ok(Calibrated {
         weights: Weights {
-            embedding,
+            embedding: start.matrix,
             head,
             layers,
         },
-        output_sqnr: [head_sqnr, layer_sqnr].concat(),
+        output_sqnr: [start.sqnr, layer_sqnr].concat(),
+    })
+}
+
+/// The first matrix, and what it makes of the sample.
+struct Start {
+    matrix: Matrix,
+    /// Of it alone.
+    sqnr: Vec<f64>,
+    /// Residual streams of the trained network, above those of the model.
+    x: Array2<f32>,
+}
+
+/// The embedding; where it is the head, too, rounded as that.
+fn read_tokens(
+    checkpoint: &Checkpoint,
+    network: &Network<f32>,
+    tokens: &[u32],
+    weight_type: impl Fn(MatrixName) -> WeightType,
+    mix: impl Fn(usize, ArrayView2<'_, f32>) -> Array2<f32>,
+) -> Result<Start, CalibrationError> {
+    let exact = network.embed(tokens)?;
+    let embedding_type = weight_type(MatrixName::Embedding);
+    let (matrix, sqnr) = if checkpoint.config.tie_embeddings {
+        // the head must be rounded before the model can read a token
+        let head = network.head().weights();
+        let mut x = exact.clone();
+        for (i, layer) in network.layers().iter().enumerate() {
+            x = layer.forward(x, |v| mix(i, v));
+        }
+        network.final_norm().apply(&mut x);
+        let both = [x.view(), x.view()];
+        let matrix = round_matrix(MatrixName::Embedding, embedding_type, head, both)?;
+        let sqnr = outputs(head, &matrix, both).1;
+        (matrix, sqnr)
+    } else {
+        let weights = checkpoint.tensors["embed.weight"].view();
+        let weights = weights.into_dimensionality::<Ix2>().expect(READ);
+        let matrix = Matrix::nearest(weights, embedding_type);
+        let sqnr = sqnr(weights, matrix.values().view());
+        (matrix, sqnr)
+    };
+    let device = lookup(&matrix, network.embed_scale(), tokens);
+    let x = concatenate(Axis(0), &[exact.view(), device.view()]).expect(SAME_WIDTH);
+    Ok(Start {
+        matrix,
+        sqnr: vec![sqnr],
+        x,
+    })
+}
+
+/// The map of frames.
+fn read_frames(
+    checkpoint: &Checkpoint,
+    frames: ArrayView2<'_, f32>,
+    weight_type: impl Fn(MatrixName) -> WeightType,
+) -> Result<Start, CalibrationError> {
+    let (expected, found) = (checkpoint.config.frame_dim(), frames.ncols());
+    let expected = expected.ok_or(ReferenceError::ReadsTokens)?;
+    if expected != found {
+        return Err(ReferenceError::Frames { expected, found }.into());
+    }
+    let name = MatrixName::Embedding;
+    let weights = checkpoint.tensors["frames.weight"].view();
+    let weights = weights.into_dimensionality::<Ix2>().expect(READ);
+    let matrix = round_matrix(name, weight_type(name), weights, [frames, frames])?;
+    let (mut x, sqnr) = outputs(weights, &matrix, [frames, frames]);
+    if let Some(bias) = checkpoint.tensors.get("frames.bias") {
+        x += bias;
+    }
+    Ok(Start {
+        matrix,
+        sqnr: vec![sqnr],
+        x,
     })
 }
 
@@ -207,6 +231,7 @@ impl<F: Fn(MatrixName) -> WeightType> Maps<f32> for Rounding<'_, F> {
 
 const READ: &str = "the network read it";
 const SAME_WIDTH: &str = "maps of the same inputs, outputs of the same map";
+const NOT_EMPTY: &str = "sequences of a sample are not empty";
 
 /// Rounds the matrix that has the inputs `exact` in the trained network and `device` in the model.
 fn round_matrix(
@@ -280,42 +305,51 @@ fn lookup(embedding: &Matrix, scale: f32, tokens: &[u32]) -> Array2<f32> {
     x * scale
 }
 
-/// The token mixing of `layer` in windows that know nothing of each other.
-fn mix_windows(
+/// The token mixing of `layer` in sequences of these lengths that know nothing of each other; as often as they
+/// are there.
+fn mix_each(
     mix: &dyn Mix<f32>,
     layer: usize,
     v: ArrayView2<'_, f32>,
-    window: usize,
+    lengths: &[usize],
 ) -> Array2<f32> {
-    let windows = v.axis_chunks_iter(Axis(0), window).into_par_iter();
-    let mixed: Vec<_> = windows.map(|v| mix.mix(layer, v)).collect();
+    let sequences: Vec<_> = sequences(v, lengths).collect();
+    let sequences = sequences.into_par_iter();
+    let mixed: Vec<_> = sequences.map(|v| mix.mix(layer, v)).collect();
     let views: Vec<_> = mixed.iter().map(|mixed| mixed.view()).collect();
     concatenate(Axis(0), &views).expect("all have the operator's channels")
+}
+
+/// The vector that the head is given of each sequence, `[sequences, dim]`.
+fn pooled(x: ArrayView2<'_, f32>, pooling: Pooling, lengths: &[usize]) -> Array2<f32> {
+    let mut out = Array2::zeros((lengths.len(), x.ncols()));
+    for (mut row, x) in out.rows_mut().into_iter().zip(sequences(x, lengths)) {
+        match pooling {
+            Pooling::Mean => row.assign(&x.mean_axis(Axis(0)).expect(NOT_EMPTY)),
+            Pooling::Last => row.assign(&x.rows().into_iter().next_back().expect(NOT_EMPTY)),
+        }
+    }
+    out
+}
+
+/// The rows of sequences of these lengths, over and over.
+fn sequences<'a>(
+    rows: ArrayView2<'a, f32>,
+    lengths: &[usize],
+) -> impl Iterator<Item = ArrayView2<'a, f32>> {
+    let mut rest = rows;
+    let fits = move |length: &usize| {
+        let (first, after) = (rest.nrows() >= *length).then(|| rest.split_at(Axis(0), *length))?;
+        rest = after;
+        Some(first)
+    };
+    lengths.iter().cycle().map_while(fits)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::reference::testing;
-
-    #[test]
-    fn samples_are_spread_over_the_text() {
-        let text: Vec<u32> = (0..1000).collect();
-        let sample = Sample::spread(&text, 10, 35);
-        let starts: Vec<u32> = sample.tokens.iter().copied().step_by(10).collect();
-        assert_eq!((sample.len(), starts), (30, vec![0, 495, 990]));
-        for (tokens, window, count, expected) in [
-            (25, 10, 1000, 20),
-            (7, 10, 1000, 7),
-            (0, 10, 5, 0),
-            (1000, 10, 3, 10),
-        ] {
-            assert_eq!(
-                Sample::spread(&text[..tokens], window, count).len(),
-                expected
-            );
-        }
-    }
 
     fn sample(tokens: usize) -> Sample {
         let text = testing::checkpoint_folder("shakespeare-32x2").join("val.txt");

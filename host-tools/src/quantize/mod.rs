@@ -12,6 +12,7 @@ mod matrix;
 mod moment;
 mod nearest;
 mod network;
+mod sample;
 pub mod sampled;
 
 pub use matrix::Matrix;
