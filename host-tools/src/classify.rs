@@ -2,6 +2,7 @@
 //! network that it came from.
 
 use crate::compare::PerForm;
+use crate::quantize::calibrate::{MixedClips, Sample};
 use crate::reference::Input;
 use crate::reference::evaluate::argmax;
 use ndarray::{Array2, ArrayView1, ArrayView2};
@@ -78,6 +79,17 @@ impl<'a> Chosen<'a> {
     /// The number in the set of the `i`-th of them.
     fn number(&self, i: usize) -> usize {
         (i as u128 * self.set.len() as u128 / self.count as u128) as usize
+    }
+
+    /// The clips as a sample to measure and to calibrate on; their labels are not looked at.
+    ///
+    /// # Errors
+    /// They are of different kinds, which those of a set are not.
+    pub fn sample(&self) -> Result<Sample, MixedClips> {
+        let clips: Vec<_> = (0..self.count)
+            .map(|i| self.set.clip(self.number(i)).0)
+            .collect();
+        Sample::of_clips(clips.iter().map(input))
     }
 
     /// What `judge` makes of each, in order; it is given the clip's number, the clip and its label. `progress` is

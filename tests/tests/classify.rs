@@ -1,7 +1,7 @@
 //! Classifiers on the host: the reference against the trainer, and the `toeplite` command on clips.
 #![allow(missing_docs)]
 
-use ndarray::{Array1, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
@@ -10,11 +10,16 @@ use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
 use toeplite_tests::{Noise, checkpoint, small_config};
+use toeplite_tools::allocate::Sensitivity;
 use toeplite_tools::checkpoint::Checkpoint;
 use toeplite_tools::checkpoint::config::{
     Activation, ClassifierConfig, Config, Pooling, RpeInput, Task, ToeplitzKind,
 };
-use toeplite_tools::reference::mix::{DenseMix, Padded};
+use toeplite_tools::convert::Modal;
+use toeplite_tools::quantize::MatrixName;
+use toeplite_tools::quantize::calibrate::Sample;
+use toeplite_tools::reference::evaluate::divergence;
+use toeplite_tools::reference::mix::{DenseMix, Given, Padded};
 use toeplite_tools::reference::{Input, Network, Real};
 use toeplite_train::data::{Batch, Inputs};
 use toeplite_train::device::{IGNORE, cpu::Cpu};
@@ -485,19 +490,19 @@ fn what_does_not_belong_to_classifiers_is_refused_by_name() {
         (vec!["run", &model], "is a classifier"),
         (
             vec!["convert", &own, "-o", &out, "--loss", "1"],
-            "--loss belongs to language models",
+            "--loss goes by what a classifier answers",
         ),
         (
             vec!["convert", &own, "-o", &out, "--budget-ram", "9999"],
-            "--budget-ram belongs",
+            "--budget-ram goes by what a classifier answers",
         ),
         (
             vec!["convert", &own, "-o", &out, "--calibrate", &text],
-            "--calibrate belongs",
+            "--clips PATH takes clips",
         ),
         (
             vec!["convert", &own, "-o", &out, "--weights", "int4"],
-            "take --weights int8 or f32",
+            "give clips to ask it about, --clips PATH",
         ),
         (
             vec![
@@ -516,6 +521,23 @@ fn what_does_not_belong_to_classifiers_is_refused_by_name() {
         let error = error(&arguments);
         assert!(error.contains(expected), "{arguments:?}: {error}");
     }
+    for (more, expected) in [
+        (
+            vec!["--budget-instructions", "9"],
+            "--budget-instructions belongs to language models",
+        ),
+        (vec!["--order", "2"], "--clips has nothing to do here"),
+        (vec!["--contract", "fixed"], "fixed"),
+    ] {
+        let own = ["convert", &own, "-o", &out, "--clips", &clips];
+        let error = error(&[&own[..], &more].concat());
+        assert!(error.contains(expected), "{more:?}: {error}");
+    }
+    let spoken = error(&["convert", &language, "-o", &out, "--clips", &clips]);
+    assert!(
+        spoken.contains("--clips belongs to classifiers"),
+        "{spoken}"
+    );
     assert!(!Path::new(&out).exists());
     let frames = self::made(classifier(Pooling::Mean, Some(FRAME)));
     frames.convert(&[]);
@@ -524,4 +546,93 @@ fn what_does_not_belong_to_classifiers_is_refused_by_name() {
     assert!(sounds.contains("--hop N says"), "{sounds}");
     let tokens = error(&["eval", &of_frames, "--clips", &clips]);
     assert!(tokens.contains("no tensor `features`"), "{tokens}");
+}
+
+/// With clips, layers get what the answers are worth, within budgets, and four bits are calibrated.
+#[test]
+fn clips_say_what_layers_and_weights_are_worth() {
+    for (name, config) in streamed() {
+        let made = made(config);
+        let clips = made.path("clips.safetensors");
+        let convert = |options: &[&str]| made.convert(&[&["--clips", &clips], options].concat());
+        let [little, much] =
+            ["0.01", "20"].map(|loss| convert(&["--loss", loss, "--weights", "f32"]));
+        let allocation = |converted: &Value| converted["allocation"].clone();
+        for converted in [&little, &much] {
+            let allocation = allocation(converted);
+            assert_eq!(allocation["measured_on"]["source"], "clips", "{name}");
+            assert_eq!(allocation["predicted"], "clip");
+            let [divergence, limit] = ["divergence", "limit"].map(|key| number(&allocation[key]));
+            assert!(divergence <= 1.5 * limit, "{name}: {allocation}");
+        }
+        let bytes = |converted: &Value| number(&converted["blob_bytes"]);
+        // the smallest is within either limit where the kernels are simple
+        let (less, more) = (bytes(&much), bytes(&little));
+        assert!(
+            less < more || less == more && name == "frames",
+            "{name}: {less} {more}"
+        );
+        let least = convert(&["--loss", "20", "--weights", "int8"]);
+        let budget = format!("{}", bytes(&least) + 200.0);
+        let within = convert(&["--budget-flash", &budget]);
+        assert!(bytes(&within) <= bytes(&least) + 200.0, "{name}");
+        let int4 = convert(&["--weights", "int4"]);
+        assert_eq!(int4["calibration"]["source"], "clips", "{name}");
+        let at = &made.compare()["lengths"][0];
+        assert!(number(&at["agreement"]["blob"]) >= 0.7, "{name}: {at}");
+    }
+}
+
+#[test]
+fn divergence_on_clips_is_that_of_the_answers() {
+    for (name, config) in streamed() {
+        let checkpoint = checkpoint(config, 9);
+        let (words, mut noise) = (tokens(6), Noise::new(2));
+        let frames =
+            |own: &usize| Array2::from_shape_simple_fn((*own, FRAME), || noise.draw() as f32);
+        let frames: Vec<Array2<f32>> = OWN.iter().map(frames).collect();
+        let clips: Vec<Input<'_>> = match name {
+            "tokens" => words.iter().map(|clip| Input::Tokens(clip)).collect(),
+            _ => frames
+                .iter()
+                .map(|clip| Input::Frames(clip.view()))
+                .collect(),
+        };
+        let network = Network::<f32>::from_checkpoint(&checkpoint).unwrap();
+        let sample = Sample::of_clips(clips.iter().copied()).unwrap();
+        let sensitivity = Sensitivity::new(&network, &sample).unwrap();
+        let kernels = network
+            .layers()
+            .iter()
+            .map(|layer| layer.toeplitz().kernel(0..3, LENGTH));
+        let kernels: Vec<_> = kernels.map(|kernel| kernel.mapv(f64::from)).collect();
+        let short: Vec<Modal> = kernels.iter().cloned().map(Modal::from_taps).collect();
+        let found = sensitivity
+            .of_all(&short.iter().collect::<Vec<_>>())
+            .unwrap();
+        let (trained, cut) = (
+            Padded::new(network.trained_mix(), LENGTH),
+            DenseMix::new(Given::new(&kernels).unwrap()),
+        );
+        let lost = |clip: &Input<'_>| {
+            let logits = |mix| network.classify(*clip, mix).unwrap();
+            divergence(logits(&trained).view(), logits(&cut).view()) / std::f64::consts::LN_2
+        };
+        let expected = clips.iter().map(lost).sum::<f64>() / clips.len() as f64;
+        assert!(
+            (found / expected - 1.0).abs() < 1e-3,
+            "{name}: {found} {expected}"
+        );
+        let head = network.head().weights();
+        assert!(sensitivity.of_matrix(MatrixName::Head, head).abs() < 1e-9);
+        let other = match network.frames() {
+            Some(map) => map.weights().mapv(|x| 1.1 * x),
+            None => checkpoint.tensors["embed.weight"]
+                .mapv(|x| 1.1 * x)
+                .into_dimensionality()
+                .unwrap(),
+        };
+        let lost = sensitivity.of_matrix(MatrixName::Embedding, other.view());
+        assert!(lost > 1e-9, "{name}: {lost}");
+    }
 }

@@ -1,6 +1,6 @@
 //! `toeplite compare`: what a conversion costs.
 
-use super::clips::{self, ClipArgs, Wanted};
+use super::clips::{self, Asked, ClipArgs};
 use super::{input, output};
 use crate::blob::AnyModel;
 use crate::compare::{BitsPerByte, LengthComparison, check_sizes, compare};
@@ -59,10 +59,10 @@ impl Cmd {
             format!("cannot compare {model} with {checkpoint}")
         })?;
         let network = Network::<f32>::from_checkpoint(&checkpoint)?;
-        let wanted = Wanted::of_config(&checkpoint.config);
+        let wanted = Asked::of_config(&checkpoint.config);
         self.clips.check(&self.checkpoint, wanted.is_some())?;
         self.clips
-            .check(&self.model, Wanted::of_model(&model).is_some())?;
+            .check(&self.model, Asked::of_model(&model).is_some())?;
         if let Some(wanted) = wanted {
             let lengths = self.lengths(&model, checkpoint.config.train_len)?;
             let model = (&model, wanted);

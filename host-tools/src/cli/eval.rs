@@ -1,6 +1,6 @@
 //! `toeplite eval`: logits or bits per byte of one model or checkpoint.
 
-use super::clips::{self, Answers, ClipArgs, Wanted};
+use super::clips::{self, Answers, Asked, ClipArgs};
 use super::files::{self, Output};
 use super::input::{self, Subject};
 use super::output;
@@ -75,7 +75,7 @@ impl Cmd {
         match input::open(&self.subject)? {
             Subject::Model(blob) => {
                 let model = blob.any()?;
-                let wanted = Wanted::of_model(&model);
+                let wanted = Asked::of_model(&model);
                 self.clips.check(&self.subject, wanted.is_some())?;
                 if let Some(wanted) = wanted {
                     let default = model.window().unwrap_or(model.shape().train_len);
@@ -113,7 +113,7 @@ impl Cmd {
 
     fn checkpoint<T: crate::reference::Real>(&self, checkpoint: &Checkpoint) -> Result<ExitCode> {
         let config = &checkpoint.config;
-        let wanted = Wanted::of_config(config);
+        let wanted = Asked::of_config(config);
         self.clips.check(&self.subject, wanted.is_some())?;
         if wanted.is_none() {
             self.check_direction(config.causal)?;
@@ -128,7 +128,7 @@ impl Cmd {
     }
 
     /// Of a classifier, by default in clips of `length`.
-    fn clips(&self, answers: &dyn Answers, wanted: Wanted, length: usize) -> Result<ExitCode> {
+    fn clips(&self, answers: &dyn Answers, wanted: Asked, length: usize) -> Result<ExitCode> {
         let evaluated = clips::evaluate(&self.clips, (answers, wanted), &self.lengths(length))?;
         match &self.logits {
             // no length goes with it

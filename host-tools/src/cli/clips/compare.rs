@@ -1,6 +1,6 @@
 //! `toeplite compare` of classifiers.
 
-use super::{ClipArgs, Wanted, by_model, by_network};
+use super::{Asked, ClipArgs, by_model, by_network};
 use crate::blob::AnyModel;
 use crate::classify::{Chosen, ClipComparison, Forms, compare_clips};
 use crate::cli::output;
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 pub fn compare(
     args: &ClipArgs,
     network: &Network<f32>,
-    (model, wanted): (&AnyModel<'_>, Wanted),
+    (model, wanted): (&AnyModel<'_>, Asked),
     lengths: &[usize],
     as_json: bool,
 ) -> Result<ExitCode> {

@@ -1,6 +1,6 @@
 //! `toeplite eval` of classifiers.
 
-use super::{ClipArgs, Wanted, by_model, by_network};
+use super::{Asked, ClipArgs, by_model, by_network};
 use crate::blob::AnyModel;
 use crate::classify::{Chosen, Classifier, ClipEvaluation, evaluate_clips};
 use crate::cli::output;
@@ -50,7 +50,7 @@ fn watched(
 /// The clips cannot be read, or the classifier fails on one.
 pub fn evaluate(
     args: &ClipArgs,
-    (answers, wanted): (&dyn Answers, Wanted),
+    (answers, wanted): (&dyn Answers, Asked),
     lengths: &[usize],
 ) -> Result<Vec<(usize, ClipEvaluation)>> {
     let at = |length: &usize| {

@@ -1,9 +1,11 @@
 //! `--clips` and what goes with it: what classifiers are judged by.
 
 mod compare;
+mod convert;
 mod eval;
 
 pub use compare::compare;
+pub use convert::{ConvertOption, ConvertOptionError, GoesBy, check_convert};
 pub use eval::{Answers, evaluate, print_json, print_table};
 
 use super::input;
@@ -87,14 +89,14 @@ pub enum ClipArgsError {
 
 /// What a classifier reads, and how many classes it tells apart.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub struct Asked {
     /// What stands at a position.
     pub reads: Reads,
     /// Classes.
     pub classes: usize,
 }
 
-impl Wanted {
+impl Asked {
     /// Of a checkpoint; nothing of a language model.
     pub fn of_config(config: &Config) -> Option<Self> {
         let classifier = config.classifier.as_ref()?;
@@ -154,7 +156,7 @@ impl ClipArgs {
     ///
     /// # Errors
     /// They cannot be read or are not what is wanted; options that do not belong to them.
-    pub fn open(&self, wanted: Wanted, length: usize) -> Result<ClipSet> {
+    pub fn open(&self, wanted: Asked, length: usize) -> Result<ClipSet> {
         let Some(path) = &self.clips else {
             bail!("give --clips PATH");
         };
