@@ -9,7 +9,7 @@ use crate::reference::{Input, ReferenceError};
 use ndarray::{Array2, ArrayView2};
 use num_complex::Complex64;
 use toeplite::layer::Recurrence;
-use toeplite::{InputError, classifier, fixed, window};
+use toeplite::{ClipError, InputError, classifier, fixed};
 
 /// The logits `[n, vocab]` after each of `tokens`, from the start of a sequence; at each of them, if the model sees
 /// them as one window.
@@ -33,20 +33,12 @@ pub fn logits<'a>(
 /// Why a model gave a clip no class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClassifyError {
-    /// The clip is empty.
-    #[error("the clip is empty: there is nothing to classify")]
-    Empty,
     /// The model is a language model.
     #[error("the model is a language model: it has logits after each token, no class for a clip")]
     NoClassifier,
-    /// The model does not take an input.
-    #[error("input {position} of the clip: {source}")]
-    Input {
-        /// Which of the clip, counted from 0.
-        position: usize,
-        /// Why not.
-        source: InputError,
-    },
+    /// The model does not take the clip.
+    #[error(transparent)]
+    Clip(#[from] ClipError),
 }
 
 /// The logits `[classes]` that a classifier gives a clip, from a state of rest.
@@ -57,13 +49,33 @@ pub fn classify<'a>(
     model: impl Into<AnyModel<'a>>,
     clip: Input<'_>,
 ) -> Result<Vec<f32>, ClassifyError> {
-    match clip {
-        Input::Tokens(tokens) => classify_tokens(model, tokens),
-        Input::Frames(frames) => classify_frames(model, frames),
+    let model = model.into();
+    let mut memory = SessionMemory::of_bytes(model.memory_needed());
+    let memory = memory.as_mut_slice();
+    match model {
+        AnyModel::Classifier(model) => {
+            let mut session = model.session(memory).expect(ENOUGH);
+            push_all(&mut session, clip)?;
+            Ok(session.logits().to_vec())
+        }
+        AnyModel::WindowClassifier(model) => {
+            let mut session = model.session(memory).expect(ENOUGH);
+            let logits = match clip {
+                Input::Tokens(tokens) => session.run(tokens),
+                Input::Frames(frames) => {
+                    for_width(&model, frames)?;
+                    session.run_frames(frames.as_standard_layout().as_slice().expect(CONTIGUOUS))
+                }
+            };
+            Ok(logits?.to_vec())
+        }
+        AnyModel::F32(_) | AnyModel::Fixed(_) | AnyModel::Window(_) => {
+            Err(ClassifyError::NoClassifier)
+        }
     }
 }
 
-/// The logits `[classes]` that a classifier gives a clip of tokens, from a state of rest.
+/// [`classify`] of tokens.
 ///
 /// # Errors
 /// [`ClassifyError`].
@@ -71,10 +83,10 @@ pub fn classify_tokens<'a>(
     model: impl Into<AnyModel<'a>>,
     tokens: &[u32],
 ) -> Result<Vec<f32>, ClassifyError> {
-    classify_each(&model.into(), tokens, |session, token| session.push(*token))
+    classify(model, Input::Tokens(tokens))
 }
 
-/// The logits `[classes]` that a classifier gives a clip of frames `[n, frame_dim]`, from a state of rest.
+/// [`classify`] of frames, `[n, frame_dim]`.
 ///
 /// # Errors
 /// [`ClassifyError`].
@@ -82,30 +94,50 @@ pub fn classify_frames<'a>(
     model: impl Into<AnyModel<'a>>,
     frames: ArrayView2<'_, f32>,
 ) -> Result<Vec<f32>, ClassifyError> {
-    classify_each(&model.into(), frames.rows(), |session, frame| {
-        session.push_frame(&frame.to_vec())
-    })
+    classify(model, Input::Frames(frames))
 }
 
-fn classify_each<I: IntoIterator>(
-    model: &AnyModel<'_>,
-    clip: I,
-    push: impl Fn(&mut classifier::Session<'_, '_>, I::Item) -> Result<(), InputError>,
-) -> Result<Vec<f32>, ClassifyError> {
-    let AnyModel::Classifier(model) = model else {
-        return Err(ClassifyError::NoClassifier);
-    };
-    let mut memory = SessionMemory::of_bytes(model.memory_needed());
-    let session = model.session(memory.as_mut_slice());
-    let mut session = session.expect("the memory is the size that the model asks for");
-    let mut any = Err(ClassifyError::Empty);
-    for (position, input) in clip.into_iter().enumerate() {
-        let pushed = push(&mut session, input);
-        pushed.map_err(|source| ClassifyError::Input { position, source })?;
-        any = Ok(());
+const ENOUGH: &str = "the memory is the size that the model asks for";
+const CONTIGUOUS: &str = "the standard layout is contiguous";
+
+fn push_all(session: &mut classifier::Session<'_, '_>, clip: Input<'_>) -> Result<(), ClipError> {
+    let at = |position| move |source| ClipError::Input { position, source };
+    match clip {
+        _ if clip.is_empty() => return Err(ClipError::Empty),
+        Input::Tokens(tokens) => {
+            for (i, token) in tokens.iter().enumerate() {
+                session.push(*token).map_err(at(i))?;
+            }
+        }
+        Input::Frames(frames) => {
+            let frames = frames.as_standard_layout();
+            for (i, frame) in frames.rows().into_iter().enumerate() {
+                let frame = frame.to_slice().expect(CONTIGUOUS);
+                session.push_frame(frame).map_err(at(i))?;
+            }
+        }
     }
-    any?;
-    Ok(session.logits().to_vec())
+    Ok(())
+}
+
+/// Frames of another width must not be taken for others of the right one: a window's lie one after the other.
+fn for_width(
+    model: &classifier::window::Model<'_>,
+    frames: ArrayView2<'_, f32>,
+) -> Result<(), ClipError> {
+    let found = frames.ncols();
+    let source = match model.input() {
+        classifier::Input::Frames { numbers } if numbers == found => return Ok(()),
+        classifier::Input::Frames { numbers } => InputError::FrameLength {
+            expected: numbers,
+            found,
+        },
+        classifier::Input::Tokens { .. } => InputError::TakesTokens,
+    };
+    Err(ClipError::Input {
+        position: 0,
+        source,
+    })
 }
 
 /// The recurrences of all layers as the blob holds them; of a window the forward ones.
@@ -118,15 +150,25 @@ pub fn recurrences<'a>(model: impl Into<AnyModel<'a>>) -> Vec<Modal> {
             AnyModel::Fixed(model) => fixed_recurrence(&model.layer(i).recurrence, shape.channels),
             AnyModel::Window(model) => recurrence(&model.layer(i).recurrence, shape.channels),
             AnyModel::Classifier(model) => recurrence(&model.layer(i).recurrence, shape.channels),
+            AnyModel::WindowClassifier(model) => {
+                recurrence(&model.layer(i).recurrence, shape.channels)
+            }
         })
         .collect()
 }
 
-/// The backward recurrences of all layers as the blob holds them: index 0 of their kernels is lag -1.
-pub fn backward_recurrences(model: &window::Model<'_>) -> Vec<Modal> {
-    (0..model.layers())
-        .map(|i| recurrence(&model.backward(i), model.shape().channels))
-        .collect()
+/// The backward recurrences of all layers as the blob holds them: index 0 of their kernels is lag -1. None of a
+/// model that streams.
+pub fn backward_recurrences<'a>(model: impl Into<AnyModel<'a>>) -> Vec<Modal> {
+    let model = model.into();
+    let shape = model.shape();
+    let backward = |i| match model {
+        AnyModel::Window(model) => Some(model.backward(i)),
+        AnyModel::WindowClassifier(model) => Some(model.backward(i)),
+        AnyModel::F32(_) | AnyModel::Fixed(_) | AnyModel::Classifier(_) => None,
+    };
+    let all = (0..shape.layers).filter_map(backward);
+    all.map(|r| recurrence(&r, shape.channels)).collect()
 }
 
 /// Token mixing by the recurrences that the blob holds.
@@ -136,7 +178,7 @@ pub fn backward_recurrences(model: &window::Model<'_>) -> Vec<Modal> {
 pub fn mix(model: &AnyModel<'_>) -> Result<Box<dyn Mix<f32>>, ReferenceError> {
     let forward = ModalMix::new(&recurrences(model))?;
     Ok(match model {
-        AnyModel::Window(model) => {
+        AnyModel::Window(_) | AnyModel::WindowClassifier(_) => {
             let backward = ModalMix::new(&backward_recurrences(model))?;
             Box::new(TwoSidedMix::new(forward, backward)?)
         }

@@ -113,6 +113,13 @@ impl<'w, T: Pod> Block<'w, T> {
         (tokens.len(), Ok(()))
     }
 
+    /// The residual stream of token `index`.
+    pub(crate) fn stream_mut(&mut self, index: usize) -> &mut [T] {
+        let start = index.saturating_mul(self.dim.get());
+        let end = start.saturating_add(self.dim.get());
+        self.streams.get_mut(start..end).unwrap_or_default()
+    }
+
     /// Takes the first `count` tokens through `layer`, two by two; the first of two in the place of
     /// `session`'s own.
     pub(crate) fn pass(

@@ -121,6 +121,9 @@ impl fmt::Display for ModelError {
                     format::TASK_CLASSIFIER => {
                         "it is a classifier: toeplite::classifier::Model reads it"
                     }
+                    format::TASK_WINDOW_CLASSIFIER => {
+                        "it is a classifier of windows: toeplite::classifier::window::Model reads it"
+                    }
                     _ => "unknown: a newer runtime may read it",
                 };
                 write!(
@@ -297,6 +300,43 @@ impl fmt::Display for InputError {
     }
 }
 
+/// Why a clip has no class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClipError {
+    /// The clip has no tokens or frames.
+    Empty,
+    /// More tokens or frames than the model's window has.
+    TooLong {
+        /// Tokens or frames given.
+        positions: usize,
+        /// Most of a clip.
+        window: usize,
+    },
+    /// The model does not take one of them.
+    Input {
+        /// Which, counted from 0.
+        position: usize,
+        /// Why not.
+        source: InputError,
+    },
+}
+
+impl fmt::Display for ClipError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("a clip needs at least one token or frame"),
+            Self::TooLong { positions, window } => write!(
+                f,
+                "the clip has {positions} tokens or frames, but the model's window {window}: give fewer, or convert the checkpoint again with --window {positions}"
+            ),
+            Self::Input { position, source } => {
+                write!(f, "token or frame {position} of the clip: {source}")
+            }
+        }
+    }
+}
+
 /// Why a classifier's mean cannot forget so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -468,6 +508,7 @@ impl core::error::Error for ModelError {}
 impl core::error::Error for MemoryError {}
 impl core::error::Error for StepError {}
 impl core::error::Error for InputError {}
+impl core::error::Error for ClipError {}
 impl core::error::Error for DecayError {}
 impl core::error::Error for PrefillError {}
 impl core::error::Error for WindowError {}

@@ -25,13 +25,13 @@
 //! | 46 | 1 | activation of the GLU's output |
 //! | 47 | 1 | 1 if the head is the embedding's matrix, else 0; 0 in classifiers |
 //! | 48 | 4 | factor on the embedding, f32 (contract `f32`); 1 where the input is frames |
-//! | 52 | 4 | number of sections, `6 + 20 * layers`, and for task 2 `5 * layers`, for task 3 2 more |
+//! | 52 | 4 | number of sections, `6 + 20 * layers`, and for windows `5 * layers`, for classifiers 2 more |
 //! | 56 | 4 | sequence length of training (for information) |
-//! | 60 | 4 | for task 2 tokens of a window, else 0 |
+//! | 60 | 4 | most tokens or frames of a window; 0 of models that stream |
 //! | 64 | 16 each | section table: offset u32, length in bytes u32, kind u16, layer u16 (65535: none), element type u8, three zero bytes |
 //!
 //! Sections follow the table in the table's order: the global ones by [`Global`], then those of
-//! each layer by [`PerLayer`], then, for task 2, those of each layer by [`Backward`], for task 3 the
+//! each layer by [`PerLayer`], then, for windows, those of each layer by [`Backward`], then, for classifiers, the
 //! global ones by [`Classifier`]. Each MUST begin at the first multiple of 16 after the previous
 //! one, and the gaps MUST be zero. An absent section has length 0. The blob MUST lie at an
 //! address that is a multiple of 16, and ends with its last section.
@@ -42,6 +42,7 @@
 //! | 1 | tokens, one after the other | logits of the next token | [`Model`](crate::Model) |
 //! | 2 | tokens of a window | logits at each of them | [`window::Model`](crate::window::Model) |
 //! | 3 | tokens or frames, one after the other | logits of the classes of what was seen so far | [`classifier::Model`](crate::classifier::Model) |
+//! | 4 | tokens or frames of a window | logits of the classes of all of it | [`classifier::window::Model`](crate::classifier::window::Model) |
 //!
 //! # Contents of sections
 //! What follows is for the contract `f32`; see [`fixed::model`](crate::fixed::model) for the other.
@@ -71,6 +72,9 @@ pub const TASK_CAUSAL_LM: u16 = 1;
 pub const TASK_WINDOW_LM: u16 = 2;
 /// Task: tokens or frames in, logits of classes out; contract `f32` only. See [`classifier`](crate::classifier).
 pub const TASK_CLASSIFIER: u16 = 3;
+/// Task: tokens or frames of a window in, logits of classes out; contract `f32` only. See
+/// [`classifier::window`](crate::classifier::window).
+pub const TASK_WINDOW_CLASSIFIER: u16 = 4;
 /// Bytes of the header before the section table.
 pub const HEADER_BYTES: usize = 64;
 /// Bytes of one entry of the section table.
@@ -204,24 +208,32 @@ pub const CLASSIFIER: usize = 2;
 
 /// Number of sections of a model with so many layers.
 pub const fn sections(layers: usize, task: u16) -> usize {
-    let streaming = GLOBALS + PER_LAYER * layers;
-    match task {
-        TASK_WINDOW_LM => streaming + BACKWARD * layers,
-        TASK_CLASSIFIER => streaming + CLASSIFIER,
-        _ => streaming,
-    }
+    let backward = if is_window(task) { BACKWARD } else { 0 };
+    let own = if is_classifier(task) { CLASSIFIER } else { 0 };
+    GLOBALS + (PER_LAYER + backward) * layers + own
+}
+
+/// Whether models of this task run over a window, by a backward recurrence, too.
+pub const fn is_window(task: u16) -> bool {
+    matches!(task, TASK_WINDOW_LM | TASK_WINDOW_CLASSIFIER)
+}
+
+/// Whether models of this task give logits of classes.
+pub const fn is_classifier(task: u16) -> bool {
+    matches!(task, TASK_CLASSIFIER | TASK_WINDOW_CLASSIFIER)
 }
 
 /// Kind and layer of section `index` of a model with so many layers, as its entry has them.
 pub const fn kind_and_layer(index: usize, layers: usize, task: u16) -> (u16, u16) {
     let forward = GLOBALS + PER_LAYER * layers;
+    let own = sections(layers, task) - if is_classifier(task) { CLASSIFIER } else { 0 };
     let (kind, layer) = if index < GLOBALS {
         return (index as u16, NO_LAYER);
+    } else if index >= own {
+        return ((PER_LAYER + BACKWARD + index - own) as u16, NO_LAYER);
     } else if index < forward {
         let i = index - GLOBALS;
         (i % PER_LAYER, i / PER_LAYER)
-    } else if task == TASK_CLASSIFIER {
-        return ((PER_LAYER + BACKWARD + index - forward) as u16, NO_LAYER);
     } else {
         let i = index - forward;
         (PER_LAYER + i % BACKWARD, i / BACKWARD)

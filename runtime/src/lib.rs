@@ -97,8 +97,8 @@ mod session;
 mod snapshot;
 
 pub use error::{
-    DecayError, InputError, MemoryError, ModelError, PrefillError, SelfTestError, SnapshotError,
-    StepError, WindowError,
+    ClipError, DecayError, InputError, MemoryError, ModelError, PrefillError, SelfTestError,
+    SnapshotError, StepError, WindowError,
 };
 pub use hash::LogitsHash;
 pub use memory::{Aligned, Memory};

@@ -213,7 +213,7 @@ impl<'a, 'm> Session<'a, 'm> {
         token: Token,
         probe: &mut P,
     ) -> Result<(), StepError> {
-        let shape = *self.model.shape();
+        let shape = self.model.shape();
         let row = shape.row(token)?;
         probe.enter(Stage::Embedding);
         let embedding = self.model.embedding();

@@ -125,6 +125,32 @@ pub fn checkpoint(config: Config, seed: u64) -> Checkpoint {
     Checkpoint { config, tensors }
 }
 
+/// A classifier of [`CLASSES`] classes with the layers of `checkpoint`; its map of frames, where it takes any, and its
+/// head are new.
+pub fn classifier_of(
+    mut checkpoint: Checkpoint,
+    frame_dim: Option<usize>,
+    pooling: Pooling,
+) -> Checkpoint {
+    let config = &mut checkpoint.config;
+    (config.task, config.tie_embeddings) = (Task::Classifier, false);
+    config.classifier = Some(ClassifierConfig {
+        classes: CLASSES,
+        pooling,
+        frame_dim,
+    });
+    let mut noise = Noise::new(1);
+    checkpoint.tensors.remove("head.weight");
+    let mut tensors = |(name, shape): (String, Vec<usize>)| {
+        let drawn = || ArrayD::from_shape_simple_fn(shape, || noise.draw() as f32 / 3.0);
+        let tensor = checkpoint.tensors.remove(&name).unwrap_or_else(drawn);
+        (name, tensor)
+    };
+    let expected = expected_tensors(config).into_iter();
+    checkpoint.tensors = expected.map(&mut tensors).collect();
+    checkpoint
+}
+
 /// A stable recurrence of `channels` with so many taps, real and complex modes.
 pub fn modal(channels: usize, [taps, real, complex]: [usize; 3], decay: bool, seed: u64) -> Modal {
     let mut noise = Noise::new(seed);
@@ -178,16 +204,36 @@ pub fn small_layers() -> [Modal; 2] {
 /// A blob of the [`small_masked_config`] network for windows of [`WINDOW`] tokens.
 pub fn small_window_blob(storage: impl Into<Storage>) -> Blob {
     let checkpoint = checkpoint(small_masked_config(), 1);
-    let channels = checkpoint.config.channels();
-    let forward = [
-        modal(channels, [3, 1, 2], true, 2),
-        modal(channels, [2, 0, 0], false, 3),
-    ];
-    let backward = [
-        modal(channels, [0, 2, 1], false, 4),
-        modal(channels, [4, 0, 1], true, 5),
-    ];
+    let [forward, backward] = small_window_layers();
     window_blob(&checkpoint, [&forward, &backward], WINDOW, storage)
+}
+
+/// A blob of the bidirectional [`small_classifier_config`] network for windows of [`WINDOW`] tokens or frames.
+pub fn small_window_classifier_blob(
+    frame_dim: Option<usize>,
+    pooling: Pooling,
+    storage: impl Into<Storage>,
+) -> Blob {
+    let config = Config {
+        causal: false,
+        ..small_classifier_config(frame_dim, pooling)
+    };
+    let [forward, backward] = small_window_layers();
+    window_blob(
+        &checkpoint(config, 1),
+        [&forward, &backward],
+        WINDOW,
+        storage,
+    )
+}
+
+/// Recurrences of a bidirectional network of ten channels, forward and backward ones.
+pub fn small_window_layers() -> [[Modal; 2]; 2] {
+    let backward = [
+        modal(10, [0, 2, 1], false, 4),
+        modal(10, [4, 0, 1], true, 5),
+    ];
+    [small_layers(), backward]
 }
 
 /// Tokens of a window of [`small_window_blob`].

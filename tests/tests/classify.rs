@@ -266,7 +266,7 @@ fn tensor_file(path: &str, tensors: &[(&str, Dtype, &[usize], &[u8])]) {
     std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
-/// A causal classifier that knows its own clips.
+/// A classifier that knows its own clips.
 fn made(config: Config) -> Made {
     let checkpoint = checkpoint(config, 12);
     let frame_dim = checkpoint.config.frame_dim();
@@ -333,6 +333,18 @@ fn streamed() -> [(&'static str, Config); 2] {
     ]
 }
 
+/// What runs over a window: of tokens, and of frames.
+fn windowed() -> [(&'static str, Config); 2] {
+    let two_sided = |mut config: Config| {
+        config.causal = false;
+        config.toeplitz.bins = config.toeplitz.bins.or(Some(8));
+        config
+    };
+    let [(_, mut tokens), (_, frames)] = streamed().map(|(name, config)| (name, two_sided(config)));
+    tokens.toeplitz.bins = None;
+    [("tokens, two-sided", tokens), ("frames, two-sided", frames)]
+}
+
 fn number(value: &Value) -> f64 {
     value
         .as_f64()
@@ -341,13 +353,15 @@ fn number(value: &Value) -> f64 {
 
 #[test]
 fn a_converted_classifier_answers_as_its_network() {
-    for (name, config) in streamed() {
+    for (name, config) in streamed().into_iter().chain(windowed()) {
+        let window = (!config.causal).then_some(config.train_len);
         let made = made(config);
         let distinct: BTreeSet<i32> = made.answers().into_iter().collect();
         assert!(distinct.len() > 1, "{name}: one answer for all");
         for (weights, method, bound) in [("f32", "fir", 1e-4), ("int8", "reduced", 0.3)] {
             let converted = made.convert(&["--weights", weights, "--method", method]);
             assert_eq!(converted["allocation"], Value::Null);
+            assert_eq!(converted["window"], json!(window));
             let compared = made.compare();
             let at = &compared["lengths"][0];
             assert_eq!((&at["clips"], &at["length"]), (&json!(CLIPS), &json!(16)));
@@ -371,6 +385,34 @@ fn a_converted_classifier_answers_as_its_network() {
             assert_eq!(right / CLIPS as f64, number(&evaluated["accuracy"]));
         }
     }
+}
+
+/// A product by inducing points is no recurrence's, but a model has what its own recurrences have.
+#[test]
+fn a_product_by_inducing_points_is_compared() {
+    let networks = operators(classifier(Pooling::Mean, None));
+    let (name, config) = networks.last().unwrap();
+    assert_eq!(*name, "interpolation");
+    let made = made(config.clone());
+    made.convert(&["--weights", "f32", "--window", "12"]);
+    let at = &made.compare()["lengths"][0];
+    assert_eq!((&at["length"], &at["clips"]), (&json!(12), &json!(CLIPS)));
+    let [recurrence, blob] =
+        ["recurrence", "blob"].map(|form| number(&at["max_logit_error"][form]));
+    assert!((recurrence - blob).abs() < 1e-4 && blob > 0.0, "{at}");
+    assert!(number(&at["agreement"]["blob"]) > 0.5, "{at}");
+    let int4 = [
+        "--weights",
+        "int4",
+        "--clips",
+        &made.path("clips.safetensors"),
+    ];
+    assert_eq!(made.convert(&int4)["calibration"]["source"], "clips");
+    let inspected = json(&["inspect", &made.path("model.toep"), "--json"]);
+    assert_eq!(
+        (&inspected["window"], &inspected["classifier"]["classes"]),
+        (&json!(16), &json!(CLASSES))
+    );
 }
 
 /// The known logits are those of the reference in f64; `eval` gives them of the checkpoint, and nearly of a model.

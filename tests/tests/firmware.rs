@@ -6,8 +6,14 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
-use toeplite::window;
-use toeplite_tools::blob::{Blob, SessionMemory};
+use toeplite::format::known_frame;
+use toeplite::{LogitsHash, classifier, window};
+use toeplite_tests::classifier_of;
+use toeplite_tools::blob::{self, Blob, SessionMemory, Target, WeightType};
+use toeplite_tools::checkpoint::Checkpoint;
+use toeplite_tools::checkpoint::config::Pooling;
+use toeplite_tools::convert::network::{operators, trained_kernels};
+use toeplite_tools::convert::{Method, convert_layers};
 use xtask::boards::{Board, F32, FIXED};
 use xtask::command::cargo_embedded;
 use xtask::firmware::{self, Firmware};
@@ -285,6 +291,73 @@ fn windows_on_cortex_m4f() {
         a_token.abs_diff(of_few) < a_token / 100,
         "{of_few} {a_token}"
     );
+}
+
+/// A bundled checkpoint's layers as a classifier of frames of 10 numbers, by the mean over its positions.
+fn keywords(into: &Path) -> Files {
+    let checkpoint = Checkpoint::open(&paths::checkpoint(SMALL)).unwrap();
+    let checkpoint = classifier_of(checkpoint, Some(10), Pooling::Mean);
+    let operators = operators(&checkpoint).unwrap();
+    let kernels = trained_kernels(&operators, checkpoint.config.train_len);
+    let layers = convert_layers(&kernels, &Method::default()).unwrap();
+    let layers: Vec<_> = layers.into_iter().map(|layer| layer.modal).collect();
+    let storage = blob::Storage {
+        weights: WeightType::Int8,
+        target: Target::M4,
+    };
+    let blob = blob::write(&checkpoint, &layers, storage).unwrap();
+    let files = Files::in_folder(into);
+    std::fs::create_dir_all(into).unwrap();
+    blob.write(&files.blob).unwrap();
+    let bytes = blob.any().unwrap().memory_needed();
+    std::fs::write(
+        &files.meta,
+        format!("pub const MEMORY_BYTES: usize = {bytes};\n"),
+    )
+    .unwrap();
+    files
+}
+
+/// The host's logits of a clip and of what is listened to for long, without a panic path, each frame at the same cost.
+#[test]
+fn classifiers_on_cortex_m4f() {
+    let files = keywords(&paths::output().join("tests").join("classifier"));
+    let firmware = firmware::classifier(&board("mps2-an386"), SMALL, &files).unwrap();
+    let panicking = elf::panicking_functions(&firmware.elf).unwrap();
+    assert_eq!(panicking, Vec::<String>::new());
+    let report = run(&firmware, "", LIMIT);
+    let number = |key| report.number(key).unwrap();
+
+    let blob = Blob::read(&files.blob).unwrap();
+    let model = classifier::Model::from_bytes(blob.bytes()).unwrap();
+    let mut memory = SessionMemory::of_bytes(model.memory_needed());
+    let mut session = model.session(memory.as_mut_slice()).unwrap();
+    let mut hash_after = |frames: u32, decay| {
+        session.reset();
+        session.set_decay(decay).unwrap();
+        for number in 0..frames {
+            let mut frame = [0.0; 10];
+            known_frame(number, &mut frame);
+            session.push_frame(&frame).unwrap();
+        }
+        let mut hash = LogitsHash::new();
+        hash.update(session.logits());
+        hash.finish()
+    };
+    assert_eq!(
+        number("logits_hash"),
+        hash_after(49, classifier::Decay::NONE)
+    );
+    let decay = classifier::Decay::half_life(25.0).unwrap();
+    assert_eq!(number("decaying_hash"), hash_after(200, decay));
+
+    let [least, most] = ["frame_min", "frame_max"].map(number);
+    eprintln!(
+        "{most} instructions a frame, {} of the logits, {} bytes of memory",
+        number("logits"),
+        number("memory")
+    );
+    assert!(least > 1000 && most - least < most / 100, "{least} {most}");
 }
 
 /// The text example's `profile`: the stages add up to a token.

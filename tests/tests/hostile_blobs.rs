@@ -8,7 +8,9 @@ use toeplite::format::{
     PER_LAYER, crc32, offset,
 };
 use toeplite::{MemoryError, Model, ModelError, window};
-use toeplite_tests::{small_blob, small_classifier_blob, small_window_blob};
+use toeplite_tests::{
+    small_blob, small_classifier_blob, small_window_blob, small_window_classifier_blob,
+};
 use toeplite_tools::blob::{AnyModel, Blob, SessionMemory, Storage, Target, WeightType};
 use toeplite_tools::checkpoint::config::Pooling;
 
@@ -23,18 +25,15 @@ fn storages() -> [Storage; 5] {
     [f32, int8, dual(Int8), int4, dual(Int4)]
 }
 
-/// A model that streams, one over a window and a classifier, with matrices as they can be stored.
+/// A model that streams and one over a window, with matrices as they can be stored, and classifiers.
 fn blobs() -> Vec<Blob> {
-    let each = |storage| {
-        [
-            small_blob(storage),
-            small_window_blob(storage),
-            frames_blob(storage),
-        ]
-    };
+    let each = |storage| [small_blob(storage), small_window_blob(storage)];
+    let [f32, .., dual_int4] = storages();
     let tokens = small_classifier_blob(None, Pooling::Last, WeightType::Int8);
+    let window = small_window_classifier_blob(Some(7), Pooling::Mean, WeightType::Int8);
     let each = storages().into_iter().flat_map(each);
-    each.chain([tokens]).collect()
+    let frames = [f32, dual_int4].map(frames_blob);
+    each.chain([tokens, window]).chain(frames).collect()
 }
 
 /// A classifier of frames.
@@ -50,6 +49,7 @@ fn table_end(blob: &Blob) -> usize {
     match blob.any().unwrap() {
         AnyModel::Window(_) => TABLE_END + ENTRY_BYTES * 2 * BACKWARD,
         AnyModel::Classifier(_) => TABLE_END + ENTRY_BYTES * CLASSIFIER,
+        AnyModel::WindowClassifier(_) => TABLE_END + ENTRY_BYTES * (2 * BACKWARD + CLASSIFIER),
         _ => TABLE_END,
     }
 }
@@ -77,6 +77,10 @@ fn use_all(bytes: &[u8]) -> Result<(), ModelError> {
             // a frame lies in the memory, and its map has as many numbers a row of the residual stream
             assert!(model.memory_needed() <= 8 * bytes.len() + 4096);
             use_classifier(&model);
+            return Ok(());
+        }
+        AnyModel::WindowClassifier(model) => {
+            use_window_classifier(&model);
             return Ok(());
         }
         AnyModel::Fixed(_) => unreachable!("no changes make an integer model of one of floats"),
@@ -135,6 +139,27 @@ fn use_classifier(model: &classifier::Model<'_>) {
     let _ = session.restore(&snapshot);
 }
 
+fn use_window_classifier(model: &classifier::window::Model<'_>) {
+    let needed = model.memory_needed();
+    let mut memory = SessionMemory::of_bytes(needed.min(1 << 20));
+    let found = memory.as_mut_slice().len();
+    let mut session = match model.session(memory.as_mut_slice()) {
+        Ok(session) => session,
+        Err(error) => {
+            assert!(found < needed);
+            return assert_eq!(error, MemoryError::TooSmall { needed, found });
+        }
+    };
+    let _ = session.self_test();
+    let positions = model.window().min(8);
+    let logits = match model.input() {
+        Input::Tokens { .. } => session.run(&vec![0u32; positions]),
+        Input::Frames { numbers } => session.run_frames(&vec![1.0; positions * numbers]),
+    };
+    assert_eq!(logits.unwrap().len(), model.classes());
+    assert!(session.run(&[u32::MAX]).is_err());
+}
+
 #[test]
 fn every_truncation_is_an_error() {
     for blob in blobs() {
@@ -150,7 +175,8 @@ fn every_truncation_is_an_error() {
 
 #[test]
 fn every_flipped_bit_is_an_error() {
-    let each = [small_blob, small_window_blob, frames_blob];
+    let window = |weights| small_window_classifier_blob(None, Pooling::Mean, weights);
+    let each = [small_blob, small_window_blob, frames_blob, window];
     for blob in each.map(|blob| blob(WeightType::Int8)) {
         for bit in 0..8 * blob.bytes().len() {
             let mut bytes = blob.bytes().to_vec();

@@ -2,7 +2,10 @@
 #![allow(missing_docs)]
 
 use std::path::Path;
-use toeplite_tests::{small_blob, small_classifier_blob, small_fixed_blob, small_window_blob};
+use toeplite_tests::{
+    small_blob, small_classifier_blob, small_fixed_blob, small_window_blob,
+    small_window_classifier_blob,
+};
 use toeplite_tools::blob::{Blob, Storage, Target, WeightType};
 use toeplite_tools::checkpoint::config::Pooling;
 
@@ -43,6 +46,9 @@ fn the_seeds_of_the_blob_target_are_models() {
         let seed = || small_classifier_blob(frame_dim, pooling, weights);
         check(&folder.join(name), seed);
     }
+    check(&folder.join("window-classifier-int8.toep"), || {
+        small_window_classifier_blob(Some(7), Pooling::Mean, WeightType::Int8)
+    });
     for (name, weights) in [
         ("fixed-int8.toep", WeightType::Int8),
         ("fixed-int4.toep", WeightType::Int4),

@@ -18,6 +18,8 @@ pub enum AnyModel<'a> {
     Window(window::Model<'a>),
     /// Contract `f32`, of a sequence's class.
     Classifier(classifier::Model<'a>),
+    /// Contract `f32`, of a window's class.
+    WindowClassifier(classifier::window::Model<'a>),
 }
 
 /// Why a model gave no logits after each token.
@@ -72,6 +74,12 @@ impl<'a> From<&classifier::Model<'a>> for AnyModel<'a> {
     }
 }
 
+impl<'a> From<&classifier::window::Model<'a>> for AnyModel<'a> {
+    fn from(model: &classifier::window::Model<'a>) -> Self {
+        Self::WindowClassifier(*model)
+    }
+}
+
 impl<'a> From<&AnyModel<'a>> for AnyModel<'a> {
     fn from(model: &AnyModel<'a>) -> Self {
         *model
@@ -86,6 +94,7 @@ macro_rules! each {
             AnyModel::Fixed($model) => $what,
             AnyModel::Window($model) => $what,
             AnyModel::Classifier($model) => $what,
+            AnyModel::WindowClassifier($model) => $what,
         }
     };
 }
@@ -103,6 +112,8 @@ impl<'a> AnyModel<'a> {
             window::Model::from_bytes(bytes).map(Self::Window)
         } else if has(offset::TASK, format::TASK_CLASSIFIER) {
             classifier::Model::from_bytes(bytes).map(Self::Classifier)
+        } else if has(offset::TASK, format::TASK_WINDOW_CLASSIFIER) {
+            classifier::window::Model::from_bytes(bytes).map(Self::WindowClassifier)
         } else {
             Model::from_bytes(bytes).map(Self::F32)
         }
@@ -111,8 +122,8 @@ impl<'a> AnyModel<'a> {
     /// Name of the numeric contract.
     pub fn contract(&self) -> &'static str {
         match self {
-            Self::F32(_) | Self::Window(_) | Self::Classifier(_) => "f32",
             Self::Fixed(_) => "fixed",
+            _ => "f32",
         }
     }
 
@@ -129,7 +140,7 @@ impl<'a> AnyModel<'a> {
         each!(self, model => model.has(element))
     }
 
-    /// Most tokens that the model takes at a time; nothing if it streams.
+    /// Most tokens or frames that the model takes at a time; nothing if it streams.
     pub fn window(&self) -> Option<usize> {
         Some(self.shape().window).filter(|window| *window > 0)
     }
@@ -165,7 +176,7 @@ impl<'a> AnyModel<'a> {
         let (tap, channels) = match self {
             Self::F32(_) | Self::Classifier(_) => (4, self.shape().channels),
             Self::Fixed(_) => (2, self.shape().channels),
-            Self::Window(_) => (4, window::CHANNELS),
+            Self::Window(_) | Self::WindowClassifier(_) => (4, window::CHANNELS),
         };
         StateBytes {
             taps: tap * taps * channels,
@@ -179,7 +190,7 @@ impl<'a> AnyModel<'a> {
         match self {
             Self::F32(model) => Some(model.prefill_memory_needed(tokens)),
             Self::Fixed(model) => Some(model.prefill_memory_needed(tokens)),
-            Self::Window(_) | Self::Classifier(_) => None,
+            Self::Window(_) | Self::Classifier(_) | Self::WindowClassifier(_) => None,
         }
     }
 
@@ -221,7 +232,7 @@ impl<'a> AnyModel<'a> {
                     each(Logits::F32(session.logits(position)?));
                 }
             }
-            Self::Classifier(_) => return Err(StreamError::Classifier),
+            Self::Classifier(_) | Self::WindowClassifier(_) => return Err(StreamError::Classifier),
         }
         Ok(())
     }
@@ -235,6 +246,11 @@ impl<'a> AnyModel<'a> {
             Self::F32(model) => model.session(memory).expect(ENOUGH).hash_steps(numbers),
             Self::Fixed(model) => model.session(memory).expect(ENOUGH).hash_steps(numbers),
             Self::Classifier(model) => model.session(memory).expect(ENOUGH).hash_inputs(numbers),
+            Self::WindowClassifier(model) => {
+                let mut session = model.session(memory).expect(ENOUGH);
+                let hash = session.hash_inputs(&numbers.collect::<Vec<_>>());
+                hash.expect("no more inputs than a window's, tokens of the vocabulary")
+            }
             Self::Window(model) => {
                 let mut session = model.session(memory).expect(ENOUGH);
                 let hash = session.hash_run(&numbers.collect::<Vec<_>>());

@@ -1,8 +1,9 @@
 //! A bidirectional checkpoint and its recurrences as the blob of a model that runs over a window.
 
+use super::classifier;
 use super::file::Blob;
 use super::target::Target;
-use super::writer::{self, Contract, WriteError};
+use super::writer::{self, Contract, Source, WriteError};
 use crate::checkpoint::Checkpoint;
 use crate::convert::modal::Modal;
 use crate::quantize::Weights;
@@ -38,8 +39,12 @@ pub fn write_window(
         sections.push(writer::counts(&modal));
         sections.extend(writer::recurrence(&modal));
     }
+    sections.extend(classifier::sections(&Source { checkpoint })?);
     let contract = Contract {
-        task: format::TASK_WINDOW_LM,
+        task: match config.classifier {
+            None => format::TASK_WINDOW_LM,
+            Some(_) => format::TASK_WINDOW_CLASSIFIER,
+        },
         window: window as u32,
         ..Contract::f32(config, target.order())
     };

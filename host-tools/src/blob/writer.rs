@@ -32,11 +32,6 @@ pub enum WriteError {
         /// Its tokens.
         window: usize,
     },
-    /// A classifier that looks ahead.
-    #[error(
-        "the checkpoint is a bidirectional classifier, which the runtime does not run: train it with \"causal\": true, and it streams"
-    )]
-    BidirectionalClassifier,
     /// The network's task has no streaming form.
     #[error(
         "the checkpoint's task is {task:?}: causal-lm and classifier models can be converted, and bidirectional language models"
@@ -242,7 +237,6 @@ pub fn can_convert(config: &Config) -> Result<(), WriteError> {
     let possible = match config.task {
         Task::CausalLm => true,
         Task::MaskedLm => !config.causal,
-        Task::Classifier if !config.causal => return Err(WriteError::BidirectionalClassifier),
         Task::Classifier => true,
     };
     if !possible {

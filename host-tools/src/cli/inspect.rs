@@ -92,6 +92,7 @@ fn layer_rows(model: &AnyModel<'_>) -> [Vec<LayerRow>; 2] {
         AnyModel::F32(model) => matrix_bytes(&model.layer(i)),
         AnyModel::Window(model) => matrix_bytes(&model.layer(i)),
         AnyModel::Classifier(model) => matrix_bytes(&model.layer(i)),
+        AnyModel::WindowClassifier(model) => matrix_bytes(&model.layer(i)),
         AnyModel::Fixed(model) => {
             let layer = model.layer(i);
             let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
@@ -99,10 +100,7 @@ fn layer_rows(model: &AnyModel<'_>) -> [Vec<LayerRow>; 2] {
         }
     };
     let forward = stream::recurrences(model);
-    let backward = match model {
-        AnyModel::Window(model) => stream::backward_recurrences(model),
-        AnyModel::F32(_) | AnyModel::Fixed(_) | AnyModel::Classifier(_) => Vec::new(),
-    };
+    let backward = stream::backward_recurrences(model);
     let direction = match model.window() {
         Some(_) => " forward",
         None => "",
@@ -132,12 +130,14 @@ struct Classifier {
 
 impl Classifier {
     fn of_model(model: &AnyModel<'_>) -> Option<Self> {
-        let AnyModel::Classifier(classifier) = model else {
-            return None;
+        let (classes, pooling) = match model {
+            AnyModel::Classifier(model) => (model.classes(), model.pooling()),
+            AnyModel::WindowClassifier(model) => (model.classes(), model.pooling()),
+            AnyModel::F32(_) | AnyModel::Fixed(_) | AnyModel::Window(_) => return None,
         };
         Some(Self {
-            classes: classifier.classes(),
-            pooling: match classifier.pooling() {
+            classes,
+            pooling: match pooling {
                 classifier::Pooling::Mean => "mean",
                 classifier::Pooling::Last => "last",
             },

@@ -97,7 +97,11 @@ pub fn meta(blob: &Blob) -> Result<String> {
         ),
         frame => ("Numbers of a frame.", format!("FRAME_DIM: usize = {frame}")),
     };
-    let classes = matches!(model, AnyModel::Classifier(_)).then(|| {
+    let classifier = matches!(
+        model,
+        AnyModel::Classifier(_) | AnyModel::WindowClassifier(_)
+    );
+    let classes = classifier.then(|| {
         (
             "Classes that the model tells apart.",
             format!("CLASSES: usize = {}", model.outputs()),

@@ -101,7 +101,7 @@ pub fn check_text(
 ) -> Result<Option<String>> {
     let Some(path) = text else {
         ensure!(
-            config.causal || weights != Some(WeightType::Int4),
+            config.causal || config.classifier.is_some() || weights != Some(WeightType::Int4),
             "--weights int4 of a bidirectional checkpoint needs --calibrate FILE: a network that sees what comes after a token writes no text itself"
         );
         return Ok(None);

@@ -126,6 +126,14 @@ pub fn window(board: &Board, name: &str, files: &Files) -> Result<Firmware> {
     counting(board, "window", name, files)
 }
 
+/// Builds the bench that counts the instructions of a frame, for a classifier of frames.
+///
+/// # Errors
+/// Those of [`token`].
+pub fn classifier(board: &Board, name: &str, files: &Files) -> Result<Firmware> {
+    counting(board, "classifier", name, files)
+}
+
 /// Builds a binary that needs a model, and the feature of its own name.
 fn counting(board: &Board, binary: &str, name: &str, files: &Files) -> Result<Firmware> {
     let mut command = bench(board, binary, &[binary]);

@@ -33,6 +33,19 @@ fuzz_target!(|bytes: &[u8]| {
         session.hash_run(&tokens).unwrap();
         return;
     }
+    if let Ok(model) = classifier::window::Model::from_bytes(blob) {
+        let Ok(mut session) = model.session(memory) else {
+            return;
+        };
+        let _ = session.self_test();
+        let positions = model.window().min(4);
+        let logits = match model.input() {
+            Input::Tokens { .. } => session.run(&vec![0u32; positions]),
+            Input::Frames { numbers } => session.run_frames(&vec![1.0; positions * numbers]),
+        };
+        assert_eq!(logits.unwrap().len(), model.classes());
+        return;
+    }
     if let Ok(model) = classifier::Model::from_bytes(blob) {
         let Ok(mut session) = model.session(memory) else {
             return;

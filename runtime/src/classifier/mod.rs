@@ -1,5 +1,7 @@
 //! Classifiers that stream: tokens or frames in, one at a time, the class of what was heard so far out.
 //!
+//! Those that look ahead, too, and see a whole window at once, are those of the module [`window`].
+//!
 //! A [`Session`] takes each input in constant time and memory, whatever the sequence's length. The head is computed
 //! where logits are asked for, and only there:
 //!
@@ -57,6 +59,7 @@
 mod model;
 mod pool;
 mod session;
+pub mod window;
 
 pub use model::{Input, Model, Pooling};
 pub use pool::Decay;

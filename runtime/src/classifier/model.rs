@@ -2,12 +2,15 @@
 
 use super::pool;
 use super::session::Session;
-use crate::error::{MemoryError, ModelError};
+use crate::error::{InputError, MemoryError, ModelError};
 use crate::format::{self, ElementType};
 use crate::layer::Layer;
 use crate::matrix::Matrix;
 use crate::model::Shape;
 use crate::model::check::options;
+
+/// Numbers of a frame are no larger: so no number that is computed from a checked model overflows at once.
+const LARGEST: f32 = 1e15;
 
 /// What a classifier looks at. The discriminant is the number in the blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,14 @@ impl Pooling {
             _ => None,
         }
     }
+
+    /// What the options of a checked model say.
+    pub(super) fn read(model: &crate::Model<'_>, task: u16) -> Result<Self, ModelError> {
+        let index = options(model.layers(), task);
+        let number = model.section::<u32>(index).get(1).copied();
+        let pooling = number.and_then(Self::from_number);
+        pooling.ok_or(ModelError::BadSection { index })
+    }
 }
 
 /// What a classifier is given at each step.
@@ -43,6 +54,37 @@ pub enum Input {
         /// How many.
         numbers: usize,
     },
+}
+
+impl Input {
+    pub(super) fn of(shape: &Shape) -> Self {
+        match *shape {
+            Shape {
+                frame_dim: 0,
+                vocabulary,
+                ..
+            } => Self::Tokens { vocabulary },
+            Shape { frame_dim, .. } => Self::Frames { numbers: frame_dim },
+        }
+    }
+
+    /// Whether `frame` is one of so many numbers, all of which can be computed with.
+    pub(super) fn check_frame(self, frame: &[f32]) -> Result<(), InputError> {
+        let Self::Frames { numbers } = self else {
+            return Err(InputError::TakesTokens);
+        };
+        if frame.len() != numbers {
+            return Err(InputError::FrameLength {
+                expected: numbers,
+                found: frame.len(),
+            });
+        }
+        let good = |x: &f32| x.abs() <= LARGEST;
+        match frame.iter().position(|x| !good(x)) {
+            Some(element) => Err(InputError::FrameNumber { element }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A classifier in flash (or any memory), checked once, read in place.
@@ -61,10 +103,7 @@ impl<'a> Model<'a> {
     /// [`ModelError`] says what is wrong and where; [`ModelError::UnsupportedTask`] of a language model.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
         let inner = crate::Model::of_task(bytes, format::TASK_CLASSIFIER)?;
-        let index = options(inner.layers());
-        let number = inner.section::<u32>(index).get(1).copied();
-        let pooling = number.and_then(Pooling::from_number);
-        let pooling = pooling.ok_or(ModelError::BadSection { index })?;
+        let pooling = Pooling::read(&inner, format::TASK_CLASSIFIER)?;
         Ok(Self { inner, pooling })
     }
 
@@ -75,14 +114,7 @@ impl<'a> Model<'a> {
 
     /// What it is given.
     pub fn input(&self) -> Input {
-        match *self.shape() {
-            Shape {
-                frame_dim: 0,
-                vocabulary,
-                ..
-            } => Input::Tokens { vocabulary },
-            Shape { frame_dim, .. } => Input::Frames { numbers: frame_dim },
-        }
+        Input::of(self.shape())
     }
 
     /// Number of classes.
@@ -152,6 +184,7 @@ impl<'a> Model<'a> {
 
     /// The map of frames, `[dim, frame_dim]`. Empty where the input is tokens.
     pub(super) fn frames(&self) -> Matrix<'a> {
-        self.inner.frames(options(self.layers()) + 1)
+        let options = options(self.layers(), format::TASK_CLASSIFIER);
+        self.inner.frames(options + 1)
     }
 }

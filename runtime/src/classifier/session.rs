@@ -12,9 +12,6 @@ use crate::probe::{Probe, Stage};
 use crate::session::Token;
 use crate::snapshot;
 
-/// Numbers of a frame are no larger: so no number that is computed from a checked model overflows at once.
-const LARGEST: f32 = 1e15;
-
 /// One sequence being streamed through a classifier.
 ///
 /// Each input costs the same, the first and the ten millionth.
@@ -214,19 +211,7 @@ impl<'a, 'm> Session<'a, 'm> {
     }
 
     fn advance_frame<P: Probe>(&mut self, frame: &[f32], probe: &mut P) -> Result<(), InputError> {
-        let Input::Frames { numbers } = self.model.input() else {
-            return Err(InputError::TakesTokens);
-        };
-        if frame.len() != numbers {
-            return Err(InputError::FrameLength {
-                expected: numbers,
-                found: frame.len(),
-            });
-        }
-        let good = |x: &f32| x.abs() <= LARGEST;
-        if let Some(element) = frame.iter().position(|x| !good(x)) {
-            return Err(InputError::FrameNumber { element });
-        }
+        self.model.input().check_frame(frame)?;
         probe.enter(Stage::Embedding);
         let s = &mut self.inner.scratch;
         self.model.frames().multiply(frame, s.quantized, s.x);

@@ -61,8 +61,8 @@ pub(crate) fn envelope(bytes: &[u8], contract: u16) -> Result<(), ModelError> {
 /// The header's fields, as the contract `f32` has them for a task.
 pub(super) fn shape(bytes: &[u8], task: u16) -> Result<Shape, ModelError> {
     let mut shape = header(bytes, task)?;
-    if task == format::TASK_CLASSIFIER {
-        classifier(bytes, &mut shape)?;
+    if format::is_classifier(task) {
+        classifier(bytes, &mut shape, task)?;
     }
     if !in_range(shape.embed_scale) {
         return Err(ModelError::BadField {
@@ -73,8 +73,8 @@ pub(super) fn shape(bytes: &[u8], task: u16) -> Result<Shape, ModelError> {
 }
 
 /// What a classifier's own section says, and the fields of the header that depend on it.
-fn classifier(bytes: &[u8], shape: &mut Shape) -> Result<(), ModelError> {
-    let index = options(shape.layers);
+fn classifier(bytes: &[u8], shape: &mut Shape, task: u16) -> Result<(), ModelError> {
+    let index = options(shape.layers, task);
     let element = super::Entry::read(bytes, index).element;
     let numbers: &[u32] = super::section(bytes, index);
     let [classes, pooling, frame_dim, zero] = match numbers {
@@ -108,8 +108,8 @@ fn classifier(bytes: &[u8], shape: &mut Shape) -> Result<(), ModelError> {
 }
 
 /// The section of a classifier's options, of a model with so many layers. That of the biases is the next.
-pub(crate) fn options(layers: usize) -> usize {
-    format::sections(layers, format::TASK_CLASSIFIER) - format::CLASSIFIER
+pub(crate) fn options(layers: usize, task: u16) -> usize {
+    format::sections(layers, task) - format::CLASSIFIER
 }
 
 /// The header's fields. The factor on the embedding is not looked at: not all contracts have one.
@@ -141,7 +141,7 @@ pub(crate) fn header(bytes: &[u8], task: u16) -> Result<Shape, ModelError> {
     };
     let vocabulary = match read_u32(bytes, offset::VOCABULARY) {
         // of frames, for all that is known here
-        0 if task == format::TASK_CLASSIFIER => 0,
+        0 if format::is_classifier(task) => 0,
         _ => number(offset::VOCABULARY, MAX_DIMENSION)?,
     };
     let shape = Shape {
@@ -168,8 +168,8 @@ pub(crate) fn header(bytes: &[u8], task: u16) -> Result<Shape, ModelError> {
         embed_scale: f32::from_bits(read_u32(bytes, offset::EMBED_SCALE)),
         train_len: read_u32(bytes, offset::TRAIN_LEN) as usize,
         weight_order: order,
-        window: match task {
-            format::TASK_WINDOW_LM => number(offset::WINDOW, MAX_DIMENSION)?,
+        window: match format::is_window(task) {
+            true => number(offset::WINDOW, MAX_DIMENSION)?,
             _ if read_u32(bytes, offset::WINDOW) == 0 => 0,
             _ => return Err(bad(offset::WINDOW)),
         },
@@ -202,19 +202,19 @@ pub(super) fn sections(model: &Model<'_>, task: u16) -> Result<(), ModelError> {
     for layer in 0..layers {
         recurrence(model, &RecurrenceSections::forward(layer))?;
         // known at compile time: programs that stream do not link it
-        if task == format::TASK_WINDOW_LM {
+        if format::is_window(task) {
             recurrence(model, &RecurrenceSections::backward(layer, layers))?;
         }
         for kind in 0..PER_LAYER {
             layer_section(model, layer, kind)?;
         }
     }
-    if task == format::TASK_CLASSIFIER {
+    if format::is_classifier(task) {
         let biases = match model.shape.frame_dim {
             0 => 0,
             _ => model.shape.dim,
         };
-        normal_floats(model, options(layers) + 1, biases)?;
+        normal_floats(model, options(layers, task) + 1, biases)?;
     }
     Ok(())
 }

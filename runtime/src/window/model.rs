@@ -12,7 +12,7 @@ use crate::model::Shape;
 /// A `Model` is a view: copying it copies no weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'a> {
-    pub(super) inner: crate::Model<'a>,
+    pub(crate) inner: crate::Model<'a>,
     /// Words of state of a group of channels, in the layer and direction that has most.
     state_words: usize,
 }
@@ -23,7 +23,13 @@ impl<'a> Model<'a> {
     /// # Errors
     /// [`ModelError`] says what is wrong and where; [`ModelError::UnsupportedTask`] of a model that streams.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
-        let inner = crate::Model::of_task(bytes, format::TASK_WINDOW_LM)?;
+        Self::of_task(bytes, format::TASK_WINDOW_LM)
+    }
+
+    /// [`from_bytes`](Self::from_bytes) for a task. Classifiers must not leave this crate as they are: their
+    /// sessions give no logits of tokens.
+    pub(crate) fn of_task(bytes: &'a [u8], task: u16) -> Result<Self, ModelError> {
+        let inner = crate::Model::of_task(bytes, task)?;
         let (_, tokens) = inner.known_answer();
         if tokens.len() > inner.shape().window {
             let index = Global::SelfTest as usize;

@@ -14,14 +14,14 @@ use crate::session::Token;
 pub struct Session<'a, 'm> {
     model: Model<'a>,
     /// Residual streams of the window.
-    block: Block<'m, f32>,
+    pub(crate) block: Block<'m, f32>,
     gates: Gates<'m>,
     /// Inputs of a group of channels, a row a token.
     column: &'m mut [Group],
     /// States of a group of channels.
     state: &'m mut [f32],
     /// Without a residual stream of its own.
-    scratch: Scratch<'m, f32>,
+    pub(crate) scratch: Scratch<'m, f32>,
     /// Tokens of the last run.
     tokens: usize,
 }
@@ -82,11 +82,16 @@ impl<'a, 'm> Session<'a, 'm> {
             embedding.row(row, shape.embed_scale, x);
         });
         known?;
-        for layer in 0..shape.layers {
-            self.pass(layer, count);
-        }
+        self.run_layers(count);
         self.tokens = count;
         Ok(())
+    }
+
+    /// Takes the first `count` positions through all layers, whose residual streams have begun.
+    pub(crate) fn run_layers(&mut self, count: usize) {
+        for layer in 0..self.model.layers() {
+            self.pass(layer, count);
+        }
     }
 
     /// Tokens of the last run; 0 before the first and after an error.

@@ -109,7 +109,7 @@ impl Asked {
 
     /// Of a model; nothing of a language model.
     pub fn of_model(model: &AnyModel<'_>) -> Option<Self> {
-        let AnyModel::Classifier(_) = model else {
+        let (AnyModel::Classifier(_) | AnyModel::WindowClassifier(_)) = model else {
             return None;
         };
         let shape = model.shape();
@@ -207,10 +207,5 @@ fn by_network<'a, T: Real>(
 fn by_model<'a>(
     model: &'a AnyModel<'a>,
 ) -> impl Fn(Input<'_>) -> Result<Vec<f32>, Cause> + Sync + 'a {
-    move |input| {
-        Ok(match input {
-            Input::Tokens(tokens) => stream::classify_tokens(model, tokens)?,
-            Input::Frames(frames) => stream::classify_frames(model, frames)?,
-        })
-    }
+    move |input| Ok(stream::classify(model, input)?)
 }
