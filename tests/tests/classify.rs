@@ -50,7 +50,7 @@ fn operators(config: Config) -> Vec<(&'static str, Config)> {
         config.causal = causal;
         let toeplitz = &mut config.toeplitz;
         (toeplitz.kind, toeplitz.rpe_input) = (kind, rpe_input);
-        toeplitz.decay = kind == ToeplitzKind::Tno;
+        toeplitz.decay = kind != ToeplitzKind::Fd;
         // smooth, so that rounding cannot take a lag to the other side of a kink
         toeplitz.rpe_act = Activation::Silu;
         config
@@ -394,7 +394,8 @@ fn a_product_by_inducing_points_is_compared() {
     let (name, config) = networks.last().unwrap();
     assert_eq!(*name, "interpolation");
     let made = made(config.clone());
-    made.convert(&["--weights", "f32", "--window", "12"]);
+    let order = ["--order", "2", "--fir", "3"];
+    made.convert(&[&["--weights", "f32", "--window", "12"][..], &order].concat());
     let at = &made.compare()["lengths"][0];
     assert_eq!((&at["length"], &at["clips"]), (&json!(12), &json!(CLIPS)));
     let [recurrence, blob] =
