@@ -70,6 +70,7 @@ pub fn small_config() -> Config {
             rank: None,
             taps: None,
             warp: None,
+            image: None,
             decay: true,
             learned_decay: false,
             decay_floor: 0.0,

@@ -229,6 +229,10 @@ fn ends<D: Device>(device: &D, seed: u64, results: &mut Results<'_>) -> Result<(
         "mean pool 3x70x20".into(),
         checks::mean_pool(device, 3, 70, 20, seed)?,
     ));
+    for (len, step) in [(9, 1), (70, 3), (512, 32)] {
+        let error = checks::strided(device, len, step, seed)?;
+        results.push((format!("kernel of {len} lags {step} apart, sum"), error));
+    }
     for act in [Activation::Silu, Activation::Relu, Activation::Gelu] {
         let error = checks::hide_padding(device, act, seed)?;
         results.push((format!("hidden padding {act:?}"), error));

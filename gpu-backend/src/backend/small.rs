@@ -16,7 +16,7 @@ const FRAME: usize = 5;
 const CLASSES: usize = 4;
 
 /// Between them they take every way through a network: their names, what they are, what they see.
-pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 8] {
+pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 9] {
     [
         ("causal", causal(), text(seed)),
         ("bidirectional", bidirectional(), masked(seed)),
@@ -38,6 +38,7 @@ pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 8] {
             },
             frames(seed),
         ),
+        ("bidirectional images", of_images(), frames(seed)),
     ]
 }
 
@@ -122,6 +123,14 @@ fn classifier() -> Config {
         pooling: Pooling::Mean,
         frame_dim: Some(FRAME),
     });
+    config
+}
+
+/// Images whose sides differ.
+fn of_images() -> Config {
+    let mut config = classifier();
+    config.causal = false;
+    config.toeplitz.image = Some([2, LENGTH / 2]);
     config
 }
 

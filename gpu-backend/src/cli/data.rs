@@ -115,6 +115,10 @@ struct PathfinderArgs {
     /// Dashes of the two long curves, 3 to 14.
     #[arg(long, value_name = "N", default_value_t = Pathfinder::USUAL.dashes)]
     dashes: usize,
+    /// Pictures to train on are of every difficulty: long curves of 3 to --dashes dashes, up to
+    /// --distractors short ones. Those to choose by and to test are of the full difficulty.
+    #[arg(long)]
+    graded: bool,
     /// Short curves, up to 6.
     #[arg(long, value_name = "N", default_value_t = Pathfinder::USUAL.distractors)]
     distractors: usize,
@@ -251,6 +255,7 @@ impl Task {
             }),
             Self::Pathfinder(args) => json!({
                 "dashes": args.dashes,
+                "graded": args.graded,
                 "distractors": args.distractors,
                 "format": format!("{:?}", args.format).to_lowercase(),
                 "classes": pathfinder::CLASSES,
@@ -281,6 +286,7 @@ impl PathfinderArgs {
         Pathfinder {
             counts: self.clips.or(Pathfinder::USUAL.counts),
             dashes: self.dashes,
+            graded: self.graded,
             distractors: self.distractors,
             format: self.format,
         }

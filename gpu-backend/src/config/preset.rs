@@ -118,6 +118,7 @@ impl Preset {
                 rank: None,
                 taps: None,
                 warp: None,
+                image: None,
                 decay: true,
                 learned_decay: false,
                 decay_floor: 0.0,

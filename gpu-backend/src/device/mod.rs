@@ -313,6 +313,17 @@ pub trait Device: Sized {
         gradients: &mut Self::F32,
     ) -> Result<()>;
 
+    /// `to[step i] = from[i]`, zeros between, where `to` is `step` times as long as `from`: kernels of
+    /// sequences one column of pixels long become those of the whole image, row by row, in circular
+    /// order too.
+    fn spread(&self, from: &Self::F32, to: &mut Self::F32) -> Result<()>;
+
+    /// `to[i] = from[step i]`: the gradient of [`Device::spread`].
+    fn gather(&self, from: &Self::F32, to: &mut Self::F32) -> Result<()>;
+
+    /// `to += from`, for activations of the same length.
+    fn add(&self, from: &Self::Act, to: &mut Self::Act) -> Result<()>;
+
     // ---- channel mixing ------------------------------------------------------------------------
 
     /// The gate of a GLU, channel-major: `a = act(h[..G] + bias[..G]) . (h[G..] + bias[G..])`, for

@@ -34,6 +34,18 @@ pub enum NetworkError {
         /// Numbers of a frame; 0 where the network takes tokens.
         frame_dim: usize,
     },
+    /// Sequences that are not the images of the network.
+    #[error(
+        "sequences of {length} positions are no images of {rows} rows of {columns} pixels (toeplitz.image)"
+    )]
+    Image {
+        /// Positions of a sequence.
+        length: usize,
+        /// Rows of the network's images.
+        rows: usize,
+        /// Pixels of a row.
+        columns: usize,
+    },
     /// A sequence that goes on after its padding began.
     #[error("sequence {sequence} has a token at position {position}, after its padding began")]
     Padding {

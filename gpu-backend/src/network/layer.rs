@@ -9,7 +9,9 @@ use toeplite_checkpoint::Config;
 pub(super) struct Layer {
     pub token_norm: NormShape,
     pub feature_norm: NormShape,
-    pub rpe: RpeShape,
+    /// One for each of the layer's Toeplitz operators: along sequences, or along the rows and along the
+    /// columns of images.
+    pub rpes: Vec<RpeShape>,
     /// Taps of the short convolution `[E, taps]`; unused where the product has none.
     pub short_at: usize,
     /// `u_proj` and `v_proj` one after the other: `[2E, d]`, `[2E]`.
@@ -47,7 +49,7 @@ impl Layer {
         Self {
             token_norm: norm("token_norm"),
             feature_norm: norm("feature_norm"),
-            rpe: rpe_shape(config, options, layout, index, length),
+            rpes: rpe_shapes(config, options, layout, index, length),
             short_at: layout
                 .find(&name("token_mixer.toep.short"))
                 .unwrap_or_default(),
@@ -63,15 +65,34 @@ impl Layer {
     }
 }
 
-fn rpe_shape(
+fn rpe_shapes(
     config: &Config,
     options: &Options,
     layout: &Layout,
     index: usize,
     length: usize,
+) -> Vec<RpeShape> {
+    let lengths = match config.toeplitz.image {
+        None => vec![length],
+        Some([rows, columns]) => vec![columns, rows],
+    };
+    let operators = config.operators().iter().zip(lengths);
+    let prefix = |operator| format!("layers.{index}.token_mixer.{operator}");
+    operators
+        .map(|(operator, length)| rpe_shape(config, options, layout, &prefix(operator), length))
+        .collect()
+}
+
+/// Of the operator whose tensors' names begin with `prefix`.
+fn rpe_shape(
+    config: &Config,
+    options: &Options,
+    layout: &Layout,
+    prefix: &str,
+    length: usize,
 ) -> RpeShape {
     let toeplitz = &config.toeplitz;
-    let name = |part: &str| format!("layers.{index}.token_mixer.toep.{part}");
+    let name = |part: &str| format!("{prefix}.{part}");
     let weight = |map: &str| layout.at(&name(&format!("rpe.{map}.weight")));
     let norms = (0..toeplitz.rpe_layers).map(|k| name(&format!("rpe.layers.{k}.0.weight")));
     let norms = norms.chain([name("rpe.out.0.weight")]);

@@ -1,8 +1,9 @@
 //! The product along sequences between the linear maps of a gated Toeplitz unit.
 
+use super::image::ImageMixing;
 use super::layer::{Layer, mix_shape, ski_shape};
 use super::support::Options;
-use super::workspace::{Gradients, Kept};
+use super::workspace::{Gradients, Kept, Operator};
 use crate::device::{Device, Result, SkiOffsets, SkiShape};
 use toeplite_checkpoint::Config;
 
@@ -10,6 +11,8 @@ use toeplite_checkpoint::Config;
 pub(super) enum Mixing<D: Device> {
     /// By all lags of the kernel.
     Toeplitz(D::Mix),
+    /// Along rows and columns.
+    Image(ImageMixing<D>),
     /// By a short convolution and inducing points.
     Ski(SkiShape),
 }
@@ -27,10 +30,13 @@ impl<D: Device> Mixing<D> {
             return Ok(Self::Ski(ski));
         }
         let shape = mix_shape(config, options, gamma, batch, length);
-        Ok(Self::Toeplitz(device.new_mix(shape)?))
+        Ok(match config.toeplitz.image {
+            Some(sides) => Self::Image(ImageMixing::new(device, shape, sides)?),
+            None => Self::Toeplitz(device.new_mix(shape)?),
+        })
     }
 
-    /// From `kept.uv` to `kept.y` and `kept.g`.
+    /// From `kept.uv` to `kept.g` and the operators' products.
     pub fn forward(
         &mut self,
         device: &D,
@@ -38,30 +44,37 @@ impl<D: Device> Mixing<D> {
         values: &D::F32,
         kept: &mut Kept<D>,
     ) -> Result<()> {
+        let bias = layer.uv_bias_at;
+        if let Self::Image(image) = self {
+            return image.forward(device, bias, values, kept);
+        }
         let Kept {
-            uv, y, g, kernel, ..
+            uv, g, operators, ..
         } = kept;
+        let Operator { y, kernel, .. } = &mut operators[0];
         match self {
-            Self::Toeplitz(mix) => device.mix(mix, kernel, values, layer.uv_bias_at, uv, y, g),
+            Self::Toeplitz(mix) => device.mix(mix, kernel, values, bias, uv, y, g),
             Self::Ski(shape) => device.ski(*shape, kernel, values, offsets(layer), uv, y, g),
+            Self::Image(_) => Ok(()),
         }
     }
 
-    /// From `by.g` to `by.uv` and `by.kernel`; gradients of parameters are added to `all`.
+    /// From `by.g` to `by.uv` and `by.kernels`; gradients of parameters are added to `all`.
     pub fn backward(
         &mut self,
         device: &D,
         layer: &Layer,
         values: &D::F32,
-        kept: &Kept<D>,
+        kept: &mut Kept<D>,
         by: &mut Gradients<D>,
         all: &mut D::F32,
     ) -> Result<()> {
-        let Kept { uv, y, kernel, .. } = kept;
-        let (dg, duv, d_kernel) = (&by.g, &mut by.uv, &mut by.kernel);
+        let bias = layer.uv_bias_at;
+        let (uv, Operator { y, kernel, .. }) = (&kept.uv, &kept.operators[0]);
+        let (dg, duv, d_kernel) = (&by.g, &mut by.uv, &mut by.kernels[0]);
         match self {
+            Self::Image(image) => image.backward(device, bias, values, kept, by, all),
             Self::Toeplitz(mix) => {
-                let bias = layer.uv_bias_at;
                 device.mix_backward(mix, kernel, values, bias, uv, y, dg, duv, d_kernel, all)
             }
             Self::Ski(shape) => {

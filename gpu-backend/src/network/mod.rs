@@ -14,6 +14,7 @@
 
 mod differences;
 mod error;
+mod image;
 mod initial;
 mod layer;
 mod layout;

@@ -2,7 +2,7 @@
 
 use super::layer::{Layer, products};
 use super::mixing::Mixing;
-use super::workspace::{Gradients, Input, Kept, Workspace};
+use super::workspace::{Gradients, Input, Kept, Operator, Workspace};
 use super::{Network, Parameters};
 use crate::device::{Device, HeadGradient, NormShape, Result};
 
@@ -92,12 +92,11 @@ impl<D: Device> Network<D> {
     /// Computes the kernels of all layers: they depend on the parameters and the length alone.
     pub(super) fn kernels(&self, workspace: &mut Workspace<D>) -> Result<()> {
         for (layer, kept) in workspace.layers.iter().zip(&mut workspace.kept) {
-            self.device.rpe(
-                &layer.rpe,
-                &self.parameters.values,
-                &mut kept.hidden,
-                &mut kept.kernel,
-            )?;
+            for (rpe, operator) in layer.rpes.iter().zip(&mut kept.operators) {
+                let Operator { hidden, kernel, .. } = operator;
+                self.device
+                    .rpe(rpe, &self.parameters.values, hidden, kernel)?;
+            }
         }
         Ok(())
     }
@@ -406,8 +405,10 @@ impl<D: Device> Backward<'_, D> {
         self.masks
             .drop_out(device, Place::Gtu(self.index), &mut by.g)?;
         mix.backward(device, layer, values, kept, by, all)?;
-        let (hidden, kernel) = (&mut kept.hidden, &mut by.kernel);
-        device.rpe_backward(&layer.rpe, values, hidden, kernel, all)?;
+        let operators = kept.operators.iter_mut().zip(&mut by.kernels);
+        for (rpe, (operator, kernel)) in layer.rpes.iter().zip(operators) {
+            device.rpe_backward(rpe, values, &mut operator.hidden, kernel, all)?;
+        }
         let weight = products::enter_gradient(2 * e, t, d);
         device.gemm_gradient(weight, (&by.uv, 0), (&kept.x_norm, 0), all, layer.uv_at)?;
         let back = products::enter_backward(2 * e, t, d);

@@ -32,6 +32,16 @@ fn shape(batch: &Batch, config: &Config) -> Result<(usize, usize), NetworkError>
         Some(_) => batch.sequences,
         None => positions,
     };
+    if let Some([rows, columns]) = config.toeplitz.image
+        && batch.length != rows * columns
+    {
+        let length = batch.length;
+        return Err(NetworkError::Image {
+            length,
+            rows,
+            columns,
+        });
+    }
     let whole = positions > 0 && positions == batch.positions();
     if whole && batch.targets.len() == targets {
         check_padding(batch)?;

@@ -1,12 +1,13 @@
 //! Activations of one batch shape, allocated once: a recorded step finds them where they were.
 
+use super::image::ImageGradients;
 use super::layer::Layer;
 use super::layout::Layout;
 use super::mixing::Mixing;
 use super::step::own_positions;
 use super::support::{Options, hides_padding};
 use crate::data::{Batch, Inputs};
-use crate::device::{Device, IGNORE, Result};
+use crate::device::{Device, IGNORE, Result, RpeShape};
 use toeplite_checkpoint::Config;
 use toeplite_checkpoint::config::Pooling;
 
@@ -15,10 +16,8 @@ pub(super) struct Kept<D: Device> {
     /// Input of the token mixer and its norm `[T, d]`.
     pub x: D::Act,
     pub x_norm: D::Act,
-    /// Gate and values before activation `[2E, T]`, the Toeplitz product and the gated product
-    /// `[E, T]`.
+    /// Gate and values before activation `[2E, T]`, the gated product `[E, T]`.
     pub uv: D::Act,
-    pub y: D::Act,
     pub g: D::Act,
     /// Input of the feature mixer and its norm `[T, d]`.
     pub z: D::Act,
@@ -26,6 +25,14 @@ pub(super) struct Kept<D: Device> {
     /// Both halves before the gate `[2G, T]`, the gate's output `[G, T]`.
     pub h: D::Act,
     pub a: D::Act,
+    /// One, or two of images.
+    pub operators: Vec<Operator<D>>,
+}
+
+/// What is kept of a Toeplitz operator.
+pub(super) struct Operator<D: Device> {
+    /// The product `[E, T]`.
+    pub y: D::Act,
     /// The kernel `[E, lags]` and the RPE's hidden values.
     pub kernel: D::F32,
     pub hidden: D::F32,
@@ -46,7 +53,10 @@ pub(super) struct Gradients<D: Device> {
     pub g: D::Act,
     pub h: D::Act,
     pub a: D::Act,
-    pub kernel: D::F32,
+    /// Of the operators' kernels.
+    pub kernels: Vec<D::F32>,
+    /// What images need besides.
+    pub image: Option<ImageGradients<D>>,
     /// Of the sequences' means, where they are pooled so.
     pub pooled: Option<D::Act>,
     /// Stays zero: what `x` is reset from.
@@ -97,19 +107,24 @@ impl<D: Device> Workspace<D> {
         let act = |width: usize| device.new_act(width * tokens);
         let pooling = config.classifier.as_ref().map(|c| c.pooling);
         let mean = pooling == Some(Pooling::Mean);
+        let operator = |rpe: &RpeShape| {
+            Ok(Operator {
+                y: act(e)?,
+                kernel: device.new_f32(e * rpe.lags())?,
+                hidden: device.new_f32(rpe.hidden_len())?,
+            })
+        };
         let kept = layers.iter().map(|layer| {
             Ok(Kept {
                 x: act(d)?,
                 x_norm: act(d)?,
                 uv: act(2 * e)?,
-                y: act(e)?,
                 g: act(e)?,
                 z: act(d)?,
                 z_norm: act(d)?,
                 h: act(2 * g)?,
                 a: act(g)?,
-                kernel: device.new_f32(e * layer.rpe.lags())?,
-                hidden: device.new_f32(layer.rpe.hidden_len())?,
+                operators: layer.rpes.iter().map(operator).collect::<Result<_>>()?,
             })
         });
         let kept = kept.collect::<Result<_>>()?;
@@ -192,7 +207,8 @@ impl<D: Device> Workspace<D> {
         }
         let tokens = self.positions();
         let (d, e, g) = (config.dim, config.channels(), config.glu_dim);
-        let lags = self.layers.first().map_or(0, |layer| layer.rpe.lags());
+        let rpes = self.layers.first().map_or(&[][..], |layer| &layer.rpes);
+        let kernels = rpes.iter().map(|rpe| device.new_f32(e * rpe.lags()));
         let act = |width: usize| device.new_act(width * tokens);
         self.gradients = Some(Gradients {
             x: act(d)?,
@@ -201,7 +217,11 @@ impl<D: Device> Workspace<D> {
             g: act(e)?,
             h: act(2 * g)?,
             a: act(g)?,
-            kernel: device.new_f32(e * lags)?,
+            kernels: kernels.collect::<Result<_>>()?,
+            image: match config.toeplitz.image {
+                Some(_) => Some(ImageGradients::new(device, e, self.length, tokens)?),
+                None => None,
+            },
             pooled: match self.pooled {
                 Some(_) => Some(device.new_act(d * self.batch)?),
                 None => None,

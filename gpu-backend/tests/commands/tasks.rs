@@ -161,7 +161,7 @@ fn every_configuration_fits_the_data_that_it_names() {
     let place = Place::new();
     make_all(&place);
     let configurations = configurations(&place);
-    assert_eq!(configurations.len(), 6);
+    assert_eq!(configurations.len(), 7);
     for path in configurations {
         let config = RunConfig::load(&path, &[]).unwrap();
         network::check(&config.model).unwrap();
@@ -205,6 +205,7 @@ fn classifiers_of_each_kind_are_trained_and_judged() {
         ("listops", "listops/valid.safetensors", 10, 4),
         ("pathfinder", "pathfinder/valid.safetensors", 2, 4),
         ("digits", "digits/test.safetensors", 10, 8),
+        ("digits-2d", "digits/test.safetensors", 10, 8),
         ("text-classes", "text/valid", 3, 0),
     ] {
         let config = format!("--config=configs/{name}.toml");

@@ -547,6 +547,11 @@ fn pools_casts_and_copies() {
         padding.for_each(|(_, v)| *v = f64::from(HIDDEN));
         assert_eq!(held(&device, &uv), want);
 
+        let error = checks::strided(&device, 70, 3, 23).unwrap();
+        assert!(error < tolerance, "kernels along columns: {error}");
+        let error = checks::strided(&device, 64, 1, 24).unwrap();
+        assert!(error < tolerance, "in vectors: {error}");
+
         let mut copy = device.new_act(xs.len()).unwrap();
         device.copy(&x, &mut copy).unwrap();
         assert_eq!(held(&device, &copy), xs);

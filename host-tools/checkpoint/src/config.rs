@@ -128,6 +128,11 @@ pub struct ToeplitzConfig {
     /// Of kind `ski`: lambda of the inverse time warp, see [`RpeInput::Warp`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warp: Option<f64>,
+    /// Of a classifier of images: `[rows, columns]` of the image that a sequence is, row by row. Each layer
+    /// then has two operators, `toep1` along the rows and `toep2` along the columns, whose products
+    /// are added. Bidirectional; not of kind `ski`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<[usize; 2]>,
     /// Fixed decay: `kernel(lag) = gamma^|lag| * RPE(lag)`, with `toep.gamma` as stored.
     pub decay: bool,
     /// Learned decay: `gamma = decay_floor + (1 - decay_floor) * sigmoid(toep.gamma)`.
@@ -322,6 +327,15 @@ impl Config {
     pub fn rpe_outputs(&self) -> usize {
         let complex = self.toeplitz.kind == ToeplitzKind::Fd && !self.causal;
         self.channels() * if complex { 2 } else { 1 }
+    }
+
+    /// Names of a token mixer's Toeplitz operators: one of sequences, two of images (those of the official
+    /// 2-D layers), along the rows and along the columns.
+    pub fn operators(&self) -> &'static [&'static str] {
+        match self.toeplitz.image {
+            None => &["toep"],
+            Some(_) => &["toep1", "toep2"],
+        }
     }
 
     /// Numbers of a frame, where the input is frames.

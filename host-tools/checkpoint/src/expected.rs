@@ -61,17 +61,20 @@ impl List {
         }
     }
 
-    /// GTU: two maps in, the Toeplitz operator, an optional norm, one map out.
+    /// GTU: two maps in, the Toeplitz operators, an optional norm, one map out.
     fn token_mixer(&mut self, name: &str, config: &Config) {
         let channels = config.channels();
         self.linear(&format!("{name}.u_proj"), config.dim, channels);
         self.linear(&format!("{name}.v_proj"), config.dim, channels);
         let toeplitz = &config.toeplitz;
-        if toeplitz.decay || toeplitz.learned_decay {
-            let heads = config.num_heads;
-            self.push(format!("{name}.toep.gamma"), &[heads, 1, channels / heads]);
+        for operator in config.operators() {
+            if toeplitz.decay || toeplitz.learned_decay {
+                let heads = config.num_heads;
+                let shape = [heads, 1, channels / heads];
+                self.push(format!("{name}.{operator}.gamma"), &shape);
+            }
+            self.rpe(&format!("{name}.{operator}.rpe"), config);
         }
-        self.rpe(&format!("{name}.toep.rpe"), config);
         if let Some(ski) = toeplitz.ski() {
             self.push(format!("{name}.toep.short"), &[channels, ski.taps]);
         }
@@ -153,6 +156,25 @@ mod tests {
             want.insert(format!("layers.0.feature_mixer.{map}.bias"), vec![shape[0]]);
         }
         assert_eq!(got, want);
+    }
+
+    #[test]
+    fn images_have_an_operator_along_each_side() {
+        let mut config = small_config();
+        let count = |config: &Config| expected_tensors(config).len();
+        let one = count(&config);
+        let own = |config: &Config, operator: &str| {
+            let tensors = expected_tensors(config).into_iter();
+            let name = format!(".{operator}.");
+            let own = tensors.filter(|(tensor, _)| tensor.contains(&name));
+            own.map(|(tensor, shape)| (tensor.replace(&name, "."), shape))
+                .collect::<Vec<_>>()
+        };
+        let sequences = own(&config, "toep");
+        config.toeplitz.image = Some([3, 4]);
+        assert_eq!(own(&config, "toep1"), sequences);
+        assert_eq!(own(&config, "toep2"), sequences);
+        assert_eq!(count(&config), one + sequences.len());
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub fn small_config() -> Config {
             rank: None,
             taps: None,
             warp: None,
+            image: None,
             decay: false,
             learned_decay: true,
             decay_floor: 0.9,

@@ -123,6 +123,7 @@ impl Config {
         self.check_classifier(&mut bad);
         self.check_kind(&mut bad);
         self.check_ski(&mut bad);
+        self.check_image(&mut bad);
         // Only meaningful, and only safe to compute, once the parts are in range.
         if bad.is_empty() {
             self.check_channels(&mut bad);
@@ -303,6 +304,36 @@ impl Config {
                 });
             }
         }
+    }
+
+    /// An image is a sequence of its pixels, seen whole.
+    fn check_image(&self, bad: &mut Vec<BadValue>) {
+        let Some([rows, columns]) = self.toeplitz.image else {
+            return;
+        };
+        let mut refuse = |good: bool, key, value: String, accepted: String| {
+            if !good {
+                bad.push(BadValue {
+                    key,
+                    value,
+                    accepted,
+                });
+            }
+        };
+        let classifier = self.task == Task::Classifier && !self.causal;
+        refuse(
+            classifier && self.toeplitz.kind != ToeplitzKind::Ski,
+            "toeplitz.image",
+            "present".into(),
+            "absent, but for a bidirectional classifier (task classifier, causal false) of kind tno or fd".into(),
+        );
+        let pixels = rows.checked_mul(columns);
+        refuse(
+            rows > 0 && pixels == Some(self.train_len),
+            "toeplitz.image",
+            format!("{rows} by {columns} pixels"),
+            format!("[rows, columns] of train_len = {} pixels", self.train_len),
+        );
     }
 
     fn check_numbers(&self, bad: &mut Vec<BadValue>) {

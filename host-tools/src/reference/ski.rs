@@ -179,6 +179,7 @@ mod tests {
             rank: Some(rank),
             taps: Some(taps),
             warp: Some(warp),
+            image: None,
             decay: true,
             ..testing::toeplitz()
         };

@@ -34,6 +34,7 @@ pub(super) fn toeplitz() -> ToeplitzConfig {
         rank: None,
         taps: None,
         warp: None,
+        image: None,
         decay: false,
         learned_decay: false,
         decay_floor: 0.0,

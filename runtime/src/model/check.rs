@@ -60,10 +60,7 @@ pub(crate) fn envelope(bytes: &[u8], contract: u16) -> Result<(), ModelError> {
 
 /// The header's fields, as the contract `f32` has them for a task.
 pub(super) fn shape(bytes: &[u8], task: u16) -> Result<Shape, ModelError> {
-    let mut shape = header(bytes, task)?;
-    if format::is_classifier(task) {
-        classifier(bytes, &mut shape, task)?;
-    }
+    let shape = header(bytes, task)?;
     if !in_range(shape.embed_scale) {
         return Err(ModelError::BadField {
             offset: offset::EMBED_SCALE,
@@ -72,29 +69,32 @@ pub(super) fn shape(bytes: &[u8], task: u16) -> Result<Shape, ModelError> {
     Ok(shape)
 }
 
-/// What a classifier's own section says, and the fields of the header that depend on it.
-fn classifier(bytes: &[u8], shape: &mut Shape, task: u16) -> Result<(), ModelError> {
-    let index = options(shape.layers, task);
+/// Classes and numbers of a frame, as a classifier's own section has them.
+fn classifier(bytes: &[u8], index: usize) -> Result<[usize; 2], ModelError> {
     let element = super::Entry::read(bytes, index).element;
     let numbers: &[u32] = super::section(bytes, index);
     let [classes, pooling, frame_dim, zero] = match numbers {
         [a, b, c, d] if element == ElementType::U32 as u8 => [*a, *b, *c, *d],
         _ => return Err(ModelError::BadSection { index }),
     };
-    shape.outputs = classes as usize;
-    shape.frame_dim = frame_dim as usize;
+    let (classes, frame_dim) = (classes as usize, frame_dim as usize);
     let good = [
-        (1..=MAX_DIMENSION).contains(&shape.outputs),
+        (1..=MAX_DIMENSION).contains(&classes),
         Pooling::from_number(pooling).is_some(),
-        shape.frame_dim <= MAX_COLUMNS,
+        frame_dim <= MAX_COLUMNS,
         zero == 0,
     ];
-    if let Some(element) = good.iter().position(|good| !good) {
-        return Err(ModelError::BadNumber {
+    match good.iter().position(|good| !good) {
+        Some(element) => Err(ModelError::BadNumber {
             section: index,
             element,
-        });
+        }),
+        None => Ok([classes, frame_dim]),
     }
+}
+
+/// The header's fields of a classifier that depend on its own section.
+fn classifier_fields(shape: &Shape) -> Result<(), ModelError> {
     let has_frames = shape.frame_dim > 0;
     let fields = [
         (offset::VOCABULARY, (shape.vocabulary == 0) == has_frames),
@@ -144,14 +144,27 @@ pub(crate) fn header(bytes: &[u8], task: u16) -> Result<Shape, ModelError> {
         0 if format::is_classifier(task) => 0,
         _ => number(offset::VOCABULARY, MAX_DIMENSION)?,
     };
+    let window = match format::is_window(task) {
+        true => number(offset::WINDOW, MAX_DIMENSION)?,
+        _ if read_u32(bytes, offset::WINDOW) == 0 => 0,
+        _ => return Err(bad(offset::WINDOW)),
+    };
+    let layers = number(offset::LAYERS, MAX_LAYERS)?;
+    if read_u32(bytes, offset::SECTIONS) as usize != format::sections(layers, task) {
+        return Err(bad(offset::SECTIONS));
+    }
+    let [outputs, frame_dim] = match format::is_classifier(task) {
+        true => classifier(bytes, options(layers, task))?,
+        false => [vocabulary, 0],
+    };
     let shape = Shape {
         vocabulary,
-        outputs: vocabulary,
-        frame_dim: 0,
+        outputs,
+        frame_dim,
         dim: number(offset::DIM, MAX_COLUMNS)?,
         channels: number(offset::CHANNELS, MAX_COLUMNS)?,
         glu_dim: number(offset::GLU_DIM, MAX_COLUMNS)?,
-        layers: number(offset::LAYERS, MAX_LAYERS)?,
+        layers,
         norm: norm(offset::NORM)?,
         norm_position: NormPosition::from_byte(byte(offset::NORM_POSITION))
             .ok_or(bad(offset::NORM_POSITION))?,
@@ -168,14 +181,10 @@ pub(crate) fn header(bytes: &[u8], task: u16) -> Result<Shape, ModelError> {
         embed_scale: f32::from_bits(read_u32(bytes, offset::EMBED_SCALE)),
         train_len: read_u32(bytes, offset::TRAIN_LEN) as usize,
         weight_order: order,
-        window: match format::is_window(task) {
-            true => number(offset::WINDOW, MAX_DIMENSION)?,
-            _ if read_u32(bytes, offset::WINDOW) == 0 => 0,
-            _ => return Err(bad(offset::WINDOW)),
-        },
+        window,
     };
-    if read_u32(bytes, offset::SECTIONS) as usize != format::sections(shape.layers, task) {
-        return Err(bad(offset::SECTIONS));
+    if format::is_classifier(task) {
+        classifier_fields(&shape)?;
     }
     Ok(shape)
 }

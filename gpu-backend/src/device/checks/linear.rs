@@ -164,6 +164,28 @@ pub fn mean_pool<D: Device>(
     Ok(act_error(device, &y, &mean(&x_held))?.max(act_error(device, &dx, &want_dx)?))
 }
 
+/// What products along the columns of images take: kernels spread and their gradients gathered, exactly,
+/// and the sum of two products.
+pub fn strided<D: Device>(device: &D, len: usize, step: usize, seed: u64) -> Result<f64> {
+    let mut random = Random::new(seed);
+    let (short, held) = full(device, &random.values(len))?;
+    let (mut long, _) = full(device, &random.values(len * step))?;
+    device.spread(&short, &mut long)?;
+    let at = |i: usize| if i % step == 0 { held[i / step] } else { 0.0 };
+    let spread: Vec<f64> = (0..len * step).map(at).collect();
+    let (wide, wide_held) = full(device, &random.values(len * step))?;
+    let (mut back, _) = full(device, &random.values(len))?;
+    device.gather(&wide, &mut back)?;
+    let gathered: Vec<f64> = wide_held.iter().step_by(step).copied().collect();
+    let (x, x_held) = act(device, &random.values(len))?;
+    let (mut sum, before) = act(device, &random.values(len))?;
+    device.add(&x, &mut sum)?;
+    let exact = full_error(device, &long, &spread)?.max(full_error(device, &back, &gathered)?);
+    // A number in the wrong place is no rounding error.
+    let exact = if exact == 0.0 { 0.0 } else { f64::INFINITY };
+    Ok(exact.max(act_error(device, &sum, &added(x_held, &before))?))
+}
+
 /// Whether identities outside the vocabulary are refused; an error if [`IGNORE`] is.
 pub fn ids<D: Device>(device: &D) -> Result<bool> {
     let mut ids = device.new_ids(2, 5)?;

@@ -12,7 +12,7 @@ mod plain;
 mod sequence;
 mod ski;
 
-pub use linear::{column_sums, embed, gemm, gemm_gradient, ids, mean_pool, norm};
+pub use linear::{column_sums, embed, gemm, gemm_gradient, ids, mean_pool, norm, strided};
 pub use optimise::{adamw, adamw_without_norm, dropout, head_loss, sum_squares};
 pub use sequence::{gate, hide_padding, mix, response_shape, rpe, rpe_shape, warped_shape};
 pub use ski::{ski, ski_outputs};

@@ -11,6 +11,7 @@ mod dropout;
 mod embed;
 mod gate;
 mod gemm;
+mod image;
 mod loss;
 mod mix;
 mod norm;
@@ -473,6 +474,21 @@ impl Device for Cpu {
 
     fn hide_padding(&self, uv: &mut Buffer, counts: &Buffer, length: usize) -> Result<()> {
         pool::hide(&mut uv.data, &counts.data, length);
+        Ok(())
+    }
+
+    fn spread(&self, from: &Buffer, to: &mut Buffer) -> Result<()> {
+        image::spread(&from.data, &mut to.data);
+        Ok(())
+    }
+
+    fn gather(&self, from: &Buffer, to: &mut Buffer) -> Result<()> {
+        image::gather(&from.data, &mut to.data);
+        Ok(())
+    }
+
+    fn add(&self, from: &Buffer, to: &mut Buffer) -> Result<()> {
+        blocks::add(&from.data, &mut to.data);
         Ok(())
     }
 

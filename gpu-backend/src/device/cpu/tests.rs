@@ -125,6 +125,7 @@ proptest! {
 
     #[test]
     fn means(batch in 1..4usize, length in 1..9usize, width in 1..6usize, seed in any::<u64>()) {
+        good(checks::strided(&Cpu::new(), length, width, seed))?;
         good(checks::mean_pool(&Cpu::new(), batch, length, width, seed))?;
     }
 

@@ -557,6 +557,18 @@ impl Device for Cuda {
         self.run_mean_pool_backward(dy, counts, length, dx)
     }
 
+    fn spread(&self, from: &F32, to: &mut F32) -> Result<()> {
+        self.run_spread(from, to)
+    }
+
+    fn gather(&self, from: &F32, to: &mut F32) -> Result<()> {
+        self.run_gather(from, to)
+    }
+
+    fn add(&self, from: &Act, to: &mut Act) -> Result<()> {
+        self.run_add(from, to)
+    }
+
     fn hide_padding(&self, uv: &mut Act, counts: &F32, length: usize) -> Result<()> {
         self.run_hide_padding(uv, counts, length)
     }

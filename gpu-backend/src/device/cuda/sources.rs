@@ -32,6 +32,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ),
     ("product.cu", include_str!("../../../kernels/product.cu")),
     ("pool.cu", include_str!("../../../kernels/pool.cu")),
+    ("image.cu", include_str!("../../../kernels/image.cu")),
     ("dropout.cu", include_str!("../../../kernels/dropout.cu")),
     ("reduce.cu", include_str!("../../../kernels/reduce.cu")),
 ];

@@ -44,6 +44,9 @@ pub struct Pathfinder {
     pub counts: Counts,
     /// Dashes of a long curve.
     pub dashes: usize,
+    /// Whether pictures to train on are of every difficulty up to that of the others, in turn: fewer dashes
+    /// of the long curves, fewer short curves. What the easy ones teach, the hard ones alone do not.
+    pub graded: bool,
     /// Short curves.
     pub distractors: usize,
     /// How pictures are written.
@@ -59,6 +62,7 @@ impl Pathfinder {
             test: 4_000,
         },
         dashes: 9,
+        graded: false,
         distractors: 4,
         format: Format::Tokens,
     };
@@ -81,11 +85,25 @@ impl Pathfinder {
         let part = |(part, count)| {
             let clips = draw_all(seed, part, count, tick, |index, draw| {
                 let connected = index % 2 == 1;
-                (self.scene(connected, draw).picture(), connected.into())
+                let task = match part {
+                    "train" if self.graded => self.of_difficulty(index / 2),
+                    _ => *self,
+                };
+                (task.scene(connected, draw).picture(), connected.into())
             });
             self.write(folder, part, &clips)
         };
         self.counts.parts().into_iter().map(part).collect()
+    }
+
+    /// The pictures of one difficulty, each in turn.
+    fn of_difficulty(&self, turn: usize) -> Self {
+        let numbers = self.dashes - DASHES.start() + 1;
+        Self {
+            dashes: DASHES.start() + turn % numbers,
+            distractors: turn / numbers % (self.distractors + 1),
+            ..*self
+        }
     }
 
     fn write(&self, folder: &Path, part: &str, clips: &[(Vec<u8>, i32)]) -> Result<MadeFile> {
@@ -171,6 +189,19 @@ mod tests {
             }
         }
         seen[goal]
+    }
+
+    #[test]
+    fn every_difficulty_has_its_turn() {
+        let task = Pathfinder::USUAL;
+        let difficulty = |turn| {
+            let task = task.of_difficulty(turn);
+            (task.dashes, task.distractors)
+        };
+        assert_eq!([0, 6, 7, 34].map(difficulty), [(3, 0), (9, 0), (3, 1), (9, 4)]);
+        let all: std::collections::BTreeSet<_> = (0..35).map(difficulty).collect();
+        assert_eq!(all.len(), 35);
+        assert_eq!(difficulty(35), difficulty(0));
     }
 
     fn scenes(task: Pathfinder, count: usize) -> Vec<(bool, Scene)> {

@@ -99,6 +99,7 @@ fn toeplitz(options: Options) -> Result<ToeplitzConfig, FairseqError> {
         rank: None,
         taps: None,
         warp: None,
+        image: None,
         decay,
         learned_decay,
         // A fixed gamma is read from the tensors.

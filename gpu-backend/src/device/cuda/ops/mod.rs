@@ -3,6 +3,7 @@
 mod elementwise;
 mod embedding;
 mod head;
+mod image;
 mod norm;
 mod optimiser;
 mod product;
