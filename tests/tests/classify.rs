@@ -576,6 +576,17 @@ fn what_does_not_belong_to_classifiers_is_refused_by_name() {
         let error = error(&[&own[..], &more].concat());
         assert!(error.contains(expected), "{more:?}: {error}");
     }
+    let mut image = classifier(Pooling::Mean, None);
+    (image.causal, image.toeplitz.image) = (false, Some([4, 4]));
+    let picture = made.path("picture");
+    checkpoint(image, 1).save(Path::new(&picture)).unwrap();
+    for arguments in [
+        vec!["convert", &picture, "-o", &out],
+        vec!["eval", &picture, "--clips", &clips],
+    ] {
+        let error = error(&arguments);
+        assert!(error.contains("toeplitz.image"), "{arguments:?}: {error}");
+    }
     let spoken = error(&["convert", &language, "-o", &out, "--clips", &clips]);
     assert!(
         spoken.contains("--clips belongs to classifiers"),

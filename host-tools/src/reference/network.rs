@@ -204,6 +204,9 @@ pub fn pooled<T: Real>(x: ArrayView2<'_, T>, pooling: Pooling) -> Array1<T> {
 }
 
 fn expect_dimensions(config: &Config) -> Result<(), ReferenceError> {
+    if config.toeplitz.image.is_some() {
+        return Err(ReferenceError::Image);
+    }
     let dimensions = [
         ("layers", config.layers),
         ("vocab_size", config.vocab_size),
