@@ -40,6 +40,12 @@ pub enum WriteError {
         /// The task.
         task: Task,
     },
+    /// Operators along the sides of an image.
+    #[error(
+        "the checkpoint is of images (toeplitz.image): the runtime does not compute a layer's operators along rows and columns; \
+         one that is trained without toeplitz.image, on the pixels as a sequence, can be converted"
+    )]
+    Image,
     /// The operator's output is divided by a running sum of the kernel.
     #[error("the checkpoint sets toeplitz.normalize, which the runtime does not compute")]
     Normalized,
@@ -244,6 +250,9 @@ pub fn can_convert(config: &Config) -> Result<(), WriteError> {
     }
     if config.toeplitz.normalize {
         return Err(WriteError::Normalized);
+    }
+    if config.toeplitz.image.is_some() {
+        return Err(WriteError::Image);
     }
     Ok(())
 }

@@ -15,8 +15,8 @@ use toeplite_tests::{
     small_classifier_config, small_layers, small_window_classifier_blob, small_window_layers,
 };
 use toeplite_tools::blob::{
-    Blob, SessionMemory, Storage, StreamError, Target, WeightType, WriteError, nearest, write,
-    write_fixed, write_weights,
+    Blob, SessionMemory, Storage, StreamError, Target, WeightType, WriteError, can_convert,
+    nearest, write, write_fixed, write_weights,
 };
 use toeplite_tools::checkpoint::config::{Norm, Pooling};
 use toeplite_tools::checkpoint::{Checkpoint, Config};

@@ -208,8 +208,16 @@ fn what_cannot_be_written_is_named() {
         "{error}"
     );
     config.causal = false;
-    let error = write(&checkpoint(config, 1), &small_layers(), WeightType::Int8).unwrap_err();
-    assert!(matches!(error, WriteError::NotCausal), "{error}");
+    let error = write(
+        &checkpoint(config.clone(), 1),
+        &small_layers(),
+        WeightType::Int8,
+    );
+    assert!(matches!(error, Err(WriteError::NotCausal)), "{error:?}");
+    config.toeplitz.image = Some([4, 4]);
+    config.validate().unwrap();
+    let error = can_convert(&config).unwrap_err();
+    assert!(error.to_string().contains("toeplitz.image"), "{error}");
 }
 /// Every stage is told of, and listening changes no bit.
 #[test]
