@@ -17,6 +17,9 @@ pub fn gather(from: &[f32], to: &mut [f32]) {
 
 /// How many times as long the long buffer is.
 fn step(short: usize, long: usize) -> usize {
-    assert!(long.is_multiple_of(short), "a whole number of times as long");
+    assert!(
+        long.is_multiple_of(short),
+        "a whole number of times as long"
+    );
     long / short
 }

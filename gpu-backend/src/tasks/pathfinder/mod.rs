@@ -198,7 +198,10 @@ mod tests {
             let task = task.of_difficulty(turn);
             (task.dashes, task.distractors)
         };
-        assert_eq!([0, 6, 7, 34].map(difficulty), [(3, 0), (9, 0), (3, 1), (9, 4)]);
+        assert_eq!(
+            [0, 6, 7, 34].map(difficulty),
+            [(3, 0), (9, 0), (3, 1), (9, 4)]
+        );
         let all: std::collections::BTreeSet<_> = (0..35).map(difficulty).collect();
         assert_eq!(all.len(), 35);
         assert_eq!(difficulty(35), difficulty(0));
