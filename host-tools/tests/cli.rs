@@ -317,7 +317,11 @@ fn faults_have_an_exit_code_and_name_what_is_wrong_once() {
             2,
             "  <--text <FILE>|--tokens <FILE>|--clips <PATH>>\n\n",
         ),
-        (&["eval", small], 2, "  <--tokens <FILE>|--text <FILE>|--clips <PATH>>\n\n"),
+        (
+            &["eval", small],
+            2,
+            "  <--tokens <FILE>|--text <FILE>|--clips <PATH>>\n\n",
+        ),
         (
             &[
                 "convert",
