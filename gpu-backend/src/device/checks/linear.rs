@@ -171,12 +171,9 @@ pub fn strided<D: Device>(device: &D, len: usize, step: usize, seed: u64) -> Res
     let (short, held) = full(device, &random.values(len))?;
     let (mut long, _) = full(device, &random.values(len * step))?;
     device.spread(&short, &mut long)?;
-    let at = |i: usize| {
-        if i.is_multiple_of(step) {
-            held[i / step]
-        } else {
-            0.0
-        }
+    let at = |i: usize| match i.is_multiple_of(step) {
+        true => held[i / step],
+        false => 0.0,
     };
     let spread: Vec<f64> = (0..len * step).map(at).collect();
     let (wide, wide_held) = full(device, &random.values(len * step))?;
