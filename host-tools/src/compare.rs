@@ -76,12 +76,18 @@ pub fn check_sizes<'a>(
 ) -> Result<(), OtherCheckpoint> {
     let model = model.into();
     let shape = model.shape();
+    let (vocabulary, frame) = match config.frame_dim() {
+        Some(frame) => (0, frame),
+        None => (config.vocab_size, 0),
+    };
     let sizes = [
         ("layers", shape.layers, config.layers),
         ("width", shape.dim, config.dim),
         ("channels", shape.channels, config.channels()),
         ("GLU width", shape.glu_dim, config.glu_dim),
-        ("vocabulary", shape.vocabulary, config.vocab_size),
+        ("vocabulary", shape.vocabulary, vocabulary),
+        ("numbers of a frame", shape.frame_dim, frame),
+        ("logits", shape.outputs, config.outputs()),
     ];
     let differing: Vec<_> = sizes
         .into_iter()

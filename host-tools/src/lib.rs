@@ -3,6 +3,7 @@
 pub mod allocate;
 pub mod blob;
 pub use toeplite_checkpoint as checkpoint;
+pub mod classify;
 pub mod cli;
 pub mod compare;
 pub mod convert;

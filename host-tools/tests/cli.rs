@@ -315,9 +315,13 @@ fn faults_have_an_exit_code_and_name_what_is_wrong_once() {
         (
             &["compare", small, &model],
             2,
-            "  <--text <FILE>|--tokens <FILE>>\n\n",
+            "  <--text <FILE>|--tokens <FILE>|--clips <PATH>>\n\n",
         ),
-        (&["eval", small], 2, "  <--tokens <FILE>|--text <FILE>>\n\n"),
+        (
+            &["eval", small],
+            2,
+            "  <--tokens <FILE>|--text <FILE>|--clips <PATH>>\n\n",
+        ),
         (
             &[
                 "convert",

@@ -1,7 +1,6 @@
 //! `toeplite-train data features`: recordings as the features that a device will compute of them.
 
 use super::eval::positive;
-use crate::data::{DataError, FrontEnd, Recordings};
 use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::ProgressBar;
@@ -12,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tempfile::NamedTempFile;
 use toeplite_audio::{Agc, Compression, Config, Pcen};
+use toeplite_clips::{ClipError, FrontEnd, Recordings};
 use toeplite_terminal as output;
 
 /// Turn recordings into the features that a device computes of them, to train on.
@@ -111,7 +111,7 @@ impl Features {
             integers: self.integers,
         };
         if let Err(e) = front_end.config.check() {
-            output::tell(format_args!("error: {}", DataError::FrontEnd(e)));
+            output::tell(format_args!("error: {}", ClipError::FrontEnd(e)));
             return Ok(ExitCode::from(2));
         }
         let frames = match self.frames {

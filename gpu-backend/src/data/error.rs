@@ -1,21 +1,16 @@
 //! What can be wrong with data.
 
-use super::npy::NpyError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
+use toeplite_clips::ClipError;
 
 /// Why data could not be read. Texts are complete: which file, what is wrong, what to do.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// The operating system refused.
-    #[error("cannot read {}: {cause}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        cause: std::io::Error,
-    },
+    /// A file that cannot be read, or what is wrong with clips.
+    #[error(transparent)]
+    Clip(#[from] ClipError),
     /// Fewer tokens than one sequence needs.
     #[error(
         "{} has {tokens} tokens; sequences of {length} and the token after them need {}: \
@@ -57,94 +52,11 @@ pub enum DataError {
         /// Where.
         at: usize,
     },
-    /// Tokens that the model has no row for.
-    #[error(
-        "{}: its tokens go up to {token}, the model has a vocabulary of {vocabulary}: set model.vocab_size = {}",
-        path.display(), u64::from(*token) + 1
-    )]
-    Vocabulary {
-        /// The text's or the tokenizer's file.
-        path: PathBuf,
-        /// The largest token.
-        token: u32,
-        /// Size of the model's vocabulary.
-        vocabulary: usize,
-    },
-    /// Data that is not what the network takes.
-    #[error("{}: {found}; the network has {key} = {value}: {remedy}", path.display())]
-    Misfit {
-        /// The file or folder.
-        path: PathBuf,
-        /// What it is or holds.
-        found: String,
-        /// The key of the network's configuration that asks for something else.
-        key: &'static str,
-        /// Its value.
-        value: String,
-        /// What to do.
-        remedy: String,
-    },
-    /// A folder of classes without what makes it one.
-    #[error("{}: {problem}; a folder with one folder of {files} a class is expected", path.display())]
-    Classes {
-        /// The folder.
-        path: PathBuf,
-        /// What the folders should hold.
-        files: &'static str,
-        /// What is wrong.
-        problem: String,
-    },
-    /// A damaged wav file, or one of a kind that is not read.
-    #[error("{}: {problem}", path.display())]
-    Wav {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and what to do.
-        problem: String,
-    },
-    /// A damaged array inside an npz file.
-    #[error("{}: {name}: {cause}", path.display())]
-    Npy {
-        /// The file.
-        path: PathBuf,
-        /// The array.
-        name: String,
-        /// What is wrong.
-        cause: NpyError,
-    },
-    /// A file of features that is damaged, or does not hold what it should.
-    #[error("{}: {problem}; `features` [clips, frames, width] and `labels` [clips] in one npz or safetensors file are expected", path.display())]
-    Features {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
-    /// A front end that cannot be.
-    #[error("features cannot be computed so: {}", .0.message())]
-    FrontEnd(toeplite_audio::ConfigError),
-    /// A file of tokens with classes that is damaged, or does not hold what it should.
-    #[error("{}: {problem}; `tokens` [clips, length] (u8, u16 or i32), `lengths` and `labels` [clips] (i32) in one safetensors file are expected", path.display())]
-    TokenClasses {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
-    /// A text that is both trained on and validated with.
-    #[error("{} is the same text as {}: what a network was trained on says nothing of what it can do; remove one of them", valid.display(), train.display())]
-    SameText {
-        /// The file that is validated with.
-        valid: PathBuf,
-        /// The file that is trained on.
-        train: PathBuf,
-    },
 }
 
 impl DataError {
     /// Names the file in an operating system error.
-    pub(super) fn read(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_owned();
-        move |cause| Self::Read { path, cause }
+    pub(super) fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        |cause| ClipError::read(path)(cause).into()
     }
 }

@@ -1,87 +1,56 @@
-//! Clips of frames with a label each: sounds, or features that another program made.
+//! Clips of frames as batches.
 
-use super::{Batch, Inputs, Pick, Result, Shift, Source};
+use super::{Batch, FrameSet, Inputs, Pick, Result, Shift, Source};
 use crate::device::IGNORE;
-use std::ops::Range;
 
-/// Clips of frames, all in memory, with a label each.
-///
-/// A clip gives the network `length` frames: of longer ones the first, shorter ones are preceded by
-/// frames of zeros, as a device that listens hears silence before a word.
+/// Clips of frames to learn from or to be judged by.
 #[derive(Debug)]
-pub struct FrameSet {
-    pub(super) samples: Vec<f32>,
-    pub(super) clips: Vec<Clip>,
-    /// Numbers of a frame.
-    pub(super) frame: usize,
-    /// Numbers from one frame's start to the next one's.
-    pub(super) hop: usize,
-    /// Frames of a sequence.
-    pub(super) length: usize,
-    /// Names by label.
-    pub(super) classes: Vec<String>,
-    /// Samples a second, of sounds.
-    pub(super) rate: Option<u32>,
+pub struct Frames {
+    set: FrameSet,
     /// How training clips are moved, of images.
-    pub(super) shift: Option<Shift>,
-    pub(super) name: String,
+    shift: Option<Shift>,
 }
 
-/// A clip: where its samples lie, and its class.
-#[derive(Debug)]
-pub(super) struct Clip {
-    pub samples: Range<usize>,
-    pub label: u32,
+impl From<FrameSet> for Frames {
+    fn from(set: FrameSet) -> Self {
+        Self { set, shift: None }
+    }
 }
 
-impl FrameSet {
+impl Frames {
+    /// The same, whose training clips are images that are moved, if they are.
+    pub fn shifted(self, shift: Option<Shift>) -> Self {
+        Self { shift, ..self }
+    }
+
     fn batch(&self, clips: impl Iterator<Item = Option<usize>>, length: usize) -> Batch {
-        let (mut values, mut targets) = (Vec::new(), Vec::new());
+        let (width, mut values, mut targets) = (self.set.frame(), Vec::new(), Vec::new());
         for clip in clips {
-            let end = values.len() + length * self.frame;
-            if let Some(clip) = clip.map(|c| &self.clips[c]) {
-                self.clip_frames(&self.samples[clip.samples.clone()], length, &mut values);
-                targets.push(clip.label);
-            } else {
-                targets.push(IGNORE);
-            }
+            let end = values.len() + length * width;
+            let label = clip.map(|clip| self.set.read(clip, length, &mut values));
+            targets.push(label.unwrap_or(IGNORE));
             values.resize(end, 0.0);
         }
         Batch {
             sequences: targets.len(),
             length,
-            inputs: Inputs::Frames {
-                width: self.frame,
-                values,
-            },
+            inputs: Inputs::Frames { width, values },
             targets,
-        }
-    }
-
-    fn clip_frames(&self, samples: &[f32], length: usize, to: &mut Vec<f32>) {
-        // A clip shorter than a frame is one frame, its end filled up.
-        let frames = 1 + samples.len().saturating_sub(self.frame) / self.hop;
-        let frames = frames.min(length);
-        to.resize(to.len() + (length - frames) * self.frame, 0.0);
-        for i in 0..frames {
-            let start = i * self.hop;
-            let end = (start + self.frame).min(samples.len());
-            to.extend_from_slice(&samples[start..end]);
-            to.resize(to.len() + self.frame - (end - start), 0.0);
         }
     }
 }
 
-impl Source for FrameSet {
+impl Source for Frames {
     fn sequences(&self) -> u64 {
-        self.clips.len() as u64
+        self.set.len() as u64
     }
 
     fn training(&self, picks: &[Pick]) -> Result<Batch> {
         let clips = picks.iter().map(|p| Some(p.index as usize));
-        let mut batch = self.batch(clips, self.length);
-        if let (Some(shift), Inputs::Frames { values, .. }) = (&self.shift, &mut batch.inputs) {
-            let clips = values.chunks_exact_mut(self.length * self.frame);
+        let length = self.set.length();
+        let mut batch = self.batch(clips, length);
+        if let (Some(shift), Inputs::Frames { width, values }) = (&self.shift, &mut batch.inputs) {
+            let clips = values.chunks_exact_mut(length * *width);
             clips
                 .zip(picks)
                 .for_each(|(clip, pick)| shift.apply(clip, pick.noise));
@@ -94,14 +63,15 @@ impl Source for FrameSet {
     }
 
     fn evaluation(&self, index: u64, length: usize, sequences: usize) -> Result<Option<Batch>> {
-        let sequences = sequences.clamp(1, self.clips.len());
+        let count = self.set.len();
+        let sequences = sequences.clamp(1, count);
         let first = usize::try_from(index)
             .ok()
             .and_then(|i| i.checked_mul(sequences));
-        let Some(first) = first.filter(|f| *f < self.clips.len()) else {
+        let Some(first) = first.filter(|f| *f < count) else {
             return Ok(None);
         };
-        let clips = (first..first + sequences).map(|c| (c < self.clips.len()).then_some(c));
+        let clips = (first..first + sequences).map(|c| (c < count).then_some(c));
         Ok(Some(self.batch(clips, length.max(1))))
     }
 
@@ -114,21 +84,60 @@ impl Source for FrameSet {
     }
 
     fn classes(&self) -> &[String] {
-        &self.classes
+        self.set.classes()
     }
 
     fn rate(&self) -> Option<u32> {
-        self.rate
+        self.set.rate()
     }
 
     fn describe(&self) -> String {
-        format!(
-            "{}: {} clips of {} classes, {} frames of {} numbers each",
-            self.name,
-            self.clips.len(),
-            self.classes.len(),
-            self.length,
-            self.frame
-        )
+        self.set.describe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Clips, Reads};
+    use super::*;
+    use safetensors::Dtype;
+    use safetensors::tensor::TensorView;
+
+    #[test]
+    fn batches_hold_every_clip_once_and_are_filled_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f.safetensors");
+        let numbers: Vec<u8> = (1..=6).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        let views = [
+            (
+                "features",
+                TensorView::new(Dtype::F32, vec![3, 2, 1], &numbers),
+            ),
+            ("labels", TensorView::new(Dtype::U8, vec![3], &[1, 0, 1])),
+        ];
+        let views = views.map(|(name, view)| (name, view.unwrap()));
+        std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+        let clips = Clips {
+            reads: Reads::Frames(1),
+            classes: 2,
+            names: None,
+            length: 3,
+        };
+        let frames = Frames::from(FrameSet::features(&path, &clips).unwrap());
+        let values = |batch: &Batch| match &batch.inputs {
+            Inputs::Frames { values, .. } => values.clone(),
+            Inputs::Tokens(_) => panic!("frames are expected"),
+        };
+        let first = frames.evaluation(0, 3, 2).unwrap().unwrap();
+        assert_eq!(values(&first), [0., 1., 2., 0., 3., 4.]);
+        let second = frames.evaluation(1, 3, 2).unwrap().unwrap();
+        assert_eq!(values(&second), [0., 5., 6., 0., 0., 0.]);
+        assert_eq!(
+            (second.targets, first.targets),
+            (vec![1, IGNORE], vec![1, 0])
+        );
+        assert!(frames.evaluation(2, 3, 2).unwrap().is_none());
+        let all = frames.evaluation(0, 3, 9).unwrap().unwrap();
+        assert_eq!((all.sequences, all.counted()), (3, 3));
     }
 }

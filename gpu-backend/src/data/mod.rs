@@ -4,44 +4,28 @@
 //! [`Sampler`] says which sequences a step reads. Which ones is a function of the seed and the step
 //! alone, so that a run's position in its data is its step number.
 
-mod clips;
 mod error;
-mod features;
-mod folders;
 mod frames;
 mod masking;
-mod npy;
-mod npz;
 mod order;
-mod recordings;
 mod sampler;
 mod shift;
-mod sounds;
 mod sources;
-mod tensor;
 mod text;
-mod text_folders;
 mod token_cache;
-mod token_classes;
 mod token_clips;
 mod tokenizer;
 mod tokens;
-mod wav;
 
-pub use clips::{Clips, Reads};
 pub use error::DataError;
-pub use frames::FrameSet;
+pub use frames::Frames;
 pub use masking::Masking;
-pub use npy::NpyError;
 pub use order::{Permutation, mix};
-pub use recordings::{ClipFeatures, FrontEnd, Recordings};
 pub use sampler::{Pick, Sampler, Shard};
 pub use shift::Shift;
-pub use sounds::Framing;
 pub use sources::Sources;
 pub use text::TextSet;
-pub use text_folders::TextFolders;
-pub use token_clips::TokenClips;
+pub use toeplite_clips::{ClipError, Clips, FrameSet, Framing, Reads, TextFolders, TokenClips};
 pub use tokenizer::TextTokenizer;
 pub use tokens::Tokens;
 

@@ -1,13 +1,13 @@
 //! The sources that a run's configuration names.
 
-use super::clips::task_name;
 use super::{
-    Clips, DataError, FrameSet, Framing, Masking, Result, Shift, Source, TextFolders, TextSet,
-    TextTokenizer, TokenClips, Tokens,
+    ClipError, Clips, DataError, FrameSet, Frames, Framing, Masking, Result, Shift, Source,
+    TextFolders, TextSet, TextTokenizer, TokenClips, Tokens,
 };
 use crate::config::{DataKind, RunConfig};
 use std::path::Path;
 use toeplite_checkpoint::config::Task;
+use toeplite_clips::task_name;
 
 /// The sources of a run: to train on, and to validate with.
 pub struct Sources {
@@ -46,13 +46,14 @@ impl Sources {
 fn texts(config: &RunConfig) -> Result<Sources> {
     let (data, model) = (&config.data, &config.model);
     if model.task == Task::Classifier {
-        return Err(DataError::Misfit {
+        return Err(ClipError::Misfit {
             path: data.train.clone(),
             found: "it is read as a text".to_owned(),
             key: "model.task",
             value: task_name(model.task).to_owned(),
             remedy: "set data.kind = \"text-folders\", or another kind with classes".to_owned(),
-        });
+        }
+        .into());
     }
     let tokenizer = match (&data.tokenizer, data.kind) {
         (Some(path), DataKind::TextTokenizer) => {
@@ -84,40 +85,39 @@ fn sounds(config: &RunConfig) -> Result<Sources> {
     let clips = clips(config)?;
     let train = FrameSet::sounds(&data.train, framing, &clips)?;
     let framing = Framing {
-        rate: train.rate,
+        rate: train.rate(),
         ..framing
     };
-    let clips = known(clips, &train);
-    boxed(train, data.valid.as_deref(), |path| {
-        FrameSet::sounds(path, framing, &clips)
+    let clips = known(clips, train.classes());
+    boxed(Frames::from(train), data.valid.as_deref(), |path| {
+        Ok(FrameSet::sounds(path, framing, &clips)?.into())
     })
 }
 
 fn features(config: &RunConfig) -> Result<Sources> {
     let (data, clips) = (&config.data, clips(config)?);
-    let mut train = FrameSet::features(&data.train, &clips)?;
-    train.shift = data.image.map(|[rows, columns]| Shift {
+    let open = |path: &Path| Ok::<_, DataError>(Frames::from(FrameSet::features(path, &clips)?));
+    let shift = data.image.map(|[rows, columns]| Shift {
         rows,
         columns,
         most: data.shift,
     });
-    boxed(train, data.valid.as_deref(), |path| {
-        FrameSet::features(path, &clips)
-    })
+    let train = open(&data.train)?.shifted(shift);
+    boxed(train, data.valid.as_deref(), open)
 }
 
 fn token_classes(config: &RunConfig) -> Result<Sources> {
     let (data, clips) = (&config.data, clips(config)?);
     let train = TokenClips::file(&data.train, &clips)?;
     boxed(train, data.valid.as_deref(), |path| {
-        TokenClips::file(path, &clips)
+        Ok(TokenClips::file(path, &clips)?)
     })
 }
 
 fn text_folders(config: &RunConfig) -> Result<Sources> {
     let (data, clips) = (&config.data, clips(config)?);
     let train = TextFolders::open(&data.train, &clips)?;
-    let clips = known(clips, &train.clips);
+    let clips = known(clips, train.clips.classes());
     let valid = data.valid.as_deref().map(|path| {
         let valid = TextFolders::open(path, &clips)?;
         valid.check_apart(&train)?;
@@ -132,13 +132,13 @@ fn text_folders(config: &RunConfig) -> Result<Sources> {
 fn clips(config: &RunConfig) -> Result<Clips> {
     let (data, model) = (&config.data, &config.model);
     let names = data.classes.as_deref();
-    Clips::of(&data.train, model, names, config.train.length)
+    Ok(Clips::of(&data.train, model, names, config.train.length)?)
 }
 
-/// The classes are those of `train`.
-fn known(clips: Clips, train: &dyn Source) -> Clips {
+/// The classes are those that were trained on.
+fn known(clips: Clips, classes: &[String]) -> Clips {
     Clips {
-        names: Some(train.classes().to_vec()),
+        names: Some(classes.to_vec()),
         ..clips
     }
 }

@@ -4,13 +4,13 @@
 //! file, and holds a hash of its own content: one that was cut short or damaged is made anew. Files
 //! are written under another name and renamed: no process ever sees half of one.
 
-use super::tokens::map;
 use memmap2::Mmap;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
+use toeplite_clips::map;
 use twox_hash::XxHash3_128;
 
 /// Changes with the layout of the file and with how texts are cut into lines.

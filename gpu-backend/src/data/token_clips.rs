@@ -1,156 +1,40 @@
-//! Sequences of tokens with a class each.
+//! Clips of tokens as batches.
 
-use super::{Batch, Inputs, Pick, Result, Source};
+use super::{Batch, Inputs, Pick, Result, Source, TokenClips};
 use crate::device::IGNORE;
-use memmap2::Mmap;
-use std::borrow::Cow;
-use std::ops::Range;
+use toeplite_clips::Windows;
 
-/// Texts with a label each, and the sequences that a classifier reads of them.
-///
-/// A sequence shorter than a batch's is followed by padding ([`IGNORE`]), which networks do not see.
-pub struct TokenClips {
-    pub(super) stored: Stored,
-    pub(super) texts: Vec<Text>,
-    /// The sequences to train on.
-    pub(super) windows: Windows,
-    /// Names by label.
-    pub(super) classes: Vec<String>,
-    pub(super) name: String,
-}
-
-/// Tokens of all texts, one text behind another.
-pub(super) enum Stored {
-    /// In memory, one byte each.
-    Bytes(Vec<u8>),
-    /// In a file, from an offset on, little-endian, of so many bytes each.
-    Mapped(Mmap, usize, usize),
-}
-
-/// Where a text's tokens lie, and its class.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Text {
-    pub tokens: Range<usize>,
-    pub label: u32,
-}
-
-/// What becomes of texts longer than a sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
-    /// The beginning is read.
-    Beginning,
-    /// All is read, window by window; the last window ends with the text.
-    Windows,
-}
-
-/// How texts become windows of one length.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Windows {
-    /// Tokens of a sequence.
-    length: usize,
-    cut: Cut,
-    /// Windows of all texts before each, and of all.
-    before: Vec<usize>,
-}
-
-impl Windows {
-    pub fn new(texts: &[Text], length: usize, cut: Cut) -> Self {
-        let mut before = vec![0];
-        for text in texts {
-            let own = match cut {
-                Cut::Beginning => 1,
-                Cut::Windows => text.tokens.len().div_ceil(length).max(1),
-            };
-            before.push(before[before.len() - 1] + own);
-        }
-        Self {
-            length,
-            cut,
-            before,
-        }
+/// A batch of windows, each shifted; `None` is one that does not count. A shorter text is followed by padding
+/// ([`IGNORE`]), which networks do not see.
+fn batch(
+    clips: &TokenClips,
+    windows: &Windows,
+    chosen: impl Iterator<Item = Option<(usize, usize)>>,
+) -> Batch {
+    let (mut tokens, mut targets) = (Vec::new(), Vec::new());
+    for window in chosen {
+        let end = tokens.len() + windows.length();
+        let label = window.map(|(window, shift)| clips.read(windows, window, shift, &mut tokens));
+        targets.push(label.unwrap_or(IGNORE));
+        tokens.resize(end, IGNORE);
     }
-
-    pub fn len(&self) -> usize {
-        self.before[self.before.len() - 1]
-    }
-
-    /// The text of a window, and where it lies if all windows begin `shift` later.
-    fn at(&self, texts: &[Text], window: usize, shift: usize) -> (u32, Range<usize>) {
-        let index = self.before.partition_point(|before| *before <= window) - 1;
-        let Text { tokens, label } = &texts[index];
-        let first = match self.cut {
-            Cut::Beginning => 0,
-            Cut::Windows => (window - self.before[index]) * self.length + shift,
-        };
-        let first = first.min(tokens.len().saturating_sub(self.length));
-        let count = tokens.len().min(self.length);
-        let start = tokens.start + first;
-        (*label, start..start + count)
-    }
-}
-
-impl Stored {
-    /// Appends tokens.
-    fn copy(&self, range: Range<usize>, to: &mut Vec<u32>) {
-        match self {
-            Self::Bytes(bytes) => to.extend(bytes[range].iter().map(|b| u32::from(*b))),
-            Self::Mapped(map, at, size) => {
-                let bytes = &map[at + range.start * size..at + range.end * size];
-                to.extend(bytes.chunks_exact(*size).map(token));
-            }
-        }
-    }
-}
-
-/// A token of one, two or four bytes.
-pub(super) fn token(bytes: &[u8]) -> u32 {
-    let digit = |token, byte: &u8| token << 8 | u32::from(*byte);
-    bytes.iter().rev().fold(0, digit)
-}
-
-impl TokenClips {
-    fn windows_of(&self, length: usize) -> Cow<'_, Windows> {
-        if length == self.windows.length {
-            return Cow::Borrowed(&self.windows);
-        }
-        Cow::Owned(Windows::new(&self.texts, length, self.windows.cut))
-    }
-
-    /// A batch of windows, each shifted; `None` is one that does not count.
-    fn batch(
-        &self,
-        windows: &Windows,
-        chosen: impl Iterator<Item = Option<(usize, usize)>>,
-    ) -> Batch {
-        let (mut tokens, mut targets) = (Vec::new(), Vec::new());
-        for window in chosen {
-            let end = tokens.len() + windows.length;
-            let label = window.map(|(window, shift)| {
-                let (label, range) = windows.at(&self.texts, window, shift);
-                self.stored.copy(range, &mut tokens);
-                label
-            });
-            targets.push(label.unwrap_or(IGNORE));
-            tokens.resize(end, IGNORE);
-        }
-        Batch {
-            sequences: targets.len(),
-            length: windows.length,
-            inputs: Inputs::Tokens(tokens),
-            targets,
-        }
+    Batch {
+        sequences: targets.len(),
+        length: windows.length(),
+        inputs: Inputs::Tokens(tokens),
+        targets,
     }
 }
 
 impl Source for TokenClips {
     fn sequences(&self) -> u64 {
-        self.windows.len() as u64
+        self.windows().len() as u64
     }
 
     fn training(&self, picks: &[Pick]) -> Result<Batch> {
-        let shift = |pick: &Pick| (pick.epoch_noise % self.windows.length as u64) as usize;
+        let shift = |pick: &Pick| (pick.epoch_noise % self.windows().length() as u64) as usize;
         let chosen = picks.iter().map(|p| Some((p.index as usize, shift(p))));
-        Ok(self.batch(&self.windows, chosen))
+        Ok(batch(self, self.windows(), chosen))
     }
 
     fn counted(&self, picks: &[Pick]) -> Result<u64> {
@@ -168,7 +52,7 @@ impl Source for TokenClips {
             return Ok(None);
         };
         let chosen = (first..first + sequences).map(|w| (w < count).then_some((w, 0)));
-        Ok(Some(self.batch(&windows, chosen)))
+        Ok(Some(batch(self, &windows, chosen)))
     }
 
     fn targets(&self) -> u64 {
@@ -180,19 +64,11 @@ impl Source for TokenClips {
     }
 
     fn classes(&self) -> &[String] {
-        &self.classes
+        Self::classes(self)
     }
 
     fn describe(&self) -> String {
-        let tokens: usize = self.texts.iter().map(|text| text.tokens.len()).sum();
-        format!(
-            "{}: {} texts of {} classes, {tokens} tokens, {} sequences of up to {}",
-            self.name,
-            self.texts.len(),
-            self.classes.len(),
-            self.windows.len(),
-            self.windows.length
-        )
+        Self::describe(self)
     }
 }
 
@@ -200,24 +76,18 @@ impl Source for TokenClips {
 mod tests {
     use super::super::{Sampler, Shard};
     use super::*;
+    use toeplite_clips::Cut;
 
+    /// Texts of `lengths` whose tokens count on from one to the next, and labels too.
     fn clips(lengths: &[usize], length: usize, cut: Cut) -> TokenClips {
-        let mut end = 0;
-        let text = |(label, len): (usize, &usize)| {
-            end += len;
-            Text {
-                tokens: end - len..end,
-                label: label as u32,
-            }
+        let mut next = 0u8;
+        let mut text = |len: usize| {
+            let start = next;
+            next += len as u8;
+            (start..next).collect()
         };
-        let texts: Vec<Text> = lengths.iter().enumerate().map(text).collect();
-        TokenClips {
-            stored: Stored::Bytes((0..end as u8).collect()),
-            windows: Windows::new(&texts, length, cut),
-            texts,
-            classes: Vec::new(),
-            name: String::new(),
-        }
+        let texts: Vec<(u32, Vec<u8>)> = (0..).zip(lengths.iter().map(|len| text(*len))).collect();
+        TokenClips::in_memory(String::new(), Vec::new(), texts, length, cut)
     }
 
     fn tokens(batch: &Batch) -> &[u32] {
@@ -268,8 +138,8 @@ mod tests {
                 .training(&sampler.step(step, 1, Shard::WHOLE)[0])
                 .unwrap();
             for (window, label) in tokens(&batch).chunks(3).zip(&batch.targets) {
-                let own = &clips.texts[*label as usize].tokens;
-                let inside = |t: &u32| own.contains(&(*t as usize)) || (*t == n && *label == 1);
+                let own = [0..7, 7..9, 9..15][*label as usize].clone();
+                let inside = |t: &u32| own.contains(t) || (*t == n && *label == 1);
                 assert!(window.iter().all(inside), "{window:?} of {label}");
                 starts.insert(window[0]);
             }

@@ -7,9 +7,9 @@ pub use without_tokenizers::TextTokenizer;
 
 #[cfg(feature = "tokenizer")]
 mod with_tokenizers {
-    use super::super::tokens::check_vocabulary;
     use super::super::{DataError, Result};
     use std::path::{Path, PathBuf};
+    use toeplite_clips::check_vocabulary;
     use tokenizers::Tokenizer;
 
     /// Lines that are cut into tokens at a time, in parallel.
@@ -45,10 +45,10 @@ mod with_tokenizers {
         /// Refuses a tokenizer with tokens that a model of `vocabulary` has no row for.
         ///
         /// # Errors
-        /// [`DataError::Vocabulary`] says what `model.vocab_size` must be.
+        /// [`ClipError::Vocabulary`](toeplite_clips::ClipError::Vocabulary) says what `model.vocab_size` must be.
         pub fn check(&self, vocabulary: usize) -> Result<()> {
             let largest = self.inner.get_vocab(true).into_values().max();
-            check_vocabulary(&self.path, largest, vocabulary)
+            Ok(check_vocabulary(&self.path, largest, vocabulary)?)
         }
 
         /// What decides how texts are cut: the file itself.

@@ -4,9 +4,10 @@ use super::token_cache::{self, Cached};
 use super::{DataError, Result, TextTokenizer};
 use crate::cache;
 use memmap2::Mmap;
-use std::fs::{self, File};
+use std::fs;
 use std::ops::Range;
 use std::path::Path;
+use toeplite_clips::{check_vocabulary, map};
 
 /// The tokens of a text.
 pub struct Tokens {
@@ -187,40 +188,6 @@ fn cut(path: &Path, text: &[u8], tokenizer: &TextTokenizer, file: Option<&Path>)
         first_end: first_end as u64,
         note,
     })
-}
-
-pub(super) fn check_vocabulary(path: &Path, largest: Option<u32>, vocabulary: usize) -> Result<()> {
-    match largest {
-        Some(token) if token as usize >= vocabulary => Err(DataError::Vocabulary {
-            path: path.to_owned(),
-            token,
-            vocabulary,
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// Maps a file into memory; `None` if it is empty.
-pub(super) fn map(path: &Path) -> Result<Option<Mmap>> {
-    let file = File::open(path).map_err(DataError::read(path))?;
-    let metadata = file.metadata().map_err(DataError::read(path))?;
-    if metadata.is_dir() {
-        let cause = std::io::Error::new(
-            std::io::ErrorKind::IsADirectory,
-            "it is a folder, a file is expected",
-        );
-        return Err(DataError::read(path)(cause));
-    }
-    if metadata.len() == 0 {
-        return Ok(None);
-    }
-    // SAFETY: the map is read-only and private to this process. Bytes that another process writes to
-    // the file meanwhile are read as they are at that moment: every byte is a valid token, arrays are
-    // checked and copied at once, and files of the cache are replaced, never written to. A file that
-    // is cut short kills the process with SIGBUS, as with every program that maps its data;
-    // checkpoints survive that.
-    let map = unsafe { Mmap::map(&file) };
-    map.map(Some).map_err(DataError::read(path))
 }
 
 #[cfg(all(test, feature = "tokenizer"))]

@@ -1,5 +1,6 @@
 //! Loss, perplexity, bits a byte and accuracy of a network on a source.
 
+use super::classes::add;
 use super::{Classes, ModelError, Sums, TrainError, Trainable};
 use crate::data::{Batch, Source};
 use serde::{Deserialize, Serialize};
@@ -80,7 +81,7 @@ pub fn evaluate_classes(
     let mut classes = Classes::new(source.classes());
     let mut classify = |batch: &Batch| {
         let (sums, logits) = model.classify(batch)?;
-        classes.add(&batch.targets, &logits);
+        add(&mut classes, &batch.targets, &logits);
         Ok(sums)
     };
     let mut judge = |index| {

@@ -1,4 +1,4 @@
-//! What a change of the network does to its predictions, measured on a text.
+//! What a change of the network does to its predictions, measured on a text; of a classifier, on clips.
 //!
 //! The divergence grows with the square of a small kernel error, and the changes of different layers add up
 //! as if they were independent. Measured on the reductions of 13 layers of two networks: divergence over
@@ -6,11 +6,13 @@
 //! .002, and differs between layers and networks by a factor of 80. So a layer is probed once, and
 //! others of its reductions only when they are about to be chosen.
 
+use crate::checkpoint::config::Pooling;
 use crate::convert::modal::Modal;
 use crate::quantize::MatrixName;
 use crate::quantize::calibrate::Sample;
 use crate::reference::evaluate::{divergence, entropy};
-use crate::reference::mix::{FftMix, Given, Mix, Trained};
+use crate::reference::mix::{FftMix, Given, Mix, Padded, Trained};
+use crate::reference::network::pooled;
 use crate::reference::{AsTrained, Input, Linear, Maps, Network, Place, ReferenceError};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
@@ -21,49 +23,70 @@ use std::ops::Range;
 /// Most positions whose predictions are compared: a large vocabulary's head costs more than a layer.
 const POSITIONS: usize = 256;
 
-/// A network's own predictions on a text, with what each layer was given.
+/// A network's own predictions on a text or on clips, with what each layer was given.
 pub struct Sensitivity<'a> {
     network: &'a Network<f32>,
-    trained: FftMix<f32, Trained<'a, f32>>,
+    trained: Padded<FftMix<f32, Trained<'a, f32>>>,
     windows: Vec<Window>,
+    /// Positions that sequences are padded to: clips have as many lengths as there are clips, for each of which
+    /// spectra would be kept.
+    padded: usize,
 }
 
-/// A window of the text.
+/// A window of the text, or a clip.
 struct Window {
-    tokens: Vec<u32>,
+    read: Read,
     /// What each layer is given, `[n, dim]`.
     inputs: Vec<Array2<f32>>,
-    /// Positions that are compared.
+    /// Positions that are compared; of a clip one stands for all.
     positions: Vec<usize>,
-    /// The trained network's logits there.
+    /// The trained network's logits there, or of the clip.
     logits: Array2<f32>,
+}
+
+/// What the network read.
+enum Read {
+    Tokens(Vec<u32>),
+    /// `[n, frame_dim]`.
+    Frames(Array2<f32>),
+}
+
+impl From<Input<'_>> for Read {
+    fn from(input: Input<'_>) -> Self {
+        match input {
+            Input::Tokens(tokens) => Self::Tokens(tokens.into()),
+            Input::Frames(frames) => Self::Frames(frames.to_owned()),
+        }
+    }
 }
 
 impl<'a> Sensitivity<'a> {
     /// Runs `network` on `sample`.
     ///
     /// # Errors
-    /// The sample is empty, or a token is not in the vocabulary.
+    /// The sample is empty, or not what the network reads.
     pub fn new(network: &'a Network<f32>, sample: &Sample) -> Result<Self, ReferenceError> {
-        let trained = network.trained_mix();
         let windows: Vec<Input<'_>> = sample.sequences().collect();
-        let each = POSITIONS.div_ceil(windows.len().max(1));
+        let longest = windows.iter().map(Input::len).max().unwrap_or(0);
+        // a classifier has one prediction a clip
+        let (each, padded) = match network.pooling() {
+            Some(_) => (1, longest),
+            None => (POSITIONS.div_ceil(windows.len().max(1)), 0),
+        };
+        let trained = Padded::new(network.trained_mix(), padded);
         let run = |sequence: &Input<'_>| {
-            let Input::Tokens(tokens) = *sequence else {
-                return Err(ReferenceError::Classifier);
-            };
             let mut inputs = Vec::with_capacity(network.layers().len());
-            let mut x = network.embed(tokens)?;
+            let mut x = network.enter(*sequence)?;
             for (i, layer) in network.layers().iter().enumerate() {
                 inputs.push(x.clone());
                 x = layer.forward(x, |v| trained.mix(i, v));
             }
-            let count = each.min(tokens.len());
+            let count = each.min(sequence.len());
             // evenly spread, the last position among them
-            let positions = (1..=count).map(|i| i * tokens.len() / count - 1);
+            let positions = (1..=count).map(|i| i * sequence.len() / count - 1);
             let positions: Vec<usize> = positions.collect();
             Ok(Window {
-                tokens: tokens.to_vec(),
+                read: (*sequence).into(),
                 logits: network.head().forward(&before_head(network, x, &positions)),
                 inputs,
                 positions,
@@ -77,11 +100,12 @@ impl<'a> Sensitivity<'a> {
                 network,
                 trained,
                 windows,
+                padded,
             }),
         }
     }
 
-    /// Mean entropy of the trained network's predictions, in bits a token: what it expects its own loss
+    /// Mean entropy of the trained network's predictions, in bits a token or a clip: what it expects its own loss
     /// to be.
     pub fn entropy(&self) -> f64 {
         self.mean(|window| window.logits.rows().into_iter().map(entropy).sum())
@@ -104,7 +128,7 @@ impl<'a> Sensitivity<'a> {
     }
 
     fn replaced(&self, which: Range<usize>, modals: &[&Modal]) -> Result<f64, ReferenceError> {
-        let longest = self.windows.iter().map(|w| w.tokens.len()).max();
+        let longest = self.windows.iter().map(|w| w.inputs[0].nrows()).max();
         let lags = longest.unwrap_or(0);
         let kernels: Vec<_> = modals
             .par_iter()
@@ -115,6 +139,7 @@ impl<'a> Sensitivity<'a> {
             given: FftMix::new(Given::new(&kernels)?),
             which: which.clone(),
         };
+        let replaced = Padded::new(replaced, self.padded);
         let head = self.network.head();
         let changed = |window: &Window| {
             let x = window.inputs[which.start].clone();
@@ -153,9 +178,16 @@ impl<'a> Sensitivity<'a> {
                 let tied = network.is_tied();
                 let head = tied.then(|| network.head().with_weights(values));
                 let head = head.as_ref().unwrap_or(network.head());
+                let map = network.frames().map(|map| map.with_weights(values));
                 self.mean(|window| {
-                    let rows: Vec<usize> = window.tokens.iter().map(|t| *t as usize).collect();
-                    let x = values.select(Axis(0), &rows) * network.embed_scale();
+                    let x = match (&window.read, &map) {
+                        (Read::Frames(frames), Some(map)) => map.forward(frames),
+                        (Read::Tokens(tokens), _) => {
+                            let rows: Vec<usize> = tokens.iter().map(|t| *t as usize).collect();
+                            values.select(Axis(0), &rows) * network.embed_scale()
+                        }
+                        (Read::Frames(_), None) => unreachable!("the network has read frames"),
+                    };
                     let x = self.run(window, 0, x, &self.trained, &mut AsTrained);
                     window.diverged(head.forward(&x).view())
                 })
@@ -199,11 +231,16 @@ impl Window {
     }
 }
 
-/// What the head is given at `positions`, of the last layer's output.
-fn before_head(network: &Network<f32>, x: Array2<f32>, positions: &[usize]) -> Array2<f32> {
-    let mut x = x.select(Axis(0), positions);
+/// What the head is given of the last layer's output: at `positions`, or of a clip the vector that stands for it.
+fn before_head(network: &Network<f32>, mut x: Array2<f32>, positions: &[usize]) -> Array2<f32> {
+    if network.pooling() != Some(Pooling::Mean) {
+        // the last position is among those that are compared
+        let mut x = x.select(Axis(0), positions);
+        network.final_norm().apply(&mut x);
+        return x;
+    }
     network.final_norm().apply(&mut x);
-    x
+    pooled(x.view(), Pooling::Mean).insert_axis(Axis(0))
 }
 
 /// Computes the maps at a place with other weights, those of all maps one below the other.

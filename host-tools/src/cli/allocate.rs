@@ -1,7 +1,7 @@
 //! Recurrences and weights of `toeplite convert`, chosen by what they are worth.
 
 use super::output;
-use super::weights::{self, Calibration, MEASUREMENT};
+use super::weights::{self, Calibration, MEASUREMENT, Source};
 use crate::allocate::plan::{Candidates, Plan, PlanError, Request, plan};
 use crate::allocate::{Choice, Cost, Frontier, Limits, Sensitivity};
 use crate::blob::{Blob, ContractName, WriteError};
@@ -15,7 +15,6 @@ use crate::reference::Network;
 use anyhow::Result;
 use rayon::prelude::*;
 use serde::Serialize;
-use std::path::Path;
 
 /// Divergence beside the entropy from which a user with a budget is warned.
 const MUCH: f64 = 5e-3;
@@ -28,7 +27,9 @@ const SLACK: f64 = 1.5;
 pub struct Allocation {
     /// What predictions were compared on.
     measured_on: Calibration,
-    /// Bits a token that the trained network expects to lose itself.
+    /// What has a prediction: "token", or "clip" of a classifier.
+    predicted: &'static str,
+    /// Bits a token or clip that the trained network expects to lose itself.
     entropy: f64,
     /// Divergence of the predictions, in bits a token, with all recurrences in place of the operators.
     divergence: f64,
@@ -60,14 +61,13 @@ pub struct Allocator<'a> {
 }
 
 impl<'a> Allocator<'a> {
-    /// Finds each layer's reductions that `contract` can hold, and what they change in the predictions on `text`,
-    /// or on what the model itself writes. `loss` is what all layers together may change, beside the entropy.
+    /// Finds each layer's reductions that `contract` can hold, and what they change in the predictions on `source`. `loss` is what all layers together may change, beside the entropy.
     pub fn new(
         checkpoint: &'a Checkpoint,
         network: &'a Network<f32>,
         kernels: &'a [TrainedKernels<'a>],
         contract: ContractName,
-        text: Option<&Path>,
+        source: Source<'_>,
         loss: f64,
     ) -> Result<Self> {
         let frontiers = per_layer(kernels, |_, kernel| Frontier::new(kernel))?;
@@ -76,7 +76,7 @@ impl<'a> Allocator<'a> {
         let frontiers: Vec<Frontier> = held.collect::<Result<_, _>>()?;
         let nearest = frontiers.iter().filter_map(|f| f.choices.last());
         let nearest: Vec<Modal> = nearest.map(|choice| choice.modal.clone()).collect();
-        let (measured_on, sample) = weights::sample(checkpoint, &nearest, text, &MEASUREMENT)?;
+        let (measured_on, sample) = weights::sample(checkpoint, &nearest, source, &MEASUREMENT)?;
         let sensitivity = Sensitivity::new(network, &sample)?;
         let entropy = sensitivity.entropy();
         let mut candidates = Candidates::new(frontiers, sensitivity)?;
@@ -131,6 +131,10 @@ impl<'a> Allocator<'a> {
         let model = blob.any()?;
         Ok(Allocation {
             measured_on: self.measured_on.clone(),
+            predicted: match self.checkpoint.config.classifier {
+                None => "token",
+                Some(_) => "clip",
+            },
             entropy: self.entropy,
             divergence: sensitivity.of_all(&modals)?,
             layers: alone.collect::<Result<_, _>>()?,
@@ -201,19 +205,22 @@ impl Allocation {
         let (changed, entropy) = (self.divergence, self.entropy);
         (
             "recurrences change predictions by",
-            format!("{changed:.1e} bits a token of {entropy:.2} (Kullback-Leibler divergence)"),
+            format!(
+                "{changed:.1e} bits a {} of {entropy:.2} (Kullback-Leibler divergence)",
+                self.predicted
+            ),
         )
     }
 
     /// A line if what the model loses is more than a user would expect.
     pub fn warning(&self) -> Option<String> {
         let lost = self.divergence + self.weights.unwrap_or(0.0);
-        let entropy = self.entropy;
+        let (entropy, predicted) = (self.entropy, self.predicted);
         if self.budget.is_empty() {
             let above = lost > SLACK * self.limit;
             return above.then(|| {
                 format!(
-                    "predictions differ from the trained network's by {lost:.1e} bits a token, more than the {:.1e} asked \
+                    "predictions differ from the trained network's by {lost:.1e} bits a {predicted}, more than the {:.1e} asked \
                      for: --tolerance, or --order and --fir, reach further",
                     self.limit
                 )
@@ -221,7 +228,7 @@ impl Allocation {
         }
         (lost > MUCH * entropy).then(|| {
             format!(
-                "within this budget predictions differ from the trained network's by {lost:.1e} bits a token, of \
+                "within this budget predictions differ from the trained network's by {lost:.1e} bits a {predicted}, of \
                  {entropy:.2}: measure what that costs with `toeplite compare`"
             )
         })
@@ -230,9 +237,9 @@ impl Allocation {
     /// Prints it.
     pub fn print(&self) -> Result<()> {
         output::line(format!(
-            "recurrences change predictions by {:.1e} bits a token of {:.2} (Kullback-Leibler divergence), measured \
+            "recurrences change predictions by {:.1e} bits a {} of {:.2} (Kullback-Leibler divergence), measured \
              on {}",
-            self.divergence, self.entropy, self.measured_on
+            self.divergence, self.predicted, self.entropy, self.measured_on
         ))?;
         if self.budget.is_empty() {
             return Ok(());

@@ -1,5 +1,6 @@
 //! `toeplite compare`: what a conversion costs.
 
+use super::clips::{self, Asked, ClipArgs};
 use super::{input, output};
 use crate::blob::AnyModel;
 use crate::compare::{BitsPerByte, LengthComparison, check_sizes, compare};
@@ -10,16 +11,21 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Compare a model with the checkpoint that it came from, on a text.
+/// Compare a model with the checkpoint that it came from, on a text or on clips with a class each.
 ///
 /// Three forms of the network are run: as trained, by FFT ("fft"); its f32 weights with the
 /// model's recurrences ("recurrence"); the model itself through the device's runtime ("blob").
 /// The state is reset at each window's start, and every byte after a window's first is predicted once. A
 /// bidirectional model is compared by its logits at every token; it has no bits per byte of the next.
+///
+/// Of classifiers it is told how many clips each form takes for what they are, and how many it takes for what the
+/// network as trained takes them for.
 #[derive(Args)]
 #[command(group = ArgGroup::new("sequence").required(true), after_help = "\
-Example:
-  toeplite compare checkpoint model.toep --text val.txt --length 512,2048,8192")]
+Examples:
+  toeplite compare checkpoint model.toep --text val.txt --length 512,2048,8192
+  toeplite compare classifier model.toep --clips test.safetensors --limit 1000
+  toeplite compare words model.toep --clips words/test --hop 160 --classes no,yes")]
 pub struct Cmd {
     /// The checkpoint: a folder with config.json and model.safetensors, or a fairseq .pt file.
     checkpoint: PathBuf,
@@ -31,7 +37,10 @@ pub struct Cmd {
     /// Tokens to compare on: the tensor "tokens" of a safetensors file, [n] or [1, n].
     #[arg(long, value_name = "FILE", group = "sequence")]
     tokens: Option<PathBuf>,
-    /// Window lengths [default: 512, of a bidirectional model its window].
+    #[command(flatten)]
+    clips: ClipArgs,
+    /// Window lengths, or positions of a clip [default: 512, of clips the training length, of a bidirectional
+    /// model its window].
     #[arg(long, value_delimiter = ',', value_name = "N", value_parser = input::positive, allow_negative_numbers = true)]
     length: Vec<usize>,
     /// Print JSON.
@@ -50,13 +59,22 @@ impl Cmd {
             format!("cannot compare {model} with {checkpoint}")
         })?;
         let network = Network::<f32>::from_checkpoint(&checkpoint)?;
+        let wanted = Asked::of_config(&checkpoint.config);
+        self.clips.check(&self.checkpoint, wanted.is_some())?;
+        self.clips
+            .check(&self.model, Asked::of_model(&model).is_some())?;
+        if let Some(wanted) = wanted {
+            let lengths = self.lengths(&model, checkpoint.config.train_len)?;
+            let model = (&model, wanted);
+            return clips::compare(&self.clips, &network, model, &lengths, self.json);
+        }
         let tokens = match (&self.tokens, &self.text) {
             (Some(path), _) => input::token_file(path)?,
             (None, Some(path)) => input::text_tokens(path, network.vocab())?,
             (None, None) => anyhow::bail!("give --text or --tokens"),
         };
         let mut lengths = Vec::new();
-        for length in self.lengths(&model)? {
+        for length in self.lengths(&model, 512)? {
             let bar = output::progress(
                 format!("windows of {length}"),
                 "tokens",
@@ -84,11 +102,11 @@ impl Cmd {
 }
 
 impl Cmd {
-    /// Lengths of windows that the model takes.
-    fn lengths(&self, model: &AnyModel<'_>) -> Result<Vec<usize>> {
+    /// Lengths of windows or clips that the model takes, by default its window or `default`.
+    fn lengths(&self, model: &AnyModel<'_>, default: usize) -> Result<Vec<usize>> {
         let most = model.window();
         if self.length.is_empty() {
-            return Ok(vec![most.unwrap_or(512)]);
+            return Ok(vec![most.unwrap_or(default)]);
         }
         let too_long = self
             .length
@@ -96,7 +114,7 @@ impl Cmd {
             .find(|n| most.is_some_and(|most| **n > most));
         match (too_long, most) {
             (Some(length), Some(most)) => bail!(
-                "--length {length}: the model's window has {most} tokens; convert the checkpoint with --window {length}"
+                "--length {length}: the model's window has {most} positions; convert the checkpoint with --window {length}"
             ),
             _ => Ok(self.length.clone()),
         }

@@ -1,6 +1,7 @@
 //! `toeplite convert`: a checkpoint becomes a model that runs on a device.
 
 use super::allocate::{self, Allocator};
+use super::clips::{Asked, ClipArgs, ConvertOptionError, GoesBy, check_convert};
 use super::files::{self, Output};
 use super::input;
 use super::kernel::{self, Emit};
@@ -8,7 +9,7 @@ use super::layers::Converted;
 use super::made::{self, Made};
 use super::output;
 use super::report::{Conversion, Wanted, Written};
-use super::weights::{self, Rounded, Stored};
+use super::weights::{self, Rounded, Source, Stored};
 use crate::allocate::Limits;
 use crate::allocate::instructions::Core;
 use crate::allocate::plan::{LOSS, Request};
@@ -27,11 +28,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 use toeplite::format::WeightOrder;
+use toeplite_clips::ClipSet;
 
 /// Convert a checkpoint into a model (.toep) that streams on a microcontroller.
 ///
 /// Every layer's Toeplitz operator becomes a recurrence of fixed size; weights are quantized. A bidirectional
-/// network ("causal": false) becomes a model that runs over a window, by a recurrence from either end.
+/// network ("causal": false) becomes a model that runs over a window, by a recurrence from either end. A classifier
+/// becomes a model that gives a class for a whole sequence of tokens or frames.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -42,6 +45,7 @@ Examples:
   toeplite convert checkpoint -o model.toep --contract fixed
   toeplite convert checkpoint -o model.toep --target m4 --budget-flash 400000 --budget-ram 60000
   toeplite convert checkpoint -o model.toep --order 8 --fir 4
+  toeplite convert classifier -o model.toep --clips train.safetensors
   toeplite convert checkpoint -o model.toep --report out.html --report-text val.txt
   toeplite convert --kernel k.npy --json
   toeplite convert --kernel k.safetensors --emit-kernel realised.npy --lags 16384
@@ -61,7 +65,7 @@ pub struct Cmd {
     /// .npy or .safetensors. Says what the recurrence is and how good; writes no model.
     #[arg(
         long, value_name = "FILE",
-        conflicts_with_all = ["checkpoint", "output", "meta", "contract", "weights", "target", "calibrate", "report_text"]
+        conflicts_with_all = ["checkpoint", "output", "meta", "contract", "weights", "target", "calibrate", "clips", "report_text"]
     )]
     kernel: Option<PathBuf>,
     /// Also write the kernels that the recurrences realise, in f64: `[lags, channels]` of a bare
@@ -120,6 +124,8 @@ pub struct Cmd {
     /// model itself writes the text.
     #[arg(long, value_name = "FILE")]
     calibrate: Option<PathBuf>,
+    #[command(flatten)]
+    clips: ClipArgs,
     /// The core whose kernels the weights are packed for. The logits are the same on all; a model
     /// for `portable` runs everywhere, one for another core only there (and here).
     #[arg(long, value_enum, default_value_t = Target::Portable)]
@@ -150,7 +156,7 @@ const FIXED: [&str; 4] = ["tolerance", "order", "fir", "kernel"];
 /// Parameters from which on layers are judged by themselves unless something else is asked for.
 const LARGE: usize = 10_000_000;
 
-/// Whether a layer's kernel is one-sided and the same at every length, so that a text tells what it is worth.
+/// Whether a layer's kernel is one-sided and the same at every length.
 fn has_one_kernel(config: &Config) -> bool {
     config.causal && !config.toeplitz.rpe_input.is_scaled()
 }
@@ -227,6 +233,7 @@ impl Cmd {
         self.check_outputs(path, output)?;
         let spinner = output::spinner("converting");
         let checkpoint = input::checkpoint(path)?;
+        self.check_clips(&checkpoint.config)?;
         blob::can_convert(&checkpoint.config)?;
         if self.contract == ContractName::Fixed {
             blob::can_be_fixed(&checkpoint.config)?;
@@ -234,24 +241,31 @@ impl Cmd {
         let length = self.length(&checkpoint.config)?;
         let method = self.method(length)?;
         ensure!(
-            self.calibrate.is_none()
+            self.calibrate.is_none() && !self.clips.given()
                 || self.allocates(&checkpoint)
                 || self.weights == Some(WeightType::Int4) && self.contract == ContractName::F32,
-            "--calibrate has nothing to do here: layers are judged by themselves, and weights are rounded to nearest"
+            "{} has nothing to do here: layers are judged by themselves, and weights are rounded to nearest",
+            if self.clips.given() {
+                "--clips"
+            } else {
+                "--calibrate"
+            }
         );
         let text = self.calibrate.as_deref();
+        let clips = self.clip_set(&checkpoint.config)?;
+        let source = self.source(clips.as_ref());
         let short_text = weights::check_text(&checkpoint.config, self.weights, text)?;
         let operators = operators(&checkpoint)?;
         let kernels = trained_kernels(&operators, length);
         let made = if self.allocates(&checkpoint) {
-            self.allocate(&checkpoint, &kernels)?
+            self.allocate(&checkpoint, &kernels, source)?
         } else {
             let layers = Converted {
                 forward: self.stored(&kernels, convert_layers(&kernels, &method)?)?,
                 backward: convert_layers(&backward_kernels(&operators, length), &method)?,
             };
             let weight_type = self.weights.unwrap_or(WeightType::Int8);
-            let (blob, rounded) = self.write(&checkpoint, &layers, |_| weight_type)?;
+            let (blob, rounded) = self.write(&checkpoint, &layers, |_| weight_type, source)?;
             Made {
                 layers,
                 blob,
@@ -312,9 +326,62 @@ impl Cmd {
     /// Whether layers get what they are worth. Of a large network only if it is asked for: it would read or write
     /// a text for as long as all the rest takes.
     fn allocates(&self, checkpoint: &Checkpoint) -> bool {
-        let asked = self.loss.is_some() || self.calibrate.is_some() || !self.limits().is_empty();
+        let given = self.calibrate.is_some() || self.clips.given();
+        let asked = self.loss.is_some() || given || !self.limits().is_empty();
         let small = checkpoint.parameters() <= LARGE;
-        self.leaves_open() && has_one_kernel(&checkpoint.config) && (asked || small)
+        let config = &checkpoint.config;
+        // a classifier has no answers without clips
+        let judged = has_one_kernel(config) && (config.classifier.is_none() || asked);
+        self.leaves_open() && judged && (asked || small)
+    }
+
+    /// Refuses clips for language models, and for classifiers what goes by something else than their answers.
+    fn check_clips(&self, config: &Config) -> Result<(), ConvertOptionError> {
+        use GoesBy::{Other, Predictions};
+        let int4 = self.weights == Some(WeightType::Int4);
+        let known = Other(
+            "the instructions of a language model's token",
+            "--budget-flash and --budget-ram are known of classifiers",
+        );
+        let bits = Other(
+            "bits a byte",
+            "`toeplite compare --clips` tells what its model loses",
+        );
+        let options = [
+            ("--loss", self.loss.is_some(), Predictions),
+            ("--budget-flash", self.budget_flash.is_some(), Predictions),
+            ("--budget-ram", self.budget_ram.is_some(), Predictions),
+            (
+                "--budget-instructions",
+                self.budget_instructions.is_some(),
+                known,
+            ),
+            ("--weights int4", int4, Predictions),
+            (
+                "--calibrate",
+                self.calibrate.is_some(),
+                Other("a text", "--clips PATH takes clips"),
+            ),
+            ("--report-text", self.report_text.is_some(), bits),
+        ];
+        check_convert(config.classifier.is_some(), self.clips.given(), &options)
+    }
+
+    /// The clips, of a classifier that is given some.
+    fn clip_set(&self, config: &Config) -> Result<Option<ClipSet>> {
+        let asked = Asked::of_config(config).filter(|_| self.clips.given());
+        let open = |asked| self.clips.open(asked, config.train_len);
+        asked.map(open).transpose()
+    }
+
+    /// What predictions are compared and weights calibrated on.
+    fn source<'a>(&'a self, clips: Option<&'a ClipSet>) -> Source<'a> {
+        let limit = self.clips.limit();
+        match (clips, &self.calibrate) {
+            (Some(set), _) => Source::Clips { set, limit },
+            (None, Some(text)) => Source::Text(text),
+            (None, None) => Source::Own,
+        }
     }
 
     /// The length of the sequences whose kernels the model gets: the training length, the window that a
@@ -367,10 +434,15 @@ impl Cmd {
         })
     }
 
-    fn allocate(&self, checkpoint: &Checkpoint, kernels: &[TrainedKernels<'_>]) -> Result<Made> {
+    fn allocate(
+        &self,
+        checkpoint: &Checkpoint,
+        kernels: &[TrainedKernels<'_>],
+        source: Source<'_>,
+    ) -> Result<Made> {
         let network = Network::<f32>::from_checkpoint(checkpoint)?;
-        let (text, loss) = (self.calibrate.as_deref(), self.loss.unwrap_or(LOSS));
-        let allocator = Allocator::new(checkpoint, &network, kernels, self.contract, text, loss)?;
+        let loss = self.loss.unwrap_or(LOSS);
+        let allocator = Allocator::new(checkpoint, &network, kernels, self.contract, source, loss)?;
         let mut request = self.request()?;
         loop {
             let plan = allocator
@@ -381,7 +453,7 @@ impl Cmd {
                 backward: Vec::new(),
             };
             let weight_type = |name| plan.weight_type(name);
-            let (blob, mut rounded) = self.write(checkpoint, &layers, weight_type)?;
+            let (blob, mut rounded) = self.write(checkpoint, &layers, weight_type, source)?;
             // packing for a core may add a few bytes to what was planned
             if let Some(less) = allocate::less(self.limits(), request.limits, &blob)? {
                 request.limits = less;
@@ -421,13 +493,11 @@ impl Cmd {
         checkpoint: &Checkpoint,
         layers: &Converted,
         weight_type: impl Fn(MatrixName) -> WeightType,
+        source: Source<'_>,
     ) -> Result<(Blob, Rounded)> {
         let [recurrences, backward] = layers.modals();
         let rounded = match self.contract {
-            ContractName::F32 => {
-                let text = self.calibrate.as_deref();
-                weights::round(checkpoint, &recurrences, &weight_type, text)?
-            }
+            ContractName::F32 => weights::round(checkpoint, &recurrences, &weight_type, source)?,
             ContractName::Fixed => weights::fixed(checkpoint, &weight_type)?,
         };
         let blob = match &rounded.stored {
@@ -455,6 +525,7 @@ impl Cmd {
         let outputs: Vec<_> = model.into_iter().chain(others).collect();
         let mut inputs = files::of_checkpoint(checkpoint);
         inputs.extend(self.calibrate.clone());
+        inputs.extend(self.clips.path().map(PathBuf::from));
         inputs.extend(self.report_text.clone());
         Ok(files::check(&outputs, &inputs)?)
     }

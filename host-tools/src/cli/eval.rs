@@ -1,5 +1,6 @@
 //! `toeplite eval`: logits or bits per byte of one model or checkpoint.
 
+use super::clips::{self, Answers, Asked, ClipArgs};
 use super::files::{self, Output};
 use super::input::{self, Subject};
 use super::output;
@@ -13,16 +14,22 @@ use clap::{ArgGroup, Args};
 use ndarray::Array2;
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use thiserror::Error;
 
-/// Evaluate a model or a checkpoint: logits of given tokens, or bits per byte of a text.
+/// Evaluate a model or a checkpoint: logits of given tokens, bits per byte of a text, or accuracy on clips with a
+/// class each.
 #[derive(Args)]
 #[command(group = ArgGroup::new("sequence").required(true), after_help = "\
 Examples:
   toeplite eval checkpoint --text val.txt --length 512,2048
-  toeplite eval model.toep --tokens tokens.safetensors --logits logits.safetensors")]
+  toeplite eval model.toep --tokens tokens.safetensors --logits logits.safetensors
+  toeplite eval classifier.toep --clips test.safetensors --json
+
+With --json a classifier has, for every length, {length, clips, accuracy, classes, confusion}: classes
+are [{name, clips, correct, accuracy}], confusion counts clips by class (rows) and by what they were
+taken for (columns); null beyond 1024 classes.")]
 pub struct Cmd {
     /// A model (.toep), a checkpoint folder, or a fairseq checkpoint (.pt).
     subject: PathBuf,
@@ -32,11 +39,15 @@ pub struct Cmd {
     /// Text to evaluate, for byte-level models.
     #[arg(long, value_name = "FILE", group = "sequence")]
     text: Option<PathBuf>,
-    /// Write the logits [n, vocabulary] of all tokens, as one sequence, to this safetensors file.
+    #[command(flatten)]
+    clips: ClipArgs,
+    /// Write the logits [n, vocabulary] of all tokens, as one sequence, or [clips, classes] of all clips, to this
+    /// safetensors file.
     #[arg(long, value_name = "OUT")]
     logits: Option<PathBuf>,
-    /// Window lengths for the bits per byte; the state is reset at each window's start.
-    #[arg(long, value_delimiter = ',', default_value = "512", value_name = "N", value_parser = input::positive, allow_negative_numbers = true, conflicts_with = "logits")]
+    /// Window lengths for the bits per byte, or positions of a clip; the state is reset at each one's start
+    /// [default: 512, of clips the training length, of a model of a bidirectional network its window].
+    #[arg(long, value_delimiter = ',', value_name = "N", value_parser = input::positive, allow_negative_numbers = true, conflicts_with = "logits")]
     length: Vec<usize>,
     /// Floating-point type that a checkpoint is computed in; models have their own.
     #[arg(long, value_enum, default_value_t = Precision::F64)]
@@ -64,16 +75,19 @@ impl Cmd {
         match input::open(&self.subject)? {
             Subject::Model(blob) => {
                 let model = blob.any()?;
+                let wanted = Asked::of_model(&model);
+                self.clips.check(&self.subject, wanted.is_some())?;
+                if let Some(wanted) = wanted {
+                    let default = model.window().unwrap_or(model.shape().train_len);
+                    return self.clips(&model, wanted, default);
+                }
                 self.check_direction(model.window().is_none())?;
                 self.evaluate(model.vocab_size(), |tokens| scored(&model, tokens))
             }
-            Subject::Checkpoint(checkpoint) => {
-                self.check_direction(checkpoint.config.causal)?;
-                match self.precision {
-                    Precision::F64 => self.checkpoint::<f64>(&checkpoint),
-                    Precision::F32 => self.checkpoint::<f32>(&checkpoint),
-                }
-            }
+            Subject::Checkpoint(checkpoint) => match self.precision {
+                Precision::F64 => self.checkpoint::<f64>(&checkpoint),
+                Precision::F32 => self.checkpoint::<f32>(&checkpoint),
+            },
         }
     }
 
@@ -93,14 +107,58 @@ impl Cmd {
         });
         let mut inputs = files::of_checkpoint(&self.subject);
         inputs.extend(self.tokens.iter().chain(&self.text).cloned());
+        inputs.extend(self.clips.path().map(PathBuf::from));
         Ok(files::check(logits.as_slice(), &inputs)?)
     }
 
     fn checkpoint<T: crate::reference::Real>(&self, checkpoint: &Checkpoint) -> Result<ExitCode> {
+        let config = &checkpoint.config;
+        let wanted = Asked::of_config(config);
+        self.clips.check(&self.subject, wanted.is_some())?;
+        if wanted.is_none() {
+            self.check_direction(config.causal)?;
+        }
         let network = Network::<T>::from_checkpoint(checkpoint)?;
+        if let Some(wanted) = wanted {
+            return self.clips(&network, wanted, config.train_len);
+        }
         let mix = network.trained_mix();
         let score = network.scorer(&mix);
         self.evaluate(network.vocab(), |tokens| Ok(score(tokens)?))
+    }
+
+    /// Of a classifier, by default in clips of `length`.
+    fn clips(&self, answers: &dyn Answers, wanted: Asked, length: usize) -> Result<ExitCode> {
+        let evaluated = clips::evaluate(&self.clips, (answers, wanted), &self.lengths(length))?;
+        match &self.logits {
+            // no length goes with it
+            Some(out) => {
+                for (_, done) in &evaluated {
+                    self.write(out, &done.logits, "clips")?;
+                }
+            }
+            None if self.json => clips::print_json(&evaluated)?,
+            None => clips::print_table(&evaluated)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn lengths(&self, default: usize) -> Vec<usize> {
+        if self.length.is_empty() {
+            return vec![default];
+        }
+        self.length.clone()
+    }
+
+    /// Writes the logits of so many `what`, and says so.
+    fn write(&self, out: &Path, logits: &Array2<f32>, what: &str) -> Result<()> {
+        write_logits(out, logits)?;
+        if self.json {
+            return output::json(&json!({ "logits": out, "shape": logits.shape() }));
+        }
+        let count = logits.nrows();
+        let told = format!("logits of {count} {what} written to {}", out.display());
+        Ok(output::line(told)?)
     }
 
     fn evaluate(
@@ -114,20 +172,11 @@ impl Cmd {
             (None, None) => anyhow::bail!("give --tokens or --text"),
         };
         if let Some(out) = &self.logits {
-            write_logits(out, &score(&tokens)?)?;
-            if self.json {
-                output::json(&json!({ "logits": out, "shape": [tokens.len(), vocab] }))?;
-            } else {
-                output::line(format!(
-                    "logits of {} tokens written to {}",
-                    tokens.len(),
-                    out.display()
-                ))?;
-            }
+            self.write(out, &score(&tokens)?, "tokens")?;
             return Ok(ExitCode::SUCCESS);
         }
         let mut results = Vec::new();
-        for &length in &self.length {
+        for length in self.lengths(512) {
             let bar = output::progress(
                 format!("windows of {length}"),
                 "tokens",
@@ -162,7 +211,7 @@ fn scored(model: &AnyModel<'_>, tokens: &[u32]) -> Result<Array2<f32>> {
     Ok(stream::logits(model, tokens)?)
 }
 
-fn write_logits(path: &std::path::Path, logits: &Array2<f32>) -> Result<()> {
+fn write_logits(path: &Path, logits: &Array2<f32>) -> Result<()> {
     let bytes: Vec<u8> = logits.iter().flat_map(|x| x.to_le_bytes()).collect();
     let view = TensorView::new(Dtype::F32, vec![logits.nrows(), logits.ncols()], &bytes)
         .context("logits as a tensor")?;

@@ -2,7 +2,8 @@
 
 use super::output::{self, bytes};
 use crate::blob::{AnyModel, Blob};
-use crate::checkpoint::{Checkpoint, Origin, SourceFormat};
+use crate::checkpoint::config::Pooling;
+use crate::checkpoint::{Checkpoint, Config, Origin, SourceFormat};
 use crate::convert::modal::Modal;
 use crate::stream;
 use anyhow::Result;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use toeplite::classifier;
 use toeplite::layer::Layer;
 
 /// Show what is in a model (.toep) or a checkpoint.
@@ -119,12 +121,72 @@ fn matrix_bytes(layer: &Layer<'_>) -> usize {
     matrices.iter().map(|m| m.bytes()).sum()
 }
 
+/// What a classifier tells apart, and how a sequence becomes one vector.
+struct Classifier {
+    classes: usize,
+    pooling: &'static str,
+    frame_dim: usize,
+}
+
+impl Classifier {
+    fn of_model(model: &AnyModel<'_>) -> Option<Self> {
+        let (classes, pooling) = match model {
+            AnyModel::Classifier(model) => (model.classes(), model.pooling()),
+            AnyModel::WindowClassifier(model) => (model.classes(), model.pooling()),
+            AnyModel::F32(_) | AnyModel::Fixed(_) | AnyModel::Window(_) => return None,
+        };
+        Some(Self {
+            classes,
+            pooling: match pooling {
+                classifier::Pooling::Mean => "mean",
+                classifier::Pooling::Last => "last",
+            },
+            frame_dim: model.shape().frame_dim,
+        })
+    }
+
+    fn of_config(config: &Config) -> Option<Self> {
+        let classifier = config.classifier.as_ref()?;
+        Some(Self {
+            classes: classifier.classes,
+            pooling: match classifier.pooling {
+                Pooling::Mean => "mean",
+                Pooling::Last => "last",
+            },
+            frame_dim: classifier.frame_dim.unwrap_or(0),
+        })
+    }
+
+    fn json(&self) -> Value {
+        let frame = (self.frame_dim > 0).then_some(self.frame_dim);
+        json!({ "classes": self.classes, "pooling": self.pooling, "frame_dim": frame })
+    }
+
+    fn fact(&self) -> (&'static str, String) {
+        let what = match self.pooling {
+            "mean" => "the mean over positions",
+            _ => "the last position",
+        };
+        ("classes", format!("{}, of {what}", self.classes))
+    }
+}
+
+/// What stands at a position: tokens, or frames of some numbers.
+fn reads(vocabulary: usize, frame: usize) -> (&'static str, String) {
+    match frame {
+        0 => ("vocabulary", vocabulary.to_string()),
+        frame => ("numbers of a frame", frame.to_string()),
+    }
+}
+
 fn inspect_model(model: &AnyModel<'_>, as_json: bool) -> Result<()> {
     let shape = model.shape();
     let [rows, backward] = layer_rows(model);
-    let task = match model.window() {
-        Some(_) => "logits at every token of a window",
-        None => "logits of the next token",
+    let classifier = Classifier::of_model(model);
+    let task = match (&classifier, model.window()) {
+        (Some(_), _) => "class of a sequence",
+        (None, Some(_)) => "logits at every token of a window",
+        (None, None) => "logits of the next token",
     };
     let (contract, weights) = (model.contract(), model.weights());
     if as_json {
@@ -138,6 +200,7 @@ fn inspect_model(model: &AnyModel<'_>, as_json: bool) -> Result<()> {
             "packed_for": shape.weight_order.name(),
             "identity": format!("{:08x}", model.identity()),
             "blob_bytes": model.blob_bytes(), "memory_bytes": model.memory_needed(),
+            "classifier": classifier.as_ref().map(Classifier::json),
             "vocab_size": shape.vocabulary, "dim": shape.dim, "channels": shape.channels,
             "glu_dim": shape.glu_dim, "train_len": shape.train_len, "layers": layers,
         }));
@@ -150,7 +213,7 @@ fn inspect_model(model: &AnyModel<'_>, as_json: bool) -> Result<()> {
         ("packed for", shape.weight_order.name().into()),
         ("flash, bytes", bytes(model.blob_bytes())),
         ("session memory, bytes", bytes(model.memory_needed())),
-        ("vocabulary", shape.vocabulary.to_string()),
+        reads(shape.vocabulary, shape.frame_dim),
         (
             "dim, channels, GLU",
             format!("{}, {}, {}", shape.dim, shape.channels, shape.glu_dim),
@@ -159,11 +222,13 @@ fn inspect_model(model: &AnyModel<'_>, as_json: bool) -> Result<()> {
         ("trained at length", shape.train_len.to_string()),
     ];
     let window = model.window().map(|n| ("window, tokens", bytes(n)));
+    let classes = classifier.map(|classifier| classifier.fact());
     output::line(output::table(
         ["model", ""],
         facts
             .into_iter()
             .chain(window)
+            .chain(classes)
             .map(|(k, v)| [k.to_string(), v]),
     ))?;
     let mut rows: Vec<LayerRow> = rows.into_iter().chain(backward).collect();
@@ -228,7 +293,7 @@ fn inspect_checkpoint(
         ("parameters", bytes(checkpoint.parameters())),
         ("stored as", stored.join(", ")),
         ("task", format!("{:?}", c.task)),
-        ("vocabulary", c.vocab_size.to_string()),
+        reads(c.vocab_size, c.frame_dim().unwrap_or(0)),
         ("layers", c.layers.to_string()),
         (
             "dim, channels, GLU",
@@ -248,8 +313,12 @@ fn inspect_checkpoint(
         ("kernel activation", format!("{:?}", t.act)),
         ("trained at length", c.train_len.to_string()),
     ];
+    let classes = Classifier::of_config(c).map(|classifier| classifier.fact());
     Ok(output::line(output::table(
         ["checkpoint", ""],
-        facts.map(|(k, v)| [k.to_string(), v]),
+        facts
+            .into_iter()
+            .chain(classes)
+            .map(|(k, v)| [k.to_string(), v]),
     ))?)
 }

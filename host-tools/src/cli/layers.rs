@@ -72,7 +72,7 @@ pub fn print(layers: &Converted, losses: Option<&[f64]>) -> Result<()> {
         "worst channel",
         "peak over frequency",
         "/ best possible",
-        "bits a token",
+        "bits lost",
     ];
     Ok(output::line(output::table(header, rows))?)
 }

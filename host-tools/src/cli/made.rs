@@ -4,7 +4,7 @@ use super::allocate::Allocation;
 use super::layers::{self, Converted};
 use super::output::{self, bytes};
 use super::weights::{self, Rounded};
-use crate::blob::Blob;
+use crate::blob::{AnyModel, Blob};
 use crate::checkpoint::Checkpoint;
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -90,6 +90,23 @@ pub fn meta(blob: &Blob) -> Result<String> {
             format!("PREFILL_BYTES: usize = {bytes}"),
         )
     });
+    let reads = match model.shape().frame_dim {
+        0 => (
+            "Tokens that the model knows.",
+            format!("VOCAB_SIZE: usize = {}", model.vocab_size()),
+        ),
+        frame => ("Numbers of a frame.", format!("FRAME_DIM: usize = {frame}")),
+    };
+    let classifier = matches!(
+        model,
+        AnyModel::Classifier(_) | AnyModel::WindowClassifier(_)
+    );
+    let classes = classifier.then(|| {
+        (
+            "Classes that the model tells apart.",
+            format!("CLASSES: usize = {}", model.outputs()),
+        )
+    });
     let window = model.window().map(|tokens| {
         (
             "Most tokens of a window.",
@@ -105,10 +122,7 @@ pub fn meta(blob: &Blob) -> Result<String> {
             "Bytes of the model in flash.",
             format!("BLOB_BYTES: usize = {}", model.blob_bytes()),
         ),
-        (
-            "Tokens that the model knows.",
-            format!("VOCAB_SIZE: usize = {}", model.vocab_size()),
-        ),
+        reads,
         (
             "The model's identity, as `toeplite inspect` shows it.",
             format!("IDENTITY: u32 = {:#010x}", model.identity()),
@@ -116,6 +130,10 @@ pub fn meta(blob: &Blob) -> Result<String> {
     ];
     let line =
         |(what, constant)| format!("/// {what}\n#[allow(dead_code)]\npub const {constant};\n");
-    let constants = constants.into_iter().chain(prefill).chain(window);
+    let constants = constants
+        .into_iter()
+        .chain(classes)
+        .chain(prefill)
+        .chain(window);
     Ok(constants.map(line).collect())
 }

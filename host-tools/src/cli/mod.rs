@@ -1,6 +1,7 @@
 //! Subcommands, one file each.
 
 mod allocate;
+pub mod clips;
 pub mod compare;
 pub mod convert;
 pub mod eval;
@@ -31,6 +32,7 @@ const EXAMPLES: &str = "\
 Examples:
   toeplite convert my-checkpoint -o model.toep           smallest recurrence, int8 weights
   toeplite compare my-checkpoint model.toep --text t.txt what the conversion costs, in bits per byte
+  toeplite compare my-classifier model.toep --clips DATA or in clips that are taken for another class
   toeplite run model.toep --prompt 'To be' --tokens 200  stream text through the device's runtime
   toeplite inspect model.toep                            what is in a model or a checkpoint
 

@@ -59,7 +59,7 @@ impl Cmd {
                 self.model.display()
             ),
             AnyModel::Classifier(_) | AnyModel::WindowClassifier(_) => bail!(
-                "{} is a classifier, which tells the class of a sequence and writes no text",
+                "{} is a classifier, which tells the class of a sequence and writes no text: toeplite eval --clips asks it for classes",
                 self.model.display()
             ),
             AnyModel::F32(model) => {

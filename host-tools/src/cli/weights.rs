@@ -5,6 +5,7 @@ use crate::allocate::Sensitivity;
 use crate::blob::{self, WeightType, WriteError};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::Config;
+use crate::classify::Chosen;
 use crate::convert::modal::Modal;
 use crate::quantize::calibrate::{Calibrated, Sample, calibrate, sqnr};
 use crate::quantize::sampled::sampled;
@@ -14,6 +15,7 @@ use ndarray::Array2;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::path::Path;
+use toeplite_clips::ClipSet;
 
 /// What became of all weights.
 pub struct Rounded {
@@ -33,13 +35,29 @@ pub enum Stored {
     Fixed(Vec<(MatrixName, Array2<f32>)>),
 }
 
-/// A text that something was measured on.
+/// A text, or clips, that something was measured on.
 #[derive(Clone, Serialize)]
 pub struct Calibration {
-    /// "text", or "sampled" where the model wrote it.
+    /// "text", "sampled" where the model wrote it, or "clips".
     pub source: &'static str,
-    /// Tokens of it that were used.
+    /// Tokens of it that were used; of clips positions.
     pub tokens: usize,
+}
+
+/// What predictions are compared and weights calibrated on.
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    /// What the model itself writes.
+    Own,
+    /// A text for byte-level models, or a file of tokens.
+    Text(&'a Path),
+    /// Clips, at most `limit` of them.
+    Clips {
+        /// All of them.
+        set: &'a ClipSet,
+        /// Most that are used.
+        limit: Option<usize>,
+    },
 }
 
 /// What became of a matrix.
@@ -83,7 +101,7 @@ pub fn check_text(
 ) -> Result<Option<String>> {
     let Some(path) = text else {
         ensure!(
-            config.causal || weights != Some(WeightType::Int4),
+            config.causal || config.classifier.is_some() || weights != Some(WeightType::Int4),
             "--weights int4 of a bidirectional checkpoint needs --calibrate FILE: a network that sees what comes after a token writes no text itself"
         );
         return Ok(None);
@@ -100,13 +118,13 @@ pub fn check_text(
     }))
 }
 
-/// The checkpoint's weights in the type of each matrix: if there is int4 among them, calibrated, on `text`
-/// or on what the model itself writes.
+/// The checkpoint's weights in the type of each matrix: if there is int4 among them, calibrated on what `source`
+/// says.
 pub fn round(
     checkpoint: &Checkpoint,
     recurrences: &[Modal],
     weight_type: impl Fn(MatrixName) -> WeightType,
-    text: Option<&Path>,
+    source: Source<'_>,
 ) -> Result<Rounded> {
     let names = MatrixName::all(&checkpoint.config);
     if !names
@@ -120,7 +138,7 @@ pub fn round(
             calibration: None,
         });
     }
-    let (calibration, sample) = sample(checkpoint, recurrences, text, &CALIBRATION)?;
+    let (calibration, sample) = sample(checkpoint, recurrences, source, &CALIBRATION)?;
     let layers = checkpoint.config.layers as u64;
     let bar = output::progress("calibrating".into(), "layers", layers);
     let done = |layers| bar.set_position(layers as u64);
@@ -174,7 +192,22 @@ pub struct Effort {
     reading: usize,
     /// The same of a text that the model writes itself, token by token.
     writing: usize,
+    /// Most clips.
+    clips: usize,
+    /// Most positions of all of them.
+    positions: usize,
 }
+
+impl Effort {
+    /// Clips of so many positions that are worth their time, to a model with so many parameters.
+    fn clips(&self, length: usize, parameters: usize) -> usize {
+        let positions = (self.reading / parameters.max(1)).min(self.positions);
+        (positions / length.max(1)).clamp(FEWEST_CLIPS, self.clips)
+    }
+}
+
+/// Clips below which a measurement says nothing, whatever they cost.
+const FEWEST_CLIPS: usize = 16;
 
 /// Of a calibration: seconds of work, and the activations of all its tokens in a quarter of a gigabyte.
 const CALIBRATION: Effort = Effort {
@@ -182,6 +215,8 @@ const CALIBRATION: Effort = Effort {
     least: 1,
     reading: 100_000_000_000,
     writing: 8_000_000_000,
+    clips: 1024,
+    positions: 16_384,
 };
 
 /// Of a measurement of what layers are worth, for which the network runs a few times.
@@ -190,30 +225,39 @@ pub const MEASUREMENT: Effort = Effort {
     least: 128,
     reading: 10_000_000_000,
     writing: 1_000_000_000,
+    // each has one prediction
+    clips: 128,
+    positions: 131_072,
 };
 
-/// Tokens of `text`, or some that the model writes itself, with int8 weights, which cost it next to
-/// nothing.
+/// As much of `source` as the `effort` allows. What the model writes itself it writes with int8 weights, which
+/// cost it next to nothing.
 pub fn sample(
     checkpoint: &Checkpoint,
     recurrences: &[Modal],
-    text: Option<&Path>,
+    source: Source<'_>,
     effort: &Effort,
 ) -> Result<(Calibration, Sample)> {
-    let train_len = checkpoint.config.train_len;
-    let count = |work: usize| {
-        let tokens = work / checkpoint.parameters().max(1);
-        tokens.clamp(effort.least, effort.tokens)
-    };
-    let (source, sample) = if let Some(path) = text {
-        let tokens = input::sequence(path, checkpoint.config.vocab_size).context("--calibrate")?;
-        let sample = Sample::spread(&tokens, train_len.max(1), count(effort.reading));
-        ("text", sample)
-    } else {
-        let model = blob::write(checkpoint, recurrences, WeightType::Int8)?;
-        let count = count(effort.writing);
-        let sample = sampled(&model.model()?, train_len.clamp(1, count), count);
-        ("sampled", sample)
+    let (train_len, parameters) = (checkpoint.config.train_len, checkpoint.parameters());
+    let count = |work: usize| (work / parameters.max(1)).clamp(effort.least, effort.tokens);
+    let (source, sample) = match source {
+        Source::Text(path) => {
+            let vocabulary = checkpoint.config.vocab_size;
+            let tokens = input::sequence(path, vocabulary).context("--calibrate")?;
+            let sample = Sample::spread(&tokens, train_len.max(1), count(effort.reading));
+            ("text", sample)
+        }
+        Source::Clips { set, limit } => {
+            let count = effort.clips(train_len, parameters);
+            let count = count.min(limit.unwrap_or(count));
+            ("clips", Chosen::new(set, Some(count)).sample()?)
+        }
+        Source::Own => {
+            let model = blob::write(checkpoint, recurrences, WeightType::Int8)?;
+            let count = count(effort.writing);
+            let sample = sampled(&model.model()?, train_len.clamp(1, count), count);
+            ("sampled", sample)
+        }
     };
     let tokens = sample.len();
     Ok((Calibration { source, tokens }, sample))
@@ -283,7 +327,7 @@ pub fn print(rounded: &Rounded) -> Result<()> {
         "bits a weight",
         "SQNR, dB",
         "of outputs",
-        "bits a token",
+        "bits lost",
     ];
     output::line(output::table(header, rows))?;
     if let Some(calibration) = &rounded.calibration {
@@ -317,6 +361,7 @@ impl fmt::Display for Calibration {
         let tokens = output::bytes(self.tokens);
         match self.source {
             "text" => write!(f, "{tokens} tokens of the text given"),
+            "clips" => write!(f, "{tokens} positions of the clips given"),
             _ => write!(
                 f,
                 "{tokens} tokens that the model wrote; --calibrate takes a text"

@@ -27,9 +27,12 @@ enum Side {
 /// The operators of all layers of a checkpoint, in f64: of a large network a small part.
 ///
 /// # Errors
-/// A tensor is missing or has another shape; there are no heads or channels.
+/// A tensor is missing or has another shape; there are no heads or channels; each layer has two operators, of an image.
 pub fn operators(checkpoint: &Checkpoint) -> Result<Vec<Toeplitz<f64>>, ReferenceError> {
     let Checkpoint { config, tensors } = checkpoint;
+    if config.toeplitz.image.is_some() {
+        return Err(ReferenceError::Image);
+    }
     let (heads, channels) = (config.num_heads, config.channels());
     if heads == 0 {
         return Err(ReferenceError::Zero { what: "num_heads" });

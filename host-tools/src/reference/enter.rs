@@ -62,6 +62,14 @@ impl<T: Real> Enter<T> {
         }
     }
 
+    /// The map of frames.
+    pub fn frames(&self) -> Option<&Linear<T>> {
+        match self {
+            Self::Embedding { .. } => None,
+            Self::Frames(map) => Some(map),
+        }
+    }
+
     /// Tokens that have a row.
     pub fn vocab(&self) -> usize {
         match self {

@@ -23,6 +23,12 @@ pub enum ReferenceError {
     /// Frames for a network of tokens.
     #[error("the network reads tokens, not frames")]
     ReadsTokens,
+    /// Operators along the rows and the columns of an image.
+    #[error(
+        "this checkpoint's operators are along the rows and columns of an image (toeplitz.image): a classifier of \
+         sequences alone can be computed and converted here; toeplite-train eval evaluates this one"
+    )]
+    Image,
     /// Frames of another width.
     #[error("the network reads frames of {expected} numbers, these have {found}")]
     Frames {

@@ -6,7 +6,7 @@ use super::mix::{FftMix, Mix, Trained};
 use super::{Linear, NormLayer, Params, Real, ReferenceError};
 use crate::checkpoint::config::{ClassifierConfig, Pooling};
 use crate::checkpoint::{Checkpoint, Config};
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 /// Embedding or map of frames, layers, final norm, head; of a classifier pooling before the head.
 #[derive(Clone, Debug)]
@@ -124,18 +124,18 @@ impl<T: Real> Network<T> {
     ) -> Result<Array1<T>, ReferenceError> {
         let pooling = self.pooling.ok_or(ReferenceError::NoClassifier)?;
         let x = self.before_head(input, mix)?;
-        let pooled = match pooling {
-            // in f64, so that the length costs no accuracy
-            Pooling::Mean => {
-                let mean = |column: ndarray::ArrayView1<T>| {
-                    T::of(column.iter().map(|x| x.wide()).sum::<f64>() / x.nrows() as f64)
-                };
-                x.map_axis(Axis(0), mean)
-            }
-            Pooling::Last => x.row(x.nrows() - 1).to_owned(),
-        };
-        let logits = self.head.forward(&pooled.insert_axis(Axis(0)));
-        Ok(logits.remove_axis(Axis(0)))
+        let pooled = pooled(x.view(), pooling).insert_axis(Axis(0));
+        Ok(self.head.forward(&pooled).remove_axis(Axis(0)))
+    }
+
+    /// How a classifier makes one vector of a sequence, after the final norm.
+    pub fn pooling(&self) -> Option<Pooling> {
+        self.pooling
+    }
+
+    /// The map of frames.
+    pub fn frames(&self) -> Option<&Linear<T>> {
+        self.enter.frames()
     }
 
     /// What the final norm makes of a sequence, `[n, dim]`.
@@ -165,7 +165,15 @@ impl<T: Real> Network<T> {
     /// # Errors
     /// There are no tokens, one is not in the vocabulary, or the network reads frames.
     pub fn embed(&self, tokens: &[u32]) -> Result<Array2<T>, ReferenceError> {
-        self.enter.apply(Input::Tokens(tokens))
+        self.enter(Input::Tokens(tokens))
+    }
+
+    /// The residual stream's start `[n, dim]`: [`embed`](Self::embed), or what the map makes of frames.
+    ///
+    /// # Errors
+    /// There is nothing to read, or it is not what the network reads.
+    pub fn enter(&self, input: Input<'_>) -> Result<Array2<T>, ReferenceError> {
+        self.enter.apply(input)
     }
 
     fn expect_fitting(&self, mix: &dyn Mix<T>) -> Result<(), ReferenceError> {
@@ -183,7 +191,22 @@ impl<T: Real> Network<T> {
     }
 }
 
+/// One vector `[dim]` of a sequence `[n, dim]` after the final norm, at least one position.
+pub fn pooled<T: Real>(x: ArrayView2<'_, T>, pooling: Pooling) -> Array1<T> {
+    let count = x.nrows();
+    match pooling {
+        // in f64, so that the length costs no accuracy
+        Pooling::Mean => x.map_axis(Axis(0), |column| {
+            T::of(column.iter().map(|x| x.wide()).sum::<f64>() / count as f64)
+        }),
+        Pooling::Last => x.row(count - 1).to_owned(),
+    }
+}
+
 fn expect_dimensions(config: &Config) -> Result<(), ReferenceError> {
+    if config.toeplitz.image.is_some() {
+        return Err(ReferenceError::Image);
+    }
     let dimensions = [
         ("layers", config.layers),
         ("vocab_size", config.vocab_size),

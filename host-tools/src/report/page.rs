@@ -225,7 +225,7 @@ fn matrices(model: &Model) -> Markup {
         "of outputs, dB",
     ];
     if measured {
-        header.push("change of predictions, bits a token");
+        header.push("change of predictions, bits");
     }
     let decibels = |x: Option<f64>| x.map_or("-".into(), |x| format!("{x:.1}"));
     let row = |m: &Matrix| {

@@ -4,7 +4,8 @@ use super::super::text::Coding;
 use super::error::EvalError;
 use crate::config::{DataKind, RunConfig};
 use crate::data::{
-    Clips, DataError, FrameSet, Framing, Masking, Source, TextFolders, TextSet, TokenClips, Tokens,
+    ClipError, Clips, FrameSet, Frames, Framing, Masking, Source, TextFolders, TextSet, TokenClips,
+    Tokens,
 };
 use anyhow::Result;
 use std::path::{Path, PathBuf};
@@ -83,7 +84,7 @@ impl Asked<'_> {
     }
 
     /// Every file can be read byte by byte: one that is clips by its name is a mistake all the same.
-    fn check_text(&self) -> Result<(), DataError> {
+    fn check_text(&self) -> Result<(), ClipError> {
         let ending = self.data.extension().unwrap_or_default();
         let clips = ["npz", "safetensors", "wav"];
         let found = if self.data.is_dir() {
@@ -94,7 +95,7 @@ impl Asked<'_> {
             return Ok(());
         };
         let masked = self.model.task == Task::MaskedLm;
-        Err(DataError::Misfit {
+        Err(ClipError::Misfit {
             path: self.data.to_owned(),
             found: found.to_owned(),
             key: "task",
@@ -145,12 +146,17 @@ impl Asked<'_> {
         let names = data.classes.as_deref();
         let names = names.ok_or_else(|| missing("data.classes"))?;
         let clips = Clips::of(self.data, self.model, Some(names), self.model.train_len)?;
-        Ok(Box::new(FrameSet::sounds(self.data, framing, &clips)?))
+        Ok(Box::new(Frames::from(FrameSet::sounds(
+            self.data, framing, &clips,
+        )?)))
     }
 
     fn features(&self) -> Result<Box<dyn Source>> {
         self.check_kind(DataKind::Frames, "a file")?;
-        Ok(Box::new(FrameSet::features(self.data, &self.clips()?)?))
+        Ok(Box::new(Frames::from(FrameSet::features(
+            self.data,
+            &self.clips()?,
+        )?)))
     }
 
     fn token_classes(&self) -> Result<Box<dyn Source>> {
@@ -166,7 +172,7 @@ impl Asked<'_> {
     }
 
     /// What the network asks of clips; the classes' names are the run's, if it is known.
-    fn clips(&self) -> Result<Clips, DataError> {
+    fn clips(&self) -> Result<Clips, ClipError> {
         let names = self.run.and_then(|run| run.data.classes.as_deref());
         Clips::of(self.data, self.model, names, self.model.train_len)
     }

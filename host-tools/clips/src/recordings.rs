@@ -2,7 +2,7 @@
 
 use super::folders::Folders;
 use super::sounds::is_wav;
-use super::{DataError, Result, wav};
+use super::{ClipError, Result, wav};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
@@ -23,7 +23,7 @@ impl FrontEnd {
     /// The features of a whole recording, `[frames, bands]`: the bits that a device has.
     ///
     /// # Errors
-    /// [`DataError::FrontEnd`]: the configuration is refused.
+    /// [`ClipError::FrontEnd`]: the configuration is refused.
     pub fn features(&self, samples: &[i16]) -> Result<Vec<f32>> {
         let mut features = Vec::new();
         if self.integers {
@@ -39,7 +39,7 @@ impl FrontEnd {
 
     fn in_floats(&self, samples: &[i16], each: impl FnMut(&[f32])) -> Result<()> {
         let config = self.config;
-        config.check().map_err(DataError::FrontEnd)?;
+        config.check().map_err(ClipError::FrontEnd)?;
         let (mut window, mut weights) = (vec![0.0; config.frame], vec![0.0; config.bins()]);
         let mut counts = vec![0; config.bands];
         let tables = TablesRef::fill(config, &mut window, &mut weights, &mut counts);
@@ -56,7 +56,7 @@ impl FrontEnd {
 
     fn in_integers(&self, samples: &[i16], each: impl FnMut(&[i16])) -> Result<()> {
         let config = self.config;
-        config.check().map_err(DataError::FrontEnd)?;
+        config.check().map_err(ClipError::FrontEnd)?;
         let (mut window, mut weights) = (vec![0; config.frame], vec![0; config.bins()]);
         let (mut twiddles, mut counts) = (vec![[0; 2]; config.bins()], vec![0; config.bands]);
         let tables = fixed::TablesRef::fill(
@@ -131,7 +131,7 @@ impl Recordings {
     /// The features of all, `frames` frames each: of longer ones the first, shorter ones follow silence.
     ///
     /// # Errors
-    /// As [`Self::longest`]; [`DataError::FrontEnd`].
+    /// As [`Self::longest`]; [`ClipError::FrontEnd`].
     pub fn features(
         &self,
         front_end: &FrontEnd,
@@ -160,7 +160,7 @@ impl Recordings {
     fn samples(&self, file: &Path) -> Result<Vec<i16>> {
         let sound = wav::read(file)?;
         if sound.rate != self.rate {
-            return Err(DataError::Wav {
+            return Err(ClipError::Wav {
                 path: file.to_owned(),
                 problem: format!(
                     "{} samples a second, {} are expected: resample it",
@@ -208,7 +208,8 @@ impl ClipFeatures {
 mod tests {
     use super::super::clips::Reads;
     use super::super::sounds::tests::sound;
-    use super::super::{Clips, FrameSet, Inputs, Source};
+    use super::super::testing::all_frames;
+    use super::super::{Clips, FrameSet};
     use super::*;
     use std::fs;
 
@@ -249,11 +250,8 @@ mod tests {
                 length: 6,
             };
             let set = FrameSet::features(&path, &clips).unwrap();
-            let batch = set.evaluation(0, 6, 3).unwrap().unwrap();
-            assert_eq!(batch.targets, [0, 1, 1]);
-            let Inputs::Frames { values, .. } = batch.inputs else {
-                panic!("frames are expected")
-            };
+            let (values, labels) = all_frames(&set, 6);
+            assert_eq!(labels, [0, 1, 1]);
             assert_eq!(values, made.values);
             // frames of 200 samples every 160: six of them are 1000 samples, of which the first clip has the last 40
             let heard = [vec![0; 960], tone(40)].concat();

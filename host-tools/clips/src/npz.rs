@@ -2,8 +2,7 @@
 
 use super::npy::NpyArray;
 use super::tensor::{Array, NumberFormat};
-use super::tokens::map;
-use super::{DataError, Result};
+use super::{ClipError, Result, map};
 use safetensors::{Dtype, SafeTensors};
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -31,8 +30,8 @@ pub(super) fn read(path: &Path) -> Result<[Array; 2]> {
     }
 }
 
-fn features(path: &Path, problem: String) -> DataError {
-    DataError::Features {
+fn features(path: &Path, problem: String) -> ClipError {
+    ClipError::Features {
         path: path.to_owned(),
         problem,
     }
@@ -53,7 +52,7 @@ fn from_npz(path: &Path, archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str) ->
         .take(MAX_ARRAY)
         .read_to_end(&mut bytes)
         .map_err(|e| features(path, format!("array `{name}` cannot be unpacked: {e}")))?;
-    let array = NpyArray::parse(&bytes).map_err(|cause| DataError::Npy {
+    let array = NpyArray::parse(&bytes).map_err(|cause| ClipError::Npy {
         path: path.to_owned(),
         name: name.to_owned(),
         cause,

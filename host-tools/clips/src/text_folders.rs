@@ -1,8 +1,8 @@
 //! Folders of texts as sequences of bytes.
 
 use super::folders::Folders;
-use super::token_clips::{Cut, Stored, Text, TokenClips, Windows};
-use super::{Clips, DataError, Result};
+use super::token_clips::{Cut, TokenClips};
+use super::{ClipError, Clips, Result};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,27 +26,17 @@ impl TextFolders {
     pub fn open(path: &Path, clips: &Clips) -> Result<Self> {
         let folders = Folders::open(path, "text files", Path::is_file)?;
         let classes = folders.classes(clips)?;
-        let (mut bytes, mut texts, mut files) = (Vec::new(), Vec::new(), HashMap::new());
+        let (mut texts, mut files) = (Vec::new(), HashMap::new());
         for (label, file) in folders.files(&classes)? {
-            let text = fs::read(&file).map_err(DataError::read(&file))?;
-            let start = bytes.len();
-            bytes.extend_from_slice(&text);
-            texts.push(Text {
-                tokens: start..bytes.len(),
-                label,
-            });
+            let text = fs::read(&file).map_err(ClipError::read(&file))?;
             files.insert(XxHash3_128::oneshot(&text), file);
+            texts.push((label, text));
         }
-        let largest = bytes.iter().max().map(|b| u32::from(*b));
-        clips.check_tokens(path, largest)?;
+        let largest = texts.iter().flat_map(|(_, text)| text).max();
+        clips.check_tokens(path, largest.map(|b| u32::from(*b)))?;
+        let name = path.display().to_string();
         Ok(Self {
-            clips: TokenClips {
-                windows: Windows::new(&texts, clips.length, Cut::Windows),
-                stored: Stored::Bytes(bytes),
-                texts,
-                classes,
-                name: path.display().to_string(),
-            },
+            clips: TokenClips::in_memory(name, classes, texts, clips.length, Cut::Windows),
             files,
         })
     }
@@ -54,13 +44,13 @@ impl TextFolders {
     /// Refuses a text that `train` has too.
     ///
     /// # Errors
-    /// [`DataError::SameText`].
+    /// [`ClipError::SameText`].
     pub fn check_apart(&self, train: &Self) -> Result<()> {
         let mut both = self.files.iter();
         let same = both.find_map(|(hash, valid)| Some((valid, train.files.get(hash)?)));
         match same {
             None => Ok(()),
-            Some((valid, train)) => Err(DataError::SameText {
+            Some((valid, train)) => Err(ClipError::SameText {
                 valid: valid.clone(),
                 train: train.clone(),
             }),
@@ -70,8 +60,8 @@ impl TextFolders {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Source;
     use super::super::clips::Reads;
+    use super::super::testing::sequences;
     use super::*;
 
     fn write(folder: &Path, files: &[(&str, &str)]) {
@@ -96,15 +86,15 @@ mod tests {
         };
         let set = TextFolders::open(&train, &clips).unwrap();
         assert_eq!(set.clips.classes(), ["glad", "sad"]);
-        let batch = set.clips.evaluation(0, 4, 9).unwrap().unwrap();
-        assert_eq!(batch.targets, [0, 1, 1, 1]);
+        let (_, labels) = sequences(&set.clips, 4);
+        assert_eq!(labels, [0, 1, 1, 1]);
         let known = Clips {
             names: Some(set.clips.classes().to_vec()),
             ..clips.clone()
         };
         let others = TextFolders::open(&valid, &known).unwrap();
         others.check_apart(&set).unwrap();
-        assert_eq!(others.clips.sequences(), 1);
+        assert_eq!(others.clips.windows().len(), 1);
         write(&valid, &[("glad/d.txt", "alas, alas")]);
         let both = TextFolders::open(&valid, &known).unwrap();
         let error = both.check_apart(&set).unwrap_err().to_string();

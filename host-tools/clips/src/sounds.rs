@@ -2,7 +2,7 @@
 
 use super::folders::Folders;
 use super::frames::{Clip, FrameSet};
-use super::{Clips, DataError, Result, wav};
+use super::{ClipError, Clips, Result, wav};
 use std::path::Path;
 
 /// How sounds become frames.
@@ -34,7 +34,6 @@ impl FrameSet {
             length: clips.length,
             classes: folders.classes(clips)?,
             rate: framing.rate,
-            shift: None,
             name: path.display().to_string(),
         };
         for (label, file) in folders.files(&set.classes)? {
@@ -47,7 +46,7 @@ impl FrameSet {
         let sound = wav::read(file)?;
         let rate = *self.rate.get_or_insert(sound.rate);
         if rate != sound.rate {
-            return Err(DataError::Wav {
+            return Err(ClipError::Wav {
                 path: file.to_owned(),
                 problem: format!(
                     "{} samples a second, the training data has {rate}: resample it",
@@ -73,7 +72,7 @@ pub(super) fn is_wav(path: &Path) -> bool {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::clips::Reads;
-    use super::super::{Batch, Inputs, Source};
+    use super::super::testing::all_frames;
     use super::*;
     use hound::{SampleFormat, WavSpec, WavWriter};
     use std::fs;
@@ -110,13 +109,6 @@ pub(super) mod tests {
         writer.finalize().unwrap();
     }
 
-    fn values(batch: &Batch) -> &[f32] {
-        match &batch.inputs {
-            Inputs::Frames { values, .. } => values,
-            Inputs::Tokens(_) => panic!("frames are expected"),
-        }
-    }
-
     #[test]
     fn folders_are_classes_and_short_clips_follow_silence() {
         let dir = tempfile::tempdir().unwrap();
@@ -129,14 +121,11 @@ pub(super) mod tests {
         fs::write(dir.path().join("yes/notes.txt"), "x").unwrap();
         let set = FrameSet::sounds(dir.path(), framing(1), &clips(2, 2)).unwrap();
         assert_eq!(set.classes(), ["no", "yes"]);
-        let batch = set.evaluation(0, 3, 2).unwrap().unwrap();
-        assert_eq!(batch.targets, [0, 1]);
-        let (no, yes) = values(&batch).split_at(6);
+        let (values, labels) = all_frames(&set, 3);
+        assert_eq!(labels, [0, 1]);
+        let (no, yes) = values.split_at(6);
         assert_eq!(no, [0.0, 0.0, 0.0, 0.0, -0.5, 0.0]);
         assert_eq!(yes, [0.5, 0.25, 0.25, 0.125, 0.125, 0.0625]);
-        assert!(set.evaluation(1, 3, 2).unwrap().is_none());
-        let one = set.evaluation(0, 3, 9).unwrap().unwrap();
-        assert_eq!(one.counted(), 2);
     }
 
     #[test]
@@ -184,6 +173,6 @@ pub(super) mod tests {
             ..clips(2, 3)
         };
         let set = FrameSet::sounds(dir.path(), framing(1), &known).unwrap();
-        assert_eq!(set.evaluation(0, 3, 2).unwrap().unwrap().targets, [0, 2]);
+        assert_eq!(all_frames(&set, 3).1, [0, 2]);
     }
 }

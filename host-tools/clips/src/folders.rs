@@ -1,6 +1,6 @@
 //! A folder with one folder of files a class.
 
-use super::{Clips, DataError, Result};
+use super::{ClipError, Clips, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -66,8 +66,8 @@ impl Folders {
         Ok(all)
     }
 
-    fn wrong(&self, problem: String) -> DataError {
-        DataError::Classes {
+    fn wrong(&self, problem: String) -> ClipError {
+        ClipError::Classes {
             path: self.path.clone(),
             files: self.kind,
             problem,
@@ -81,7 +81,7 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>> {
         let entries = fs::read_dir(folder)?.map(|e| e.map(|e| e.path()));
         entries.collect::<std::io::Result<Vec<PathBuf>>>()
     };
-    let mut entries = read().map_err(DataError::read(folder))?;
+    let mut entries = read().map_err(ClipError::read(folder))?;
     entries.retain(|p| !name(p).starts_with('.'));
     entries.sort();
     Ok(entries)

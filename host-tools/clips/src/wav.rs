@@ -1,6 +1,6 @@
 //! Wav files as samples from -1 to 1.
 
-use super::{DataError, Result};
+use super::{ClipError, Result};
 use hound::{SampleFormat, WavReader};
 use std::path::Path;
 
@@ -15,14 +15,14 @@ pub(super) struct Sound {
 
 /// Reads a wav file; several channels become their mean.
 pub(super) fn read(path: &Path) -> Result<Sound> {
-    let wrong = |problem: String| DataError::Wav {
+    let wrong = |problem: String| ClipError::Wav {
         path: path.to_owned(),
         problem,
     };
     let damaged = |e: hound::Error| match e {
         // Errors of the reader's own, not the system's, say that the file ends early.
         hound::Error::IoError(cause) if cause.raw_os_error().is_some() => {
-            DataError::read(path)(cause)
+            ClipError::read(path)(cause)
         }
         other => wrong(format!(
             "not a wav file that is read: {other}; convert it to 16-bit PCM"

@@ -1,8 +1,7 @@
 //! Sequences of tokens with labels in one safetensors file.
 
 use super::token_clips::{Cut, Stored, Text, TokenClips, Windows, token};
-use super::tokens::map;
-use super::{Clips, DataError, Result};
+use super::{ClipError, Clips, Result, map};
 use memmap2::Mmap;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -15,7 +14,7 @@ impl TokenClips {
     /// # Errors
     /// The file is none, lacks one of them, they do not fit each other, or not what `clips` asks.
     pub fn file(path: &Path, clips: &Clips) -> Result<Self> {
-        let wrong = |problem: String| DataError::TokenClasses {
+        let wrong = |problem: String| ClipError::TokenClasses {
             path: path.to_owned(),
             problem,
         };
@@ -41,7 +40,7 @@ fn layout(
     path: &Path,
     map: &Mmap,
     clips: &Clips,
-    wrong: &dyn Fn(String) -> DataError,
+    wrong: &dyn Fn(String) -> ClipError,
 ) -> Result<(Vec<Text>, usize, usize)> {
     let file = SafeTensors::deserialize(map)
         .map_err(|e| wrong(format!("it is no safetensors file ({e})")))?;
@@ -94,9 +93,8 @@ fn integers(view: &TensorView<'_>, count: usize) -> Option<Vec<i32>> {
 #[cfg(test)]
 mod tests {
     use super::super::clips::Reads;
-    use super::super::{Inputs, Source};
+    use super::super::testing::sequences;
     use super::*;
-    use crate::device::IGNORE;
 
     const CLIPS: Clips = Clips {
         reads: Reads::Tokens(300),
@@ -149,12 +147,9 @@ mod tests {
                 ..CLIPS
             };
             let set = open(&parts(dtype, data), &clips).unwrap();
-            let batch = set.evaluation(0, 3, 2).unwrap().unwrap();
-            let Inputs::Tokens(tokens) = &batch.inputs else {
-                panic!("tokens are expected")
-            };
-            assert_eq!(tokens, &[1, 2, third, 5, IGNORE, IGNORE]);
-            assert_eq!(batch.targets, [2, 0]);
+            let (tokens, labels) = sequences(&set, 3);
+            assert_eq!(tokens, [vec![1, 2, third], vec![5]]);
+            assert_eq!(labels, [2, 0]);
             assert_eq!(set.classes(), ["0", "1", "2"]);
         }
     }

@@ -1,7 +1,6 @@
 //! What a classifier asks of its clips.
 
-use super::tokens::check_vocabulary;
-use super::{DataError, Result};
+use super::{ClipError, Result, check_vocabulary};
 use std::path::Path;
 use toeplite_checkpoint::Config;
 use toeplite_checkpoint::config::Task;
@@ -33,7 +32,7 @@ impl Clips {
     /// names are those of the data that it was trained on.
     ///
     /// # Errors
-    /// [`DataError::Misfit`]: the network is no classifier, or has another number of classes.
+    /// [`ClipError::Misfit`]: the network is no classifier, or has another number of classes.
     pub fn of(
         path: &Path,
         model: &Config,
@@ -41,7 +40,7 @@ impl Clips {
         length: usize,
     ) -> Result<Self> {
         let Some(classifier) = &model.classifier else {
-            return Err(DataError::Misfit {
+            return Err(ClipError::Misfit {
                 path: path.to_owned(),
                 found: "it holds clips with a class each".to_owned(),
                 key: "model.task",
@@ -58,14 +57,19 @@ impl Clips {
             names: names.map(<[String]>::to_vec),
             length,
         };
-        clips.check_classes(path, names)?;
+        clips.check_names(path)?;
         Ok(clips)
+    }
+
+    /// Refuses names that are not as many as the classes.
+    pub(super) fn check_names(&self, path: &Path) -> Result<()> {
+        self.check_classes(path, self.names.as_deref())
     }
 
     /// Refuses another number of classes than the network's.
     pub(super) fn check_classes(&self, path: &Path, names: Option<&[String]>) -> Result<()> {
         match names {
-            Some(names) if names.len() != self.classes => Err(DataError::Misfit {
+            Some(names) if names.len() != self.classes => Err(ClipError::Misfit {
                 path: path.to_owned(),
                 found: format!("{} classes ({})", names.len(), list(names)),
                 key: "model.classifier.classes",
@@ -86,7 +90,7 @@ impl Clips {
             Reads::Frames(own) => own.to_string(),
             Reads::Tokens(_) => "none: it reads tokens".to_owned(),
         };
-        Err(DataError::Misfit {
+        Err(ClipError::Misfit {
             path: path.to_owned(),
             found: format!("frames of {width} numbers"),
             key: "model.classifier.frame_dim",
@@ -101,7 +105,7 @@ impl Clips {
     pub(super) fn check_tokens(&self, path: &Path, largest: Option<u32>) -> Result<()> {
         match self.reads {
             Reads::Tokens(vocabulary) => check_vocabulary(path, largest, vocabulary),
-            Reads::Frames(width) => Err(DataError::Misfit {
+            Reads::Frames(width) => Err(ClipError::Misfit {
                 path: path.to_owned(),
                 found: "it holds tokens".to_owned(),
                 key: "model.classifier.frame_dim",
@@ -115,7 +119,7 @@ impl Clips {
     pub(super) fn class(&self, path: &Path, index: usize, label: i64) -> Result<u32> {
         match u32::try_from(label) {
             Ok(label) if (label as usize) < self.classes => Ok(label),
-            _ => Err(DataError::Misfit {
+            _ => Err(ClipError::Misfit {
                 path: path.to_owned(),
                 found: format!("the label of clip {index} is {label}, labels begin at 0"),
                 key: "model.classifier.classes",
@@ -135,7 +139,7 @@ impl Clips {
 }
 
 /// Name of a task in configurations.
-pub(super) fn task_name(task: Task) -> &'static str {
+pub fn task_name(task: Task) -> &'static str {
     match task {
         Task::CausalLm => "causal-lm",
         Task::MaskedLm => "masked-lm",

@@ -2,7 +2,7 @@
 
 use super::frames::{Clip, FrameSet};
 use super::tensor::Numbers;
-use super::{Clips, DataError, Result, npz};
+use super::{ClipError, Clips, Result, npz};
 use std::path::Path;
 
 impl FrameSet {
@@ -12,7 +12,7 @@ impl FrameSet {
     /// # Errors
     /// The file is neither, lacks one of them, they do not fit each other, or not what `clips` asks.
     pub fn features(path: &Path, clips: &Clips) -> Result<Self> {
-        let wrong = |problem: String| DataError::Features {
+        let wrong = |problem: String| ClipError::Features {
             path: path.to_owned(),
             problem,
         };
@@ -42,7 +42,6 @@ impl FrameSet {
             length: clips.length,
             classes: clips.labels(),
             rate: None,
-            shift: None,
             name: path.display().to_string(),
         };
         for (index, label) in labels.into_iter().enumerate() {
@@ -75,7 +74,8 @@ fn finite(numbers: Numbers, size: usize) -> Result<Vec<f32>, String> {
 #[cfg(test)]
 mod tests {
     use super::super::clips::Reads;
-    use super::super::{Batch, Inputs, Source, npy};
+    use super::super::npy;
+    use super::super::testing::all_frames;
     use super::*;
     use std::fs;
     use std::io::Write;
@@ -87,13 +87,6 @@ mod tests {
             classes,
             names: None,
             length: 3,
-        }
-    }
-
-    fn values(batch: &Batch) -> &[f32] {
-        match &batch.inputs {
-            Inputs::Frames { values, .. } => values,
-            Inputs::Tokens(_) => panic!("frames are expected"),
         }
     }
 
@@ -147,12 +140,9 @@ mod tests {
             for file in [&path, &tensors] {
                 let set = FrameSet::features(file, &clips(2, 4)).unwrap();
                 assert_eq!(set.classes(), ["0", "1", "2", "3"]);
-                let batch = set.evaluation(0, 3, 2).unwrap().unwrap();
-                assert_eq!(batch.targets, [3, 0]);
-                assert_eq!(
-                    values(&batch),
-                    [0., 0., 1., 2., 3., 4., 0., 0., 5., 6., 7., 8.]
-                );
+                let (values, labels) = all_frames(&set, 3);
+                assert_eq!(labels, [3, 0]);
+                assert_eq!(values, [0., 0., 1., 2., 3., 4., 0., 0., 5., 6., 7., 8.]);
             }
         }
     }

@@ -1,0 +1,47 @@
+//! Files of clips with a class each, which classifiers learn from and are judged by.
+//!
+//! A clip is a sequence of tokens or of frames, and the class that it belongs to. They come from four kinds of data:
+//!
+//! | what is given | what the classifier reads | read by |
+//! | --- | --- | --- |
+//! | a safetensors file with `tokens`, `lengths` and `labels` | tokens | [`TokenClips::file`] |
+//! | a folder with one folder of text files a class | bytes | [`TextFolders::open`] |
+//! | an npz or safetensors file with `features` and `labels` | frames | [`FrameSet::features`] |
+//! | a folder with one folder of wav files a class | frames | [`FrameSet::sounds`] |
+//!
+//! [`ClipSet`] opens any of them, by what the classifier reads and whether it is a file or a folder.
+
+mod classes;
+mod clips;
+mod error;
+mod features;
+mod file;
+mod folders;
+mod frames;
+mod npy;
+mod npz;
+mod recordings;
+mod set;
+mod sounds;
+mod tensor;
+#[cfg(test)]
+mod testing;
+mod text_folders;
+mod token_classes;
+mod token_clips;
+mod wav;
+
+pub use classes::{Class, Classes};
+pub use clips::{Clips, Reads, task_name};
+pub use error::ClipError;
+pub use file::{check_vocabulary, map};
+pub use frames::FrameSet;
+pub use npy::NpyError;
+pub use recordings::{ClipFeatures, FrontEnd, Recordings};
+pub use set::{ClipSet, Input};
+pub use sounds::Framing;
+pub use text_folders::TextFolders;
+pub use token_clips::{Cut, TokenClips, Windows};
+
+/// What readers of clips return.
+pub type Result<T, E = ClipError> = std::result::Result<T, E>;
