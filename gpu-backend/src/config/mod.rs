@@ -9,11 +9,13 @@ mod error;
 mod load;
 mod model;
 mod preset;
+mod sounds;
 mod validate;
 
 pub use choices::{DeviceChoice, Precision};
 pub use error::ConfigError;
 pub use preset::Preset;
+pub use sounds::{AugmentConfig, CompressionKind, FeaturesConfig};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -82,6 +84,12 @@ pub struct DataConfig {
     /// Masked language models: the token that stands for a hidden one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_token: Option<u32>,
+    /// What is computed of sounds, of [`DataKind::WavFeatures`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<FeaturesConfig>,
+    /// How sounds to train on are changed each time, of [`DataKind::WavFeatures`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub augment: Option<AugmentConfig>,
 }
 
 fn default_frame() -> usize {
@@ -100,8 +108,10 @@ pub enum DataKind {
     TextBytes,
     /// A text, and a `tokenizer.json` that cuts it into tokens, line by line.
     TextTokenizer,
-    /// A folder with one folder of wav files a class.
+    /// A folder with one folder of wav files a class; frames are their samples.
     WavFolders,
+    /// A folder with one folder of wav files a class; frames are the features of a device's front end.
+    WavFeatures,
     /// `features` `[clips, frames, width]` and `labels` `[clips]` in one npz or safetensors file.
     Frames,
     /// A folder with one folder of text files a class; tokens are bytes.
@@ -117,6 +127,7 @@ impl DataKind {
             Self::TextBytes => "text-bytes",
             Self::TextTokenizer => "text-tokenizer",
             Self::WavFolders => "wav-folders",
+            Self::WavFeatures => "wav-features",
             Self::Frames => "frames",
             Self::TextFolders => "text-folders",
             Self::TokenClasses => "token-classes",

@@ -88,11 +88,33 @@ impl RunConfig {
             data.shift == 0 || data.image.is_some(),
             "`data.shift` moves images: set data.image = [rows, columns], or remove it",
         );
+        self.check_sounds(problems);
         match data.kind {
             DataKind::TextBytes | DataKind::TextTokenizer => self.check_text(problems),
-            DataKind::WavFolders | DataKind::Frames => self.check_clips(problems, true),
+            DataKind::WavFolders | DataKind::WavFeatures | DataKind::Frames => {
+                self.check_clips(problems, true);
+            }
             DataKind::TextFolders | DataKind::TokenClasses => self.check_clips(problems, false),
         }
+    }
+
+    /// Features and augmentation are for sounds.
+    fn check_sounds(&self, problems: &mut Vec<String>) {
+        let data = &self.data;
+        let mut refuse = |problem: &str| problems.push(format!("  {problem}"));
+        if data.kind != DataKind::WavFeatures {
+            if data.features.is_some() || data.augment.is_some() {
+                refuse(
+                    "`data.features` and `data.augment` are for data.kind = \"wav-features\": remove \
+                     them, or set the kind",
+                );
+            }
+            return;
+        }
+        let features = data.features.unwrap_or_default();
+        features.problems().into_iter().for_each(&mut refuse);
+        let augment = data.augment.unwrap_or_default();
+        augment.problems().into_iter().for_each(&mut refuse);
     }
 
     /// Texts are for language models, whose vocabulary must hold their tokens.
@@ -133,18 +155,24 @@ impl RunConfig {
     fn check_clips(&self, problems: &mut Vec<String>, frames: bool) {
         let data = &self.data;
         let mut refuse = |problem: String| problems.push(format!("  {problem}"));
-        let sounds = data.kind == DataKind::WavFolders;
-        let width = match (frames, sounds) {
+        let sounds = matches!(data.kind, DataKind::WavFolders | DataKind::WavFeatures);
+        let bands = data.features.unwrap_or_default().bands();
+        let (own, key) = match data.kind {
+            DataKind::WavFolders => (Some(data.frame), "data.frame"),
+            DataKind::WavFeatures => (Some(bands), "data.features.bands"),
+            _ => (None, ""),
+        };
+        let width = match (frames, own) {
             (false, _) => "none".to_owned(),
-            (_, true) => data.frame.to_string(),
-            (_, false) => "the width of its frames".to_owned(),
+            (_, Some(own)) => own.to_string(),
+            (_, None) => "the width of its frames".to_owned(),
         };
         if data.tokenizer.is_some() {
             refuse("`data.tokenizer` is for language models: remove it".to_owned());
         }
         if data.rate == Some(0) || (data.rate.is_some() && !sounds) {
             refuse(
-                "`data.rate` must be at least 1, and only for data.kind = \"wav-folders\""
+                "`data.rate` must be at least 1, and only for data.kind = \"wav-folders\" or \"wav-features\""
                     .to_owned(),
             );
         }
@@ -168,9 +196,8 @@ impl RunConfig {
             None if frames => refuse(format!(
                 "`model.classifier.frame_dim` is missing: data.kind gives frames; set it to {width}"
             )),
-            Some(dim) if sounds && dim != data.frame => refuse(format!(
-                "`model.classifier.frame_dim` is {dim}, must be data.frame = {}",
-                data.frame
+            Some(dim) if own.is_some_and(|own| own != dim) => refuse(format!(
+                "`model.classifier.frame_dim` is {dim}, must be {key} = {width}"
             )),
             Some(dim) if !frames => refuse(format!(
                 "`model.classifier.frame_dim` is {dim}, data.kind = \"{}\" gives tokens: remove it",

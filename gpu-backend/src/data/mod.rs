@@ -4,12 +4,14 @@
 //! [`Sampler`] says which sequences a step reads. Which ones is a function of the seed and the step
 //! alone, so that a run's position in its data is its step number.
 
+mod draw;
 mod error;
 mod frames;
 mod masking;
 mod order;
 mod sampler;
 mod shift;
+pub mod sounds;
 mod sources;
 mod text;
 mod token_cache;
@@ -17,12 +19,14 @@ mod token_clips;
 mod tokenizer;
 mod tokens;
 
+pub use draw::Draw;
 pub use error::DataError;
 pub use frames::Frames;
 pub use masking::Masking;
 pub use order::{Permutation, mix};
 pub use sampler::{Pick, Sampler, Shard};
 pub use shift::Shift;
+pub use sounds::Sounds;
 pub use sources::Sources;
 pub use text::TextSet;
 pub use toeplite_clips::{ClipError, Clips, FrameSet, Framing, Reads, TextFolders, TokenClips};
@@ -113,6 +117,11 @@ pub trait Source: Send + Sync {
     /// Names of the classes, by label, of data for classifiers.
     fn classes(&self) -> &[String] {
         &[]
+    }
+
+    /// Who speaks in a clip, where that is known.
+    fn speaker(&self, _clip: u64) -> Option<&str> {
+        None
     }
 
     /// Samples a second, of sounds.

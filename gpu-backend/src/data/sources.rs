@@ -1,8 +1,8 @@
 //! The sources that a run's configuration names.
 
 use super::{
-    ClipError, Clips, DataError, FrameSet, Frames, Framing, Masking, Result, Shift, Source,
-    TextFolders, TextSet, TextTokenizer, TokenClips, Tokens,
+    ClipError, Clips, DataError, FrameSet, Frames, Framing, Masking, Result, Shift, Sounds,
+    Source, TextFolders, TextSet, TextTokenizer, TokenClips, Tokens,
 };
 use crate::config::{DataKind, RunConfig};
 use std::path::Path;
@@ -26,6 +26,7 @@ impl Sources {
         match config.data.kind {
             DataKind::TextBytes | DataKind::TextTokenizer => texts(config),
             DataKind::WavFolders => sounds(config),
+            DataKind::WavFeatures => recordings(config),
             DataKind::Frames => features(config),
             DataKind::TextFolders => text_folders(config),
             DataKind::TokenClasses => token_classes(config),
@@ -36,7 +37,10 @@ impl Sources {
     /// sounds. Whoever evaluates the network on other files needs them.
     pub fn complete(&self, config: &mut RunConfig) {
         let kind = config.data.kind;
-        if matches!(kind, DataKind::WavFolders | DataKind::TextFolders) {
+        if matches!(
+            kind,
+            DataKind::WavFolders | DataKind::WavFeatures | DataKind::TextFolders
+        ) {
             config.data.classes = Some(self.train.classes().to_vec());
             config.data.rate = self.train.rate();
         }
@@ -91,6 +95,15 @@ fn sounds(config: &RunConfig) -> Result<Sources> {
     let clips = known(clips, train.classes());
     boxed(Frames::from(train), data.valid.as_deref(), |path| {
         Ok(FrameSet::sounds(path, framing, &clips)?.into())
+    })
+}
+
+fn recordings(config: &RunConfig) -> Result<Sources> {
+    let data = &config.data;
+    let train = Sounds::open(&data.train, config, data.classes.as_deref(), data.rate)?;
+    let (names, rate) = (train.classes().to_vec(), train.rate());
+    boxed(train, data.valid.as_deref(), |path| {
+        Sounds::open(path, config, Some(&names), rate)
     })
 }
 

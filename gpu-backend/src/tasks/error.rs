@@ -60,6 +60,9 @@ pub enum TaskError {
         /// What is wrong.
         problem: String,
     },
+    /// A recording cannot be read.
+    #[error(transparent)]
+    Recording(#[from] toeplite_clips::ClipError),
     /// Options that nothing can be made of.
     #[error("{0}")]
     Options(String),

@@ -7,7 +7,7 @@
 //! not and are left out there too before a network reads them.
 
 use super::files::TokenFile;
-use super::random::Draw;
+use crate::data::Draw;
 use super::{Counts, MadeFile, Result, TaskError, Tick, draw_all};
 use std::path::Path;
 

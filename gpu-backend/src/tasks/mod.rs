@@ -8,10 +8,11 @@ pub mod digits;
 mod error;
 mod files;
 mod folder;
+pub mod keywords;
 pub mod listops;
 pub mod pathfinder;
 pub mod plays;
-mod random;
+
 mod source;
 
 pub use error::TaskError;
@@ -19,7 +20,7 @@ pub use files::MadeFile;
 pub use folder::NewFolder;
 pub use source::Package;
 
-use random::Draw;
+use crate::data::Draw;
 use rayon::prelude::*;
 
 /// What making a dataset returns.

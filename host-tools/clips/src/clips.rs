@@ -84,7 +84,10 @@ impl Clips {
     }
 
     /// Refuses frames of another width than the network's.
-    pub(super) fn check_width(&self, path: &Path, width: usize) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`ClipError::Misfit`].
+    pub fn check_width(&self, path: &Path, width: usize) -> Result<()> {
         let value = match self.reads {
             Reads::Frames(own) if own == width => return Ok(()),
             Reads::Frames(own) => own.to_string(),

@@ -37,11 +37,12 @@ pub use error::ClipError;
 pub use file::{check_vocabulary, map};
 pub use frames::FrameSet;
 pub use npy::NpyError;
-pub use recordings::{ClipFeatures, FrontEnd, Recordings};
+pub use recordings::{ClipFeatures, FrontEnd, Recording, Recordings};
 pub use set::{ClipSet, Input};
 pub use sounds::Framing;
 pub use text_folders::TextFolders;
 pub use token_clips::{Cut, TokenClips, Windows};
+pub use wav::{Sound, decode as decode_sound, read as read_sound, to_pcm};
 
 /// What readers of clips return.
 pub type Result<T, E = ClipError> = std::result::Result<T, E>;

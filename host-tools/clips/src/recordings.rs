@@ -157,6 +157,21 @@ impl Recordings {
         })
     }
 
+    /// All of them, in memory.
+    ///
+    /// # Errors
+    /// As [`Self::longest`].
+    pub fn load(&self) -> Result<Vec<Recording>> {
+        let load = |(label, file): &(u32, PathBuf)| {
+            Ok(Recording {
+                label: *label,
+                speaker: speaker(file),
+                samples: self.samples(file)?,
+            })
+        };
+        self.files.par_iter().map(load).collect()
+    }
+
     fn samples(&self, file: &Path) -> Result<Vec<i16>> {
         let sound = wav::read(file)?;
         if sound.rate != self.rate {
@@ -168,10 +183,24 @@ impl Recordings {
                 ),
             });
         }
-        // of samples of 16 bits every one comes back as it was
-        let sample = |x: f32| (x * 32768.0).round() as i16;
-        Ok(sound.samples.into_iter().map(sample).collect())
+        Ok(sound.pcm())
     }
+}
+
+/// A recording and what is known of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recording {
+    /// Its class.
+    pub label: u32,
+    /// Who speaks, where the file's name says it: what stands before its first `_`, as in Speech Commands.
+    pub speaker: Option<String>,
+    /// As a microphone gives them.
+    pub samples: Vec<i16>,
+}
+
+fn speaker(file: &Path) -> Option<String> {
+    let name = file.file_stem()?.to_string_lossy();
+    name.split_once('_').map(|(speaker, _)| speaker.to_owned())
 }
 
 /// Features of clips, and their classes.

@@ -2,19 +2,45 @@
 
 use super::{ClipError, Result};
 use hound::{SampleFormat, WavReader};
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 /// A sound: one channel.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Sound {
+pub struct Sound {
     /// Samples a second.
     pub rate: u32,
     /// From -1 to 1.
     pub samples: Vec<f32>,
 }
 
+impl Sound {
+    /// The samples as a microphone gives them; of samples of 16 bits every one comes back as it was.
+    pub fn pcm(&self) -> Vec<i16> {
+        self.samples.iter().map(|x| to_pcm(*x)).collect()
+    }
+}
+
+/// A sample from -1 to 1 in 16 bits; what is louder is cut off.
+pub fn to_pcm(sample: f32) -> i16 {
+    (sample * 32768.0).round() as i16
+}
+
 /// Reads a wav file; several channels become their mean.
-pub(super) fn read(path: &Path) -> Result<Sound> {
+///
+/// # Errors
+/// It cannot be read, or is no wav file of integers or floats.
+pub fn read(path: &Path) -> Result<Sound> {
+    let file = File::open(path).map_err(ClipError::read(path))?;
+    decode(BufReader::new(file), path)
+}
+
+/// Reads a wav file from `source`; `path` is named in errors.
+///
+/// # Errors
+/// As [`read`].
+pub fn decode(source: impl Read, path: &Path) -> Result<Sound> {
     let wrong = |problem: String| ClipError::Wav {
         path: path.to_owned(),
         problem,
@@ -28,7 +54,7 @@ pub(super) fn read(path: &Path) -> Result<Sound> {
             "not a wav file that is read: {other}; convert it to 16-bit PCM"
         )),
     };
-    let mut reader = WavReader::open(path).map_err(damaged)?;
+    let mut reader = WavReader::new(source).map_err(damaged)?;
     let spec = reader.spec();
     let channels = usize::from(spec.channels);
     if channels == 0 || spec.sample_rate == 0 {

@@ -4,7 +4,7 @@ use super::super::text::Coding;
 use super::error::EvalError;
 use crate::config::{DataKind, RunConfig};
 use crate::data::{
-    ClipError, Clips, FrameSet, Frames, Framing, Masking, Source, TextFolders, TextSet, TokenClips,
+    ClipError, Clips, FrameSet, Frames, Framing, Masking, Sounds, Source, TextFolders, TextSet, TokenClips,
     Tokens,
 };
 use anyhow::Result;
@@ -31,6 +31,7 @@ impl Asked<'_> {
         self.check_options()?;
         match self.model.task {
             Task::CausalLm | Task::MaskedLm => self.text(),
+            Task::Classifier if self.reads_features() && self.data.is_dir() => self.recordings(),
             Task::Classifier => match (self.model.frame_dim().is_some(), self.data.is_dir()) {
                 (true, true) => self.sounds(),
                 (true, false) => self.features(),
@@ -127,24 +128,41 @@ impl Asked<'_> {
         }))
     }
 
-    fn sounds(&self) -> Result<Box<dyn Source>> {
+    fn reads_features(&self) -> bool {
+        let kind = self.run.map(|run| run.data.kind);
+        kind == Some(DataKind::WavFeatures)
+    }
+
+    fn recordings(&self) -> Result<Box<dyn Source>> {
+        let (run, names) = self.known()?;
+        let rate = run.data.rate;
+        Ok(Box::new(Sounds::open(self.data, run, Some(names), rate)?))
+    }
+
+    /// The run of a network that hears, and the classes' names.
+    fn known(&self) -> Result<(&RunConfig, &[String]), EvalError> {
         let run = self.run.ok_or_else(|| EvalError::NoRun {
             checkpoint: self.checkpoint.to_owned(),
             data: self.data.to_owned(),
         })?;
-        self.check_kind(DataKind::WavFolders, "a folder")?;
         let missing = |key| EvalError::Incomplete {
             checkpoint: self.checkpoint.to_owned(),
             key,
         };
+        run.data.rate.ok_or_else(|| missing("data.rate"))?;
+        let names = run.data.classes.as_deref();
+        Ok((run, names.ok_or_else(|| missing("data.classes"))?))
+    }
+
+    fn sounds(&self) -> Result<Box<dyn Source>> {
+        let (run, names) = self.known()?;
+        self.check_kind(DataKind::WavFolders, "a folder")?;
         let data = &run.data;
         let framing = Framing {
             frame: data.frame,
             hop: data.hop,
-            rate: Some(data.rate.ok_or_else(|| missing("data.rate"))?),
+            rate: data.rate,
         };
-        let names = data.classes.as_deref();
-        let names = names.ok_or_else(|| missing("data.classes"))?;
         let clips = Clips::of(self.data, self.model, Some(names), self.model.train_len)?;
         Ok(Box::new(Frames::from(FrameSet::sounds(
             self.data, framing, &clips,
@@ -184,7 +202,7 @@ impl Asked<'_> {
             return Ok(());
         }
         let remedy = match kind {
-            DataKind::WavFolders => "a folder with one folder of wav files a class",
+            DataKind::WavFolders | DataKind::WavFeatures => "a folder with one folder of wav files a class",
             DataKind::TextFolders => "a folder with one folder of text files a class",
             DataKind::Frames => "an npz or safetensors file of such frames",
             DataKind::TokenClasses => "a safetensors file of such tokens",

@@ -1,6 +1,6 @@
 //! Curves of dashes in the plane that keep away from one another.
 
-use crate::tasks::random::Draw;
+use crate::data::Draw;
 
 /// Pixels of a picture's side.
 pub const SIDE: usize = 32;

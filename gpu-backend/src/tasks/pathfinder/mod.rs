@@ -12,7 +12,7 @@ mod geometry;
 mod picture;
 
 use super::files::{TokenFile, write_frames};
-use super::random::Draw;
+use crate::data::Draw;
 use super::{Counts, MadeFile, Result, TaskError, Tick, draw_all};
 use clap::ValueEnum;
 use geometry::{Curve, Point, SIDE};

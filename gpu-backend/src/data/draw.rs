@@ -8,7 +8,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 pub struct Draw(ChaCha8Rng);
 
 impl Draw {
-    /// The stream of one clip.
+    /// The stream of one clip. `part` has at most 16 bytes.
     pub fn of(seed: u64, part: &str, index: u64) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
