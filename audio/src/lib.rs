@@ -54,6 +54,7 @@ mod guide {}
 mod agc;
 mod config;
 pub mod constants;
+pub mod detect;
 pub mod fixed;
 mod framer;
 mod log_mel;

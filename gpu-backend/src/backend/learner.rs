@@ -75,6 +75,10 @@ impl<D: Device> Trainable for Learner<D> {
         Ok((self.report()?.sums, logits))
     }
 
+    fn position_logits(&mut self, batch: &Batch) -> Result<Vec<f32>, ModelError> {
+        Ok(self.network.position_logits(batch)?)
+    }
+
     fn next_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
         let last = tokens.len().saturating_sub(1);
         Ok(self.network.logits(tokens, last..tokens.len())?)

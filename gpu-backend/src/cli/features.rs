@@ -91,6 +91,9 @@ pub struct Features {
     /// Frames of a clip [default: those of the longest].
     #[arg(long, value_name = "N", value_parser = positive)]
     frames: Option<usize>,
+    /// Silence behind recordings shorter than that, at most: data.features.after of a run.
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    after: f64,
     /// Names of the classes by label [default: the folders by name].
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     classes: Option<Vec<String>>,
@@ -122,10 +125,12 @@ impl Features {
             true => ProgressBar::hidden(),
             false => output::progress("features".to_owned(), "clips", recordings.count() as u64),
         };
-        let made = recordings.features(&front_end, frames, &|more| bar.inc(more));
+        let after = (self.after * f64::from(recordings.rate)) as usize;
+        let made = recordings.features(&front_end, frames, after, &|more| bar.inc(more));
         bar.finish_and_clear();
         let made = made?;
-        let about = about(&front_end, frames, &recordings.classes);
+        let mut about = about(&front_end, frames, &recordings.classes);
+        about["after"] = json!(self.after);
         replace(&self.out, &made.file(&about))
             .with_context(|| format!("cannot write {}", self.out.display()))?;
         let [clips, frames, bands] = made.shape;
@@ -171,6 +176,11 @@ impl Features {
             .with_bands(self.bands, self.low, high)
             .with_compression(compression)
     }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|s| (0.0..=60.0).contains(s));
+    number.ok_or_else(|| "0 to 60 seconds are expected".to_owned())
 }
 
 /// All that decides the features.

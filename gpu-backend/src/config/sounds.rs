@@ -48,8 +48,8 @@ pub struct FeaturesConfig {
     /// Evaluation: seconds of silence that follow a recording shorter than the clip, at most; the rest
     /// comes before it.
     pub after: f64,
-    /// Evaluation: scale every recording to this level in dB of full scale, which no stream can: only
-    /// to see what the level costs.
+    /// Scale every recording to this level in dB of full scale, which a stream cannot: to see what
+    /// levels cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<f64>,
 }
@@ -204,10 +204,7 @@ impl AugmentConfig {
                 range(self.noise_snr) && range(self.babble_snr),
                 "`data.augment.noise_snr` and `.babble_snr` must be [least, most], -60 to 120 dB",
             ),
-            (
-                self.masks <= 16,
-                "`data.augment.masks` must be 0 to 16",
-            ),
+            (self.masks <= 16, "`data.augment.masks` must be 0 to 16"),
         ]
         .into_iter()
         .filter_map(|(good, text)| (!good).then_some(text))

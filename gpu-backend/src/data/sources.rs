@@ -1,8 +1,8 @@
 //! The sources that a run's configuration names.
 
 use super::{
-    ClipError, Clips, DataError, FrameSet, Frames, Framing, Masking, Result, Shift, Sounds,
-    Source, TextFolders, TextSet, TextTokenizer, TokenClips, Tokens,
+    ClipError, Clips, DataError, FrameSet, Frames, Framing, Masking, Result, Shift, Sounds, Source,
+    TextFolders, TextSet, TextTokenizer, TokenClips, Tokens,
 };
 use crate::config::{DataKind, RunConfig};
 use std::path::Path;

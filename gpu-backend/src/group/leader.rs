@@ -173,6 +173,11 @@ impl Trainable for Group {
         own.classify(batch)
     }
 
+    fn position_logits(&mut self, batch: &Batch) -> Result<Vec<f32>, ModelError> {
+        let own = self.own.as_mut().expect("there until this is dropped");
+        own.position_logits(batch)
+    }
+
     fn next_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
         let own = self.own.as_mut().expect("there until this is dropped");
         own.next_logits(tokens)

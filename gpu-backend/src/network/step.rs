@@ -233,6 +233,19 @@ impl<D: Device> Network<D> {
         Ok(done?)
     }
 
+    /// The logits `[sequences * length, classes]` of a classifier's head at every position of a batch.
+    ///
+    /// # Errors
+    /// As [`Network::evaluate`].
+    pub fn position_logits(&mut self, batch: &Batch) -> Result<Vec<f32>, NetworkError> {
+        let mut workspace = self.load(batch)?;
+        let done = self
+            .forward_only(&mut workspace)
+            .and_then(|()| self.head(&workspace.last_norm, 0..workspace.positions()));
+        self.workspaces.push(workspace);
+        Ok(done?)
+    }
+
     fn judge(&mut self, workspace: &mut Workspace<D>) -> Result<(), DeviceError> {
         self.forward_only(workspace)?;
         let (weight_at, classes) = (self.head_at(), self.config.outputs());

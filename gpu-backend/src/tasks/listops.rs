@@ -7,8 +7,8 @@
 //! not and are left out there too before a network reads them.
 
 use super::files::TokenFile;
-use crate::data::Draw;
 use super::{Counts, MadeFile, Result, TaskError, Tick, draw_all};
+use crate::data::Draw;
 use std::path::Path;
 
 /// Symbols: the digits are tokens 0 to 9, then `[MIN`, `[MAX`, `[MED`, `[SM` and `]`.

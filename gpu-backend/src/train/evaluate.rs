@@ -1,7 +1,7 @@
 //! Loss, perplexity, bits a byte and accuracy of a network on a source.
 
-use super::classes::add;
-use super::{Classes, ModelError, Sums, TrainError, Trainable};
+use super::classes::{Speakers, add};
+use super::{Class, Classes, ModelError, Sums, TrainError, Trainable};
 use crate::data::{Batch, Source};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
@@ -25,6 +25,9 @@ pub struct Evaluation {
     /// What a classifier made of each class.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Classes>,
+    /// What it made of each speaker, where they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speakers: Option<Vec<Class>>,
 }
 
 /// How an evaluation is done.
@@ -79,9 +82,11 @@ pub fn evaluate_classes(
     look: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Evaluation>, TrainError> {
     let mut classes = Classes::new(source.classes());
+    let mut speakers = Speakers::default();
     let mut classify = |batch: &Batch| {
         let (sums, logits) = model.classify(batch)?;
         add(&mut classes, &batch.targets, &logits);
+        speakers.add(source, &batch.targets, &logits);
         Ok(sums)
     };
     let mut judge = |index| {
@@ -91,6 +96,7 @@ pub fn evaluate_classes(
     let done = evaluate_by(&mut judge, source, windows, look)?;
     Ok(done.map(|done| Evaluation {
         classes: Some(classes),
+        speakers: speakers.all(),
         ..done
     }))
 }
@@ -138,5 +144,6 @@ fn evaluate_by(
         length: windows.length,
         tokens: sums.targets,
         classes: None,
+        speakers: None,
     }))
 }

@@ -14,6 +14,7 @@ pub mod schedule;
 mod state;
 pub mod stop;
 mod store;
+pub mod streams;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -62,6 +62,13 @@ pub trait Trainable {
     /// As [`Trainable::step`].
     fn classify(&mut self, batch: &Batch) -> Result<(Sums, Vec<f32>), ModelError>;
 
+    /// The logits of a classifier's head at every position, `[positions, classes]`, before they are
+    /// pooled: their mean is what [`Trainable::classify`] gives of a network that pools so.
+    ///
+    /// # Errors
+    /// As [`Trainable::step`].
+    fn position_logits(&mut self, batch: &Batch) -> Result<Vec<f32>, ModelError>;
+
     /// The logits that follow `tokens`, at least one.
     ///
     /// # Errors

@@ -179,6 +179,10 @@ impl Trainable for Toy {
         Err("the toy is no classifier".into())
     }
 
+    fn position_logits(&mut self, _: &Batch) -> Result<Vec<f32>, ModelError> {
+        Err("the toy is no classifier".into())
+    }
+
     fn next_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
         let last = tokens.last().ok_or("no token")?;
         Ok(self.logits(*last, |_| 1.0).0)

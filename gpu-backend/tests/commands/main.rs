@@ -2,6 +2,7 @@
 
 mod classifiers;
 mod features;
+mod keywords;
 mod masked;
 mod resume;
 mod tasks;

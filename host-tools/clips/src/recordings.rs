@@ -128,7 +128,8 @@ impl Recordings {
         lengths.try_reduce(|| 0, |a, b| Ok(a.max(b)))
     }
 
-    /// The features of all, `frames` frames each: of longer ones the first, shorter ones follow silence.
+    /// The features of all, `frames` frames each: of longer ones the first, shorter ones stand between silence, of which at most
+    /// `after` samples follow them.
     ///
     /// # Errors
     /// As [`Self::longest`]; [`ClipError::FrontEnd`].
@@ -136,6 +137,7 @@ impl Recordings {
         &self,
         front_end: &FrontEnd,
         frames: usize,
+        after: usize,
         tick: &(dyn Fn(u64) + Sync),
     ) -> Result<ClipFeatures> {
         let config = front_end.config;
@@ -143,8 +145,10 @@ impl Recordings {
         let clip = |(_, file): &(u32, PathBuf)| {
             let mut samples = self.samples(file)?;
             samples.truncate(length);
-            let mut heard = vec![0; length - samples.len()];
+            let room = length - samples.len();
+            let mut heard = vec![0; room - after.min(room)];
             heard.append(&mut samples);
+            heard.resize(length, 0);
             let features = front_end.features(&heard)?;
             tick(1);
             Ok(features)
@@ -266,7 +270,7 @@ mod tests {
         for integers in [false, true] {
             let config = CONFIG;
             let front_end = FrontEnd { config, integers };
-            let made = recordings.features(&front_end, 6, &|_| ()).unwrap();
+            let made = recordings.features(&front_end, 6, 0, &|_| ()).unwrap();
             assert_eq!((made.shape, &made.labels[..]), ([3, 6, 32], &[0, 1, 1][..]));
             let file = made.file(&serde_json::json!({"a": 1}));
             assert_eq!(file, made.file(&serde_json::json!({"a": 1})));
@@ -288,6 +292,10 @@ mod tests {
             let whole = front_end.features(&tone(1000)).unwrap();
             assert_eq!(values[6 * 32..12 * 32], whole);
             assert_eq!(values[12 * 32..], whole);
+            let made = recordings.features(&front_end, 6, 300, &|_| ()).unwrap();
+            let heard = [vec![0; 660], tone(40), vec![0; 300]].concat();
+            assert_eq!(made.values[..6 * 32], front_end.features(&heard).unwrap());
+            assert_eq!(made.values[6 * 32..], values[6 * 32..]);
         }
     }
 
@@ -299,7 +307,9 @@ mod tests {
             config: CONFIG.with_bands(0, 60, 4000),
             integers: false,
         };
-        let bad = open(None, None).unwrap().features(&front_end, 2, &|_| ());
+        let bad = open(None, None)
+            .unwrap()
+            .features(&front_end, 2, 0, &|_| ());
         assert!(bad.unwrap_err().to_string().contains("at least one band"));
         let named = Some(vec!["yes".to_owned()]);
         assert!(
@@ -313,7 +323,9 @@ mod tests {
             config: CONFIG,
             integers: false,
         };
-        let made = open(known, None).unwrap().features(&front_end, 2, &|_| ());
+        let made = open(known, None)
+            .unwrap()
+            .features(&front_end, 2, 0, &|_| ());
         assert_eq!(made.unwrap().labels, [1, 2, 2]);
         let slow = open(None, Some(16000)).unwrap().longest().unwrap_err();
         assert!(slow.to_string().contains("16000 are expected: resample"));

@@ -2,6 +2,7 @@
 
 mod error;
 mod source;
+mod streams;
 mod table;
 
 pub use error::EvalError;
@@ -34,18 +35,25 @@ Examples:
   toeplite-train eval runs/first/best --data val.txt
   toeplite-train eval runs/first/best --data val.txt --length 512,2048,16384 --json
   toeplite-train eval runs/words/best --data words/test
+  toeplite-train eval runs/words/best --stream recordings --thresholds 0.5,0.7,0.9
 
 With --json one object a line and length: {loss, perplexity, bits_per_byte, accuracy, length, tokens}.
 length is that of the windows: a shorter text is one. tokens are the targets: tokens predicted, or
 clips. bits_per_byte is null unless every token of a text
 was predicted. Classifiers add classes, [{name, clips, correct, accuracy}], and confusion, clips by
-class (rows) and by what they were taken for (columns); null beyond 1024 classes.")]
+class (rows) and by what they were taken for (columns); null beyond 1024 classes; and speakers, as classes, where
+files are called SPEAKER_NAME.wav.
+
+--stream hears long recordings as a device does: a mean of all frames that forgets, decisions, smoothed posteriors,
+events. A row for each threshold: words that were missed, events that were another word or none, false accepts in recordings
+without words, seconds from a word's end to its event. With --json one object a threshold: {threshold, words, hits, missed,
+wrong, false_accepts, hours, false_accepts_per_hour, delay, delay_90}.")]
 pub struct Cmd {
     /// A checkpoint folder, or a fairseq checkpoint (.pt).
     checkpoint: PathBuf,
     /// The text, the folder of class folders, or the file of frames or tokens.
-    #[arg(long, value_name = "PATH")]
-    data: PathBuf,
+    #[arg(long, value_name = "PATH", required_unless_present = "stream")]
+    data: Option<PathBuf>,
     /// Window lengths, or positions of a clip [default: the training length].
     #[arg(long, value_delimiter = ',', value_name = "N", value_parser = positive)]
     length: Vec<usize>,
@@ -68,6 +76,8 @@ pub struct Cmd {
     #[arg(long, value_name = "N")]
     mask_seed: Option<u64>,
     #[command(flatten)]
+    listening: streams::Options,
+    #[command(flatten)]
     placement: Placement,
     /// Print JSON.
     #[arg(long)]
@@ -83,17 +93,20 @@ impl Cmd {
         let checkpoint = Checkpoint::open(&self.checkpoint)?;
         let config = &checkpoint.config;
         let run = run_of(&self.checkpoint, self.config.as_deref(), config)?;
-        let source = Asked {
-            checkpoint: &self.checkpoint,
-            model: config,
-            run: run.as_ref(),
-            data: &self.data,
-            tokenizer: self.tokenizer.as_deref(),
-            mask_token: self.mask_token,
-            mask_probability: self.mask_probability,
-            mask_seed: self.mask_seed,
-        }
-        .open()?;
+        let asked = |data| {
+            Asked {
+                checkpoint: &self.checkpoint,
+                model: config,
+                run: run.as_ref(),
+                data,
+                tokenizer: self.tokenizer.as_deref(),
+                mask_token: self.mask_token,
+                mask_probability: self.mask_probability,
+                mask_seed: self.mask_seed,
+            }
+            .open()
+        };
+        let source = self.data.as_deref().map(asked).transpose()?;
         let mut placement = self.placement;
         if let (Precision::Auto, Some(run)) = (placement.precision, &run)
             && run.train.precision == Precision::F32
@@ -104,6 +117,23 @@ impl Cmd {
         let mut model = backend
             .load(&checkpoint, placement)
             .map_err(TrainError::Model)?;
+        if let Some(stream) = &self.listening.stream {
+            let run = run.as_ref();
+            self.listening
+                .run(stream, &self.checkpoint, run, &mut *model, self.json)?;
+        }
+        match source {
+            Some(source) => self.tables(&mut *model, &*source, config),
+            None => Ok(ExitCode::SUCCESS),
+        }
+    }
+
+    fn tables(
+        &self,
+        model: &mut dyn Trainable,
+        source: &dyn Source,
+        config: &toeplite_checkpoint::Config,
+    ) -> Result<ExitCode> {
         let lengths = if self.length.is_empty() {
             vec![config.train_len]
         } else {
@@ -115,7 +145,7 @@ impl Cmd {
         }
         let mut results = Vec::new();
         for length in lengths {
-            let done = self.evaluate(&mut *model, &*source, length, classifier)?;
+            let done = self.evaluate(model, source, length, classifier)?;
             if self.json {
                 output::json_line(&done)?;
             } else {
@@ -126,6 +156,9 @@ impl Cmd {
         for done in &results {
             if let Some(classes) = &done.classes {
                 table::classes(done.length, classes)?;
+            }
+            if let Some(speakers) = &done.speakers {
+                table::speakers(done.length, speakers)?;
             }
         }
         Ok(ExitCode::SUCCESS)

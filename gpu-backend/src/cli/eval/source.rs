@@ -4,8 +4,8 @@ use super::super::text::Coding;
 use super::error::EvalError;
 use crate::config::{DataKind, RunConfig};
 use crate::data::{
-    ClipError, Clips, FrameSet, Frames, Framing, Masking, Sounds, Source, TextFolders, TextSet, TokenClips,
-    Tokens,
+    ClipError, Clips, FrameSet, Frames, Framing, Masking, Sounds, Source, TextFolders, TextSet,
+    TokenClips, Tokens,
 };
 use anyhow::Result;
 use std::path::{Path, PathBuf};
@@ -202,7 +202,9 @@ impl Asked<'_> {
             return Ok(());
         }
         let remedy = match kind {
-            DataKind::WavFolders | DataKind::WavFeatures => "a folder with one folder of wav files a class",
+            DataKind::WavFolders | DataKind::WavFeatures => {
+                "a folder with one folder of wav files a class"
+            }
             DataKind::TextFolders => "a folder with one folder of text files a class",
             DataKind::Frames => "an npz or safetensors file of such frames",
             DataKind::TokenClasses => "a safetensors file of such tokens",

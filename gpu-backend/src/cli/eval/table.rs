@@ -1,7 +1,7 @@
 //! Results of an evaluation as a table.
 
-use crate::train::Classes;
 use crate::train::evaluate::Evaluation;
+use crate::train::{Class, Classes};
 use std::io;
 use toeplite_terminal::line;
 
@@ -57,6 +57,21 @@ pub(super) fn classes(length: usize, classes: &Classes) -> io::Result<()> {
             text.push_str(&format!(" {count} |"));
         }
         line(text)?;
+    }
+    Ok(())
+}
+
+/// A table of the speakers of an evaluation at `length`.
+pub(super) fn speakers(length: usize, speakers: &[Class]) -> io::Result<()> {
+    line(format!(
+        "\n| speaker at length {length} | clips | accuracy |\n| --- | ---: | ---: |"
+    ))?;
+    for speaker in speakers {
+        let accuracy = speaker
+            .accuracy
+            .map_or("-".to_owned(), |a| format!("{a:.5}"));
+        let name = speaker.name.replace('|', "\\|");
+        line(format!("| {name} | {} | {accuracy} |", speaker.clips))?;
     }
     Ok(())
 }

@@ -90,7 +90,11 @@ pub fn mask(config: &AugmentConfig, features: &mut [f32], bands: usize, draw: &m
     let means: Vec<f32> = (0..bands).map(mean).collect();
     for _ in 0..config.masks {
         let hidden = run(config.time_mask, frames, draw);
-        for frame in features.chunks_exact_mut(bands).take(hidden.end).skip(hidden.start) {
+        for frame in features
+            .chunks_exact_mut(bands)
+            .take(hidden.end)
+            .skip(hidden.start)
+        {
             frame.copy_from_slice(&means);
         }
         let hidden = run(config.band_mask, bands, draw);
@@ -163,7 +167,11 @@ mod tests {
         };
         let quiet = AugmentConfig::default();
         let of = |config| clip(config, &word(), 500, &others, &mut Draw::of(1, "", 7));
-        let difference: Vec<f32> = of(&noisy).iter().zip(of(&quiet)).map(|(a, b)| a - b).collect();
+        let difference: Vec<f32> = of(&noisy)
+            .iter()
+            .zip(of(&quiet))
+            .map(|(a, b)| a - b)
+            .collect();
         let ratio = power(&word()) / power(&difference);
         assert!((ratio / 100.0 - 1.0).abs() < 0.01, "{ratio}");
     }

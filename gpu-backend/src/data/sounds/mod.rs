@@ -53,7 +53,12 @@ impl Sounds {
         let features = config.data.features.unwrap_or_default();
         let recordings = Recordings::open(path, names.map(<[String]>::to_vec), rate)?;
         let front_end = front_end(&features, recordings.rate)?;
-        let clips = Clips::of(path, &config.model, Some(&recordings.classes), config.train.length)?;
+        let clips = Clips::of(
+            path,
+            &config.model,
+            Some(&recordings.classes),
+            config.train.length,
+        )?;
         clips.check_width(path, front_end.config.bands)?;
         let level = features.level.map(ratio);
         let sound = |recording: toeplite_clips::Recording| {
@@ -162,7 +167,9 @@ impl Source for Sounds {
     fn evaluation(&self, index: u64, length: usize, sequences: usize) -> Result<Option<Batch>> {
         let (count, length) = (self.sounds.len(), length.max(1));
         let sequences = sequences.clamp(1, count);
-        let first = usize::try_from(index).ok().and_then(|i| i.checked_mul(sequences));
+        let first = usize::try_from(index)
+            .ok()
+            .and_then(|i| i.checked_mul(sequences));
         let Some(first) = first.filter(|f| *f < count) else {
             return Ok(None);
         };

@@ -21,49 +21,61 @@ pub fn ratio(db: f64) -> f64 {
 }
 
 /// Zero crossings of the interpolation kernel on each side.
-const CROSSINGS: usize = 8;
-/// Points of its table from one crossing to the next.
-const POINTS: usize = 512;
+const CROSSINGS: f64 = 8.0;
+/// Places between two samples at which the kernel is known; others take the nearest.
+const PHASES: usize = 512;
 
-/// The right half of a sinc under a Hann window, with two zeros behind it.
-fn kernel() -> &'static [f32] {
-    static TABLE: OnceLock<Vec<f32>> = OnceLock::new();
-    TABLE.get_or_init(|| {
-        let end = CROSSINGS * POINTS;
-        let point = |i: usize| {
-            let t = i as f64 / POINTS as f64;
-            let window = 0.5 + 0.5 * libm::cos(PI * t / CROSSINGS as f64);
-            let sinc = if i == 0 { 1.0 } else { libm::sin(PI * t) / (PI * t) };
-            (sinc * window) as f32
-        };
-        (0..end).map(point).chain([0.0; 2]).collect()
-    })
-}
-
-/// The sound played `speed` times as fast, by interpolation with a windowed sinc (Smith 1984): what
+/// The sound played `speed` times as fast, by interpolation with a sinc under a Hann window (Smith 1984): what
 /// would be above half the sampling rate is filtered away.
 pub fn resample(samples: &[f32], speed: f64) -> Vec<f32> {
-    let table = kernel();
     // played faster, the kernel is that much wider and lower
     let cutoff = speed.recip().min(1.0);
-    let reach = CROSSINGS as f64 / cutoff;
-    let tap = |distance: f64| {
-        let at = distance.abs() * cutoff * POINTS as f64;
-        let (index, share) = (at as usize, at.fract() as f32);
-        match table.get(index..index + 2) {
-            Some(pair) => pair[0] + share * (pair[1] - pair[0]),
-            None => 0.0,
-        }
-    };
+    let reach = (CROSSINGS / cutoff).ceil() as usize;
+    let kernels = kernels(cutoff, reach);
+    let taps = 2 * reach;
+    let mut padded = vec![0.0; samples.len() + 2 * taps];
+    padded[reach..reach + samples.len()].copy_from_slice(samples);
     let length = (samples.len() as f64 / speed).ceil() as usize;
     let one = |i: usize| {
-        let place = i as f64 * speed;
-        let first = (place - reach).ceil().max(0.0) as usize;
-        let last = ((place + reach).floor() as usize + 1).min(samples.len());
-        let taps = (first..last).map(|j| samples[j] * tap(j as f64 - place));
-        taps.sum::<f32>() * cutoff as f32
+        let place = ((i as f64 * speed) * PHASES as f64).round() as usize;
+        // the kernel's first tap lies `reach - 1` samples before the place, which has `reach` zeros before it
+        let first = place / PHASES + 1;
+        let kernel = &kernels[place % PHASES * taps..][..taps];
+        let pairs = kernel.iter().zip(&padded[first..first + taps]);
+        pairs.map(|(a, b)| a * b).sum::<f32>()
     };
     (0..length).map(one).collect()
+}
+
+/// Kernels of `2 reach` taps, one for each place between two samples.
+fn kernels(cutoff: f64, reach: usize) -> Vec<f32> {
+    let mut kernels = Vec::with_capacity(PHASES * 2 * reach);
+    for phase in 0..PHASES {
+        let first = 1.0 - reach as f64 - phase as f64 / PHASES as f64;
+        for tap in 0..2 * reach {
+            kernels.push(sinc(first + tap as f64, cutoff));
+        }
+    }
+    kernels
+}
+
+/// The sinc of a low pass under its window.
+fn sinc(distance: f64, cutoff: f64) -> f32 {
+    static TABLE: OnceLock<Vec<f32>> = OnceLock::new();
+    let points = PHASES as f64;
+    let point = |i: usize| {
+        let t = i as f64 / points;
+        let window = 0.5 + 0.5 * libm::cos(PI * t / CROSSINGS);
+        let sinc = if i == 0 {
+            1.0
+        } else {
+            libm::sin(PI * t) / (PI * t)
+        };
+        (sinc * window) as f32
+    };
+    let table = TABLE.get_or_init(|| (0..CROSSINGS as usize * PHASES).map(point).collect());
+    let at = (distance.abs() * cutoff * points).round() as usize;
+    table.get(at).map_or(0.0, |x| x * cutoff as f32)
 }
 
 /// The filter `1 + a z^-1 + b z^-2`, at the same power.

@@ -170,11 +170,20 @@ impl Keywords {
                 Ok(Clip {
                     part: Part::Train,
                     class,
-                    name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+                    name: file
+                        .file_stem()
+                        .unwrap_or_default()
+                        .to_string_lossy()
+                        .into_owned(),
                     samples: trimmed(at_rate(&read_sound(file)?)),
                 })
             };
-            clips.extend(recordings.par_iter().map(read).collect::<Result<Vec<_>>>()?);
+            clips.extend(
+                recordings
+                    .par_iter()
+                    .map(read)
+                    .collect::<Result<Vec<_>>>()?,
+            );
         }
         Ok(clips)
     }
@@ -215,9 +224,17 @@ fn pieces(speech: &[Speech]) -> Vec<Clip> {
 fn silence(seed: u64) -> Vec<Clip> {
     let length = (PIECE * f64::from(RATE)) as usize;
     let clip = |(part, index): (Part, usize)| {
-        let mut draw = Draw::of(seed, "silence", (index * PARTS.len() + part as usize) as u64);
+        let mut draw = Draw::of(
+            seed,
+            "silence",
+            (index * PARTS.len() + part as usize) as u64,
+        );
         let mut samples = noise(&mut draw, length);
-        let level = if index == 0 { 0.0 } else { ratio(draw.between(-75.0, -15.0)) };
+        let level = if index == 0 {
+            0.0
+        } else {
+            ratio(draw.between(-75.0, -15.0))
+        };
         scale(&mut samples, level);
         Clip {
             part,
@@ -227,10 +244,18 @@ fn silence(seed: u64) -> Vec<Clip> {
         }
     };
     let numbers = PARTS.into_iter().flat_map(|part| {
-        let count = if part == Part::Train { JUDGED } else { JUDGED / 4 };
+        let count = if part == Part::Train {
+            JUDGED
+        } else {
+            JUDGED / 4
+        };
         (0..count).map(move |index| (part, index))
     });
-    numbers.collect::<Vec<_>>().into_par_iter().map(clip).collect()
+    numbers
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .map(clip)
+        .collect()
 }
 
 /// Synthetic voices speak in silence: what is 40 dB below their loudest sample, before and behind the word, is cut off.
@@ -303,7 +328,11 @@ mod tests {
             write_wav(&folder.join(name), &samples).unwrap();
         }
         write_wav(&folder.join("no_words/digits/1.wav"), &[0.5; 9000]).unwrap();
-        write_wav(&folder.join("voices/1/robot_1.wav"), &[[0.0; 99], [0.5; 99]].concat()).unwrap();
+        write_wav(
+            &folder.join("voices/1/robot_1.wav"),
+            &[[0.0; 99], [0.5; 99]].concat(),
+        )
+        .unwrap();
         Keywords {
             source: Some(folder.join("source")),
             negatives: vec![folder.join("no_words")],
@@ -314,7 +343,12 @@ mod tests {
 
     fn files(folder: &Path) -> Vec<String> {
         let all = sources::recordings(folder).unwrap();
-        let name = |p: PathBuf| p.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+        let name = |p: PathBuf| {
+            p.strip_prefix(folder)
+                .unwrap()
+                .to_string_lossy()
+                .into_owned()
+        };
         all.into_iter().map(name).collect()
     }
 
@@ -328,7 +362,10 @@ mod tests {
         let names = files(&a);
         assert_eq!(names, files(&b));
         for name in &names {
-            assert_eq!(fs::read(a.join(name)).unwrap(), fs::read(b.join(name)).unwrap());
+            assert_eq!(
+                fs::read(a.join(name)).unwrap(),
+                fs::read(b.join(name)).unwrap()
+            );
         }
         let has = |start: &str| names.iter().filter(|n| n.starts_with(start)).count();
         // of 6 recordings of a word by a speaker 5 are tested, the next validated with
@@ -338,7 +375,13 @@ mod tests {
         let pieces = ["train", "valid", "test"].map(|p| has(&format!("{p}/unknown/no-words_")));
         assert_eq!(pieces, [20, 4, 16]);
         assert!(names.contains(&"train/1/robot_1.wav".to_owned()));
-        assert_eq!(read_sound(&a.join("train/1/robot_1.wav")).unwrap().samples.len(), 99);
+        assert_eq!(
+            read_sound(&a.join("train/1/robot_1.wav"))
+                .unwrap()
+                .samples
+                .len(),
+            99
+        );
         let total: usize = made.iter().map(|file| file.clips).sum();
         assert_eq!(total, names.len() - has("streams"));
     }
@@ -353,10 +396,18 @@ mod tests {
         let names = files(&out);
         for part in ["train", "valid", "test"] {
             let own = names.iter().filter(|n| n.starts_with(&format!("{part}/0")));
-            assert!(own.into_iter().all(|n| n.contains("bob") == (part == "test")));
+            assert!(
+                own.into_iter()
+                    .all(|n| n.contains("bob") == (part == "test"))
+            );
         }
         keywords.leave_out = Some("eve".to_owned());
-        let error = keywords.make(&dir.path().join("c"), 1, &|_| ()).unwrap_err();
-        assert!(error.is_usage() && error.to_string().contains("ann, bob"), "{error}");
+        let error = keywords
+            .make(&dir.path().join("c"), 1, &|_| ())
+            .unwrap_err();
+        assert!(
+            error.is_usage() && error.to_string().contains("ann, bob"),
+            "{error}"
+        );
     }
 }

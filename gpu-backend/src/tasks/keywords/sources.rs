@@ -87,7 +87,8 @@ fn named(path: &Path) -> Option<(String, String, usize)> {
 }
 
 fn is_wav(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("wav"))
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("wav"))
 }
 
 /// All wav files in a folder and the folders in it, by path; but those in folders called `digits`.

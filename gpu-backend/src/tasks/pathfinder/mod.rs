@@ -12,8 +12,8 @@ mod geometry;
 mod picture;
 
 use super::files::{TokenFile, write_frames};
-use crate::data::Draw;
 use super::{Counts, MadeFile, Result, TaskError, Tick, draw_all};
+use crate::data::Draw;
 use clap::ValueEnum;
 use geometry::{Curve, Point, SIDE};
 use std::path::Path;
