@@ -74,6 +74,12 @@ pub struct AugmentConfig {
     /// Share of the room around a short recording by which it is moved at most, 0 to 1: 1 puts it
     /// anywhere in the clip.
     pub shift: f64,
+    /// Seconds of a clip that follow a short recording at most; 0: all of the room. Networks that are
+    /// asked at the last position hear words that have just ended.
+    pub tail: f64,
+    /// Share of the clips in which another recording comes before, as in a stream. Of recordings that
+    /// fill a clip a part is left behind it.
+    pub context: f64,
     /// Louder or quieter by so many dB at most.
     pub gain: f64,
     /// Faster or slower by this share at most, with higher or lower voices: resampled.
@@ -183,7 +189,14 @@ impl AugmentConfig {
         let share = |x: f64| (0.0..=1.0).contains(&x);
         let range = |[low, high]: [f64; 2]| low <= high && low >= -60.0 && high <= 120.0;
         [
-            (share(self.shift), "`data.augment.shift` must be 0 to 1"),
+            (
+                share(self.shift) && share(self.context),
+                "`data.augment.shift` and `.context` must be 0 to 1",
+            ),
+            (
+                (0.0..=60.0).contains(&self.tail),
+                "`data.augment.tail` must be 0 to 60 seconds",
+            ),
             (
                 (0.0..=60.0).contains(&self.gain),
                 "`data.augment.gain` must be 0 to 60 dB",

@@ -10,6 +10,7 @@ use clap::Args;
 use std::fs;
 use std::path::{Path, PathBuf};
 use toeplite_audio::detect::Settings;
+use toeplite_checkpoint::config::Pooling;
 use toeplite_clips::{FrontEnd, read_sound};
 use toeplite_terminal as output;
 
@@ -21,9 +22,10 @@ pub(super) struct Options {
     /// none of the words is said, and every event is a false accept.
     #[arg(long, value_name = "PATH")]
     pub stream: Option<PathBuf>,
-    /// Streams: frames after which what was heard counts half.
-    #[arg(long, value_name = "N", default_value = "15")]
-    half_life: f64,
+    /// Streams: frames after which what was heard counts half [default: 15; only the last frame of networks
+    /// with pooling = "last", whose logits are those].
+    #[arg(long, value_name = "N")]
+    half_life: Option<f64>,
     /// Streams: frames from one decision to the next.
     #[arg(long, value_name = "N", default_value = "5", value_parser = super::positive)]
     every: usize,
@@ -51,6 +53,8 @@ pub(super) struct Options {
 struct Ear<'a> {
     front_end: FrontEnd,
     classes: &'a [String],
+    /// Whether the last position is the answer, or else a mean.
+    last: bool,
 }
 
 impl Options {
@@ -65,13 +69,13 @@ impl Options {
     ) -> Result<()> {
         let ear = Ear::of(path, checkpoint, run)?;
         ensure!(
-            self.half_life > 0.0 && (0.0..=60.0).contains(&self.rest),
+            self.half_life.is_none_or(|n| n > 0.0) && (0.0..=60.0).contains(&self.rest),
             "--half-life must be above 0, --rest 0 to 60 seconds"
         );
         let config = ear.front_end.config;
         let rate = f64::from(config.rate);
         let listening = Listening {
-            decay: (-std::f64::consts::LN_2 / self.half_life).exp(),
+            decay: self.decay(ear.last)?,
             every: self.every,
             frame: [config.frame as f64 / rate, config.hop as f64 / rate],
         };
@@ -105,6 +109,20 @@ impl Options {
             }
         }
         Ok(())
+    }
+
+    /// Factor by which a frame's weight shrinks.
+    fn decay(&self, last: bool) -> Result<f64> {
+        ensure!(
+            !(last && self.half_life.is_some()),
+            "--half-life is for networks with pooling = \"mean\": leave it out"
+        );
+        let half_life = self.half_life.unwrap_or(15.0);
+        Ok(if last {
+            0.0
+        } else {
+            (-std::f64::consts::LN_2 / half_life).exp()
+        })
     }
 
     /// The classes that are words, a bit each.
@@ -144,6 +162,11 @@ impl<'a> Ear<'a> {
         Ok(Self {
             front_end: front_end(&run.data.features.unwrap_or_default(), rate)?,
             classes: classes.ok_or_else(|| missing("data.classes"))?,
+            last: run
+                .model
+                .classifier
+                .as_ref()
+                .is_some_and(|c| c.pooling == Pooling::Last),
         })
     }
 

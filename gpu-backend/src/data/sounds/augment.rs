@@ -6,12 +6,17 @@ use crate::config::AugmentConfig;
 
 /// Voices behind a recording, at most.
 const VOICES: usize = 3;
+/// Share of a clip that is left of what fills it, behind something else.
+const LASTS: [f64; 2] = [0.4, 0.7];
+/// What comes before a recording is so many dB louder or quieter, at most.
+const CONTEXT: f64 = 6.0;
 
 /// A recording as its clip of `length` samples: changed as `draw` decides. `others` gives a part of any other recording.
 pub fn clip(
     config: &AugmentConfig,
     recording: &[f32],
     length: usize,
+    tail: usize,
     others: &dyn Fn(&mut Draw, usize) -> Vec<f32>,
     draw: &mut Draw,
 ) -> Vec<f32> {
@@ -25,8 +30,21 @@ pub fn clip(
         let mut tap = || draw.between(-config.tone, config.tone);
         filter(&mut sound, tap(), tap());
     }
+    let has_context = draw.unit() < config.context;
+    if has_context && sound.len() >= length {
+        // a part of what lasts, after something else
+        let share = draw.between(LASTS[0], LASTS[1]);
+        sound = crop(&sound, (share * length as f64) as usize, draw).to_vec();
+    }
     let own = power(&sound).sqrt();
-    let mut clip = place(config, &sound, length, draw);
+    let (mut clip, first) = place(config, &sound, length, tail, draw);
+    if has_context {
+        let mut context = others(draw, first);
+        normalize(&mut context);
+        let from = draw.below(first - context.len() + 1);
+        let factor = own * ratio(draw.between(-CONTEXT, CONTEXT));
+        mix_in(&mut clip[from..first], &context, factor);
+    }
     if draw.unit() < config.noise {
         let [least, most] = config.noise_snr;
         let factor = own * ratio(-draw.between(least, most));
@@ -52,15 +70,23 @@ pub fn crop<'a>(sound: &'a [f32], length: usize, draw: &mut Draw) -> &'a [f32] {
     &sound[first..sound.len().min(first + length)]
 }
 
-/// A sound in silence: in the middle, or moved from there by a share of the room.
-fn place(config: &AugmentConfig, sound: &[f32], length: usize, draw: &mut Draw) -> Vec<f32> {
+/// A sound in silence, and where it begins: in the middle, or moved from there by a share of the room, but no more than `tail`
+/// before the end if that is above 0.
+fn place(
+    config: &AugmentConfig,
+    sound: &[f32],
+    length: usize,
+    tail: usize,
+    draw: &mut Draw,
+) -> (Vec<f32>, usize) {
     let sound = crop(sound, length, draw);
-    let room = (length - sound.len()) as f64;
+    let room = length - sound.len();
+    let free = if tail > 0 { room.min(tail) } else { room };
     let moved = draw.between(-0.5, 0.5) * config.shift;
-    let first = (room * (0.5 + moved)) as usize;
+    let first = room - free + (free as f64 * (0.5 + moved)) as usize;
     let mut clip = vec![0.0; length];
     clip[first..first + sound.len()].copy_from_slice(sound);
-    clip
+    (clip, first)
 }
 
 /// Some voices at once, of power 1.
@@ -117,6 +143,8 @@ mod tests {
 
     const ALL: AugmentConfig = AugmentConfig {
         shift: 1.0,
+        tail: 0.3,
+        context: 0.5,
         gain: 6.0,
         speed: 0.2,
         tone: 0.5,
@@ -139,7 +167,7 @@ mod tests {
 
     #[test]
     fn every_clip_is_another_one_and_depends_on_its_draw_alone() {
-        let made = |index| clip(&ALL, &word(), 500, &others, &mut Draw::of(1, "", index));
+        let made = |index| clip(&ALL, &word(), 500, 90, &others, &mut Draw::of(1, "", index));
         let clips: Vec<_> = (0..20).map(made).collect();
         for (index, clip) in clips.iter().enumerate() {
             assert_eq!(clip.len(), 500);
@@ -152,7 +180,7 @@ mod tests {
     #[test]
     fn without_augmentation_a_recording_stands_in_the_middle() {
         let off = AugmentConfig::default();
-        let clip = |length| clip(&off, &word(), length, &others, &mut Draw::of(1, "", 0));
+        let clip = |length| clip(&off, &word(), length, 0, &others, &mut Draw::of(1, "", 0));
         assert_eq!(clip(500), [vec![0.0; 100], word(), vec![0.0; 100]].concat());
         let part = clip(200);
         assert!(word().windows(200).any(|w| w == part));
@@ -166,7 +194,7 @@ mod tests {
             ..AugmentConfig::default()
         };
         let quiet = AugmentConfig::default();
-        let of = |config| clip(config, &word(), 500, &others, &mut Draw::of(1, "", 7));
+        let of = |config| clip(config, &word(), 500, 0, &others, &mut Draw::of(1, "", 7));
         let difference: Vec<f32> = of(&noisy)
             .iter()
             .zip(of(&quiet))
@@ -174,6 +202,32 @@ mod tests {
             .collect();
         let ratio = power(&word()) / power(&difference);
         assert!((ratio / 100.0 - 1.0).abs() < 0.01, "{ratio}");
+    }
+
+    #[test]
+    fn words_stand_near_the_end_behind_something_else() {
+        let behind = AugmentConfig {
+            shift: 1.0,
+            context: 1.0,
+            ..AugmentConfig::default()
+        };
+        for index in 0..20 {
+            let draw = &mut Draw::of(1, "", index);
+            let made = clip(&behind, &[0.5; 300], 700, 50, &others, draw);
+            let last = made.iter().rposition(|x| *x != 0.0).unwrap();
+            assert!((649..700).contains(&last));
+            assert!(made[last - 299..=last].iter().all(|x| *x == 0.5));
+            assert!(made[..last - 299].iter().any(|x| *x != 0.0));
+            // of what fills the clip a part is left, at its end
+            let draw = &mut Draw::of(1, "", index);
+            let made = clip(&behind, &[0.5; 900], 700, 50, &others, draw);
+            let kept = made
+                .iter()
+                .rev()
+                .take_while(|x| **x == 0.5 || **x == 0.0)
+                .count();
+            assert!((275..545).contains(&kept), "{kept}");
+        }
     }
 
     #[test]

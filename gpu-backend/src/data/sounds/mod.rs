@@ -99,7 +99,9 @@ impl Sounds {
         };
         let sound = &self.sounds[pick.index as usize];
         let length = self.samples(self.length);
-        let clip = augment::clip(&self.augment, &sound.samples, length, &others, &mut draw);
+        let config = &self.augment;
+        let tail = (config.tail * f64::from(self.front_end.config.rate)) as usize;
+        let clip = augment::clip(config, &sound.samples, length, tail, &others, &mut draw);
         let mut features = self.features(&clip)?;
         let bands = self.front_end.config.bands;
         augment::mask(&self.augment, &mut features, bands, &mut draw);
