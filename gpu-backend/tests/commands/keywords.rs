@@ -41,7 +41,8 @@ const RUN: &str = r#"
     every = 4
 "#;
 
-fn sound(place: &Place, name: &str, samples: usize, step: f32) {
+/// Writes a tone.
+pub fn sound(place: &Place, name: &str, samples: usize, step: f32) {
     let path = place.path(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let spec = WavSpec {

@@ -1,5 +1,6 @@
 //! Datasets of published tasks, and the configurations that train on them.
 
+use super::keywords::sound;
 use super::{Place, assert_same, exists};
 use serde_json::Value;
 use std::fs;
@@ -33,6 +34,13 @@ fn packages(place: &Place) {
         let text = format!("Enter {play}. ").repeat(60);
         fs::write(texts.join(format!("{play}_gut.txt")), text).unwrap();
     }
+    for (word, index) in (0..10).flat_map(|word| (0..9).map(move |index| (word, index))) {
+        let name = format!("words/{word}_ann_{index}.wav");
+        sound(place, &name, 400, 0.1 * (word + 1) as f32);
+    }
+    for index in 0..10 {
+        sound(place, &format!("speech/{index}.wav"), 6000, 0.6);
+    }
 }
 
 /// Makes a small dataset of each task where the configurations look for it.
@@ -44,6 +52,7 @@ fn make_all(place: &Place) {
         ("pathfinder", &small[..]),
         ("digits", &["--source=mnist"]),
         ("text", &["--source=shakespeare"]),
+        ("keywords", &["--source=words", "--negatives=speech"]),
     ] {
         let out = format!("--out=configs/data/{task}");
         let made = place.succeed(&[&["data", "make", task, &out, "--json"], more].concat());
@@ -161,7 +170,7 @@ fn every_configuration_fits_the_data_that_it_names() {
     let place = Place::new();
     make_all(&place);
     let configurations = configurations(&place);
-    assert_eq!(configurations.len(), 7);
+    assert_eq!(configurations.len(), 8);
     for path in configurations {
         let config = RunConfig::load(&path, &[]).unwrap();
         network::check(&config.model).unwrap();

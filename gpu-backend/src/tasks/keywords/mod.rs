@@ -82,7 +82,7 @@ impl Keywords {
         let speech = self.speech(seed)?;
         streams::write(folder, seed, &clips, &speech)?;
         clips.extend(self.voices()?);
-        clips.extend(pieces(&speech));
+        clips.extend(pieces(&speech, seed));
         clips.extend(silence(seed));
         clips.par_iter().try_for_each(|clip| clip.write(folder))?;
         let made = |part: Part| MadeFile {
@@ -197,10 +197,13 @@ struct Speech {
 }
 
 /// Speech as clips: pieces of equal length, as many as are left of each recording.
-fn pieces(speech: &[Speech]) -> Vec<Clip> {
+fn pieces(speech: &[Speech], seed: u64) -> Vec<Clip> {
     let length = (PIECE * f64::from(RATE)) as usize;
     let (mut clips, mut judged) = (Vec::new(), [0; PARTS.len()]);
-    for recording in speech {
+    // the judged ones are of all voices
+    let order = Permutation::new(speech.len() as u64, mix(!seed));
+    for place in 0..speech.len() as u64 {
+        let recording = &speech[order.at(place) as usize];
         for (index, piece) in recording.samples.chunks(length).enumerate() {
             let count = &mut judged[recording.part as usize];
             let is_enough = recording.part != Part::Train && *count >= JUDGED;
