@@ -1,8 +1,8 @@
 //! The sources that a run's configuration names.
 
 use super::{
-    ClipError, Clips, DataError, FrameSet, Frames, Framing, Masking, Result, Shift, Source,
-    TextFolders, TextSet, TextTokenizer, TokenClips, Tokens,
+    ClipError, Clips, DataError, FrameSet, Frames, Framing, Result, Shift, Source, TextFolders,
+    TextSet, TextTokenizer, TokenClips, Tokens,
 };
 use crate::config::{DataKind, RunConfig};
 use std::path::Path;
@@ -67,7 +67,7 @@ fn texts(config: &RunConfig) -> Result<Sources> {
         }
         _ => None,
     };
-    let masking = Masking::of(config);
+    let masking = config.masking();
     let open = |path: &Path| {
         let tokens = Tokens::open(path, tokenizer.as_ref(), model.vocab_size)?;
         let set = TextSet::new(path, tokens, config.train.length, masking)?;
