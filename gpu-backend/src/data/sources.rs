@@ -32,13 +32,17 @@ impl Sources {
         }
     }
 
-    /// Writes into `config` what the data alone says: the classes of folders, and the sampling rate of
-    /// sounds. Whoever evaluates the network on other files needs them.
+    /// Writes into `config` what the data alone says: the classes of folders and of features that name them,
+    /// and the sampling rate of sounds. Whoever evaluates the network on other files needs them.
     pub fn complete(&self, config: &mut RunConfig) {
         let kind = config.data.kind;
         if matches!(kind, DataKind::WavFolders | DataKind::TextFolders) {
             config.data.classes = Some(self.train.classes().to_vec());
             config.data.rate = self.train.rate();
+        }
+        let numbers = (0..self.train.classes().len()).map(|label| label.to_string());
+        if kind == DataKind::Frames && !numbers.eq(self.train.classes().iter().cloned()) {
+            config.data.classes = Some(self.train.classes().to_vec());
         }
     }
 }
@@ -95,15 +99,21 @@ fn sounds(config: &RunConfig) -> Result<Sources> {
 }
 
 fn features(config: &RunConfig) -> Result<Sources> {
-    let (data, clips) = (&config.data, clips(config)?);
-    let open = |path: &Path| Ok::<_, DataError>(Frames::from(FrameSet::features(path, &clips)?));
+    let (data, mut clips) = (&config.data, clips(config)?);
+    let train = FrameSet::features(&data.train, &clips)?;
+    // Names that the file gives its classes are those that the other file is read by.
+    if train.names_classes() {
+        clips = known(clips, train.classes());
+    }
     let shift = data.image.map(|[rows, columns]| Shift {
         rows,
         columns,
         most: data.shift,
     });
-    let train = open(&data.train)?.shifted(shift);
-    boxed(train, data.valid.as_deref(), open)
+    let train = Frames::from(train).shifted(shift);
+    boxed(train, data.valid.as_deref(), |path| {
+        Ok(FrameSet::features(path, &clips)?.into())
+    })
 }
 
 fn token_classes(config: &RunConfig) -> Result<Sources> {

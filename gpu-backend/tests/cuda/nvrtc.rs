@@ -10,15 +10,15 @@ use toeplite_train::device::{Activation, MixShape};
 
 /// A100, H100, B200.
 const ARCHITECTURES: [&str; 3] = ["sm_80", "sm_90", "sm_100"];
-/// The one whose registers are counted. For the others it is enough that everything compiles, without
-/// optimisation: that takes half the time.
+/// The one whose registers are counted. For the others it is enough that everything compiles, as fast as can
+/// be: that takes a sixth of the time.
 const MEASURED: &str = "sm_90";
 
-/// What ptxas is told.
-fn assembly(architecture: &str) -> &'static str {
+/// What to optimise, and to say.
+fn effort(architecture: &str) -> &'static str {
     match architecture {
         MEASURED => "--ptxas-options=-v",
-        _ => "--ptxas-options=-O0",
+        _ => "--Ofast-compile=max",
     }
 }
 
@@ -37,7 +37,7 @@ fn every_kernel_compiles_without_spills() {
     std::thread::scope(|scope| {
         for architecture in ARCHITECTURES {
             let nvrtc = &nvrtc;
-            let options = [OPTIONS, &[assembly(architecture)]].concat();
+            let options = [OPTIONS, &[effort(architecture)]].concat();
             scope.spawn(move || {
                 for (name, text) in SOURCES {
                     let source = complete(name, text);
@@ -119,9 +119,7 @@ const CASES: [Case; 9] = [
     Case::new("no gate", 512, true, false),
     Case::new("odd", 333, true, true).spilling(320),
     Case::new("f32, odd, no gate", 77, false, false).spilling(288),
-    Case::new("2048", 2048, true, true)
-        .everywhere()
-        .spilling(192),
+    Case::new("2048", 2048, true, true).spilling(192),
     Case::new("cut", 8192, true, true).cut(1600).spilling(128),
     Case::new("f32, cut, odd, no gate", 3001, false, false)
         .cut(300)
@@ -160,7 +158,7 @@ fn check_mix(nvrtc: &Nvrtc, case: &Case, architecture: &str) {
     assert_eq!(plan.is_cut(), case.support < case.length, "{what}");
     assert_eq!(plan.spills(), case.length == 16_384, "{what}");
     let mut options = plan.options();
-    options.push(assembly(architecture).into());
+    options.push(effort(architecture).into());
     let options: Vec<_> = options.iter().map(String::as_str).collect();
     let compiled = nvrtc.compile("mix.cu", plan.source(), architecture, &options);
     let (cubin, log) = compiled.unwrap_or_else(|error| panic!("{what}: {error}"));

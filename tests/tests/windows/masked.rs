@@ -104,8 +104,8 @@ impl Trained {
             network.evaluate(&batch).unwrap();
             let sums = network.take_sums().unwrap();
             loss += sums.loss;
-            correct += sums.correct as f64;
-            targets += sums.targets as f64;
+            correct += sums.correct;
+            targets += sums.targets;
         }
         [targets, loss / targets, correct / targets]
     }
