@@ -10,15 +10,16 @@ use toeplite_train::device::{Activation, MixShape};
 
 /// A100, H100, B200.
 const ARCHITECTURES: [&str; 3] = ["sm_80", "sm_90", "sm_100"];
-/// The one whose registers are counted. For the others it is enough that everything compiles, as fast as can
-/// be: that takes a sixth of the time.
+/// The one whose registers are counted. For the others it is enough that everything compiles, without
+/// optimisation: that takes half the time. (`--Ofast-compile` takes less, but reaches into what other threads
+/// compile: kernels then spill there.)
 const MEASURED: &str = "sm_90";
 
-/// What to optimise, and to say.
-fn effort(architecture: &str) -> &'static str {
+/// What ptxas is told.
+fn assembly(architecture: &str) -> &'static str {
     match architecture {
         MEASURED => "--ptxas-options=-v",
-        _ => "--Ofast-compile=max",
+        _ => "--ptxas-options=-O0",
     }
 }
 
@@ -37,7 +38,7 @@ fn every_kernel_compiles_without_spills() {
     std::thread::scope(|scope| {
         for architecture in ARCHITECTURES {
             let nvrtc = &nvrtc;
-            let options = [OPTIONS, &[effort(architecture)]].concat();
+            let options = [OPTIONS, &[assembly(architecture)]].concat();
             scope.spawn(move || {
                 for (name, text) in SOURCES {
                     let source = complete(name, text);
@@ -158,7 +159,7 @@ fn check_mix(nvrtc: &Nvrtc, case: &Case, architecture: &str) {
     assert_eq!(plan.is_cut(), case.support < case.length, "{what}");
     assert_eq!(plan.spills(), case.length == 16_384, "{what}");
     let mut options = plan.options();
-    options.push(effort(architecture).into());
+    options.push(assembly(architecture).into());
     let options: Vec<_> = options.iter().map(String::as_str).collect();
     let compiled = nvrtc.compile("mix.cu", plan.source(), architecture, &options);
     let (cubin, log) = compiled.unwrap_or_else(|error| panic!("{what}: {error}"));
