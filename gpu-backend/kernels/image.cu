@@ -2,14 +2,14 @@
 // the sum of the products along rows and along columns.
 
 // to[step i] = from[i], zeros between; `count` elements of `to`.
-KERNEL(spread, 256, (const float* from, float* to, int step, int count),
-       int i = blockIdx.x * blockDim.x + threadIdx.x;
+KERNEL(spread, 256, (const float* from, float* to, size_t step, size_t count),
+       size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
        if (i < count) to[i] = i % step == 0 ? from[i / step] : 0.f)
 
 // to[i] = from[step i], for `count` elements.
-KERNEL(gather, 256, (const float* from, float* to, int step, int count),
-       int i = blockIdx.x * blockDim.x + threadIdx.x;
-       if (i < count) to[i] = from[(size_t)i * step])
+KERNEL(gather, 256, (const float* from, float* to, size_t step, size_t count),
+       size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+       if (i < count) to[i] = from[i * step])
 
 // to[i] += from[i], V elements a thread.
 template <typename T, int V>

@@ -1,6 +1,6 @@
 //! A converted model beside the network that it came from.
 
-use crate::blob::AnyModel;
+use crate::blob::{AnyModel, StreamError};
 use crate::checkpoint::Config;
 use crate::reference::evaluate::{EvaluateError, Observer, argmax, divergence, nats};
 use crate::reference::mix::Mix;
@@ -124,6 +124,35 @@ impl LengthComparison {
     }
 }
 
+/// Why a comparison gave no figures.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompareError {
+    /// The network as trained cannot be run on the text.
+    #[error(transparent)]
+    Network(#[from] EvaluateError<ReferenceError>),
+    /// The model's recurrences contradict each other.
+    #[error("the model's recurrences cannot be run: {0}")]
+    Mix(#[source] ReferenceError),
+    /// The network with the model's recurrences cannot be run on a window.
+    #[error(
+        "the network with the model's recurrences fails in the window at token {start}: {source}"
+    )]
+    Recurrence {
+        /// First token of the window.
+        start: usize,
+        /// Why.
+        source: ReferenceError,
+    },
+    /// The model does not take a window.
+    #[error("the model fails in the window at token {start}: {source}")]
+    Model {
+        /// First token of the window.
+        start: usize,
+        /// Why; positions are those of the window.
+        source: StreamError,
+    },
+}
+
 /// Compares `model` with `network` on `tokens` in windows of `length`, each from a state of rest.
 /// `progress` is told how many tokens are done; it is called from several threads.
 ///
@@ -135,14 +164,11 @@ pub fn compare<'a>(
     tokens: &[u32],
     length: usize,
     progress: impl Fn(usize) + Sync,
-) -> Result<LengthComparison, EvaluateError<ReferenceError>> {
+) -> Result<LengthComparison, CompareError> {
     let model = &model.into();
-    let failed = |source| EvaluateError::Score { start: 0, source };
     let forms = Forms {
-        network,
-        model,
+        others: Others::new(network, model)?,
         tokens,
-        recurrence: stream::mix(model).map_err(failed)?,
         windows: Mutex::default(),
         progress,
     };
@@ -156,10 +182,9 @@ pub fn compare<'a>(
     windows.sort_by_key(|(start, _)| *start);
     let mut total = [Deviation::default(); 2];
     for (_, window) in windows {
-        let window = window.map_err(failed)?;
         total
             .iter_mut()
-            .zip(window)
+            .zip(window?)
             .for_each(|(total, window)| total.add(window));
     }
     let [recurrence, blob] = total;
@@ -192,14 +217,12 @@ pub fn compare<'a>(
 }
 
 /// A window's first token and the deviations of the recurrence and of the blob in it.
-type Window = (usize, Result<[Deviation; 2], ReferenceError>);
+type Window = (usize, Result<[Deviation; 2], CompareError>);
 
 /// Scores each window that the reference has scored in the other two forms.
 struct Forms<'a, P> {
-    network: &'a Network<f32>,
-    model: &'a AnyModel<'a>,
+    others: Others<'a>,
     tokens: &'a [u32],
-    recurrence: Box<dyn Mix<f32>>,
     windows: Mutex<Vec<Window>>,
     progress: P,
 }
@@ -223,67 +246,96 @@ impl<P> Forms<'_, P> {
         &self,
         start: usize,
         reference: ArrayView2<f32>,
-    ) -> Result<[Deviation; 2], ReferenceError> {
+    ) -> Result<[Deviation; 2], CompareError> {
         let inputs = &self.tokens[start..][..reference.nrows()];
         let targets = &self.tokens[start + 1..][..reference.nrows()];
-        let recurrence = self.network.forward(inputs, &*self.recurrence)?;
-        let blob = stream::logits(self.model, inputs).map_err(|_| self.unknown_token(start))?;
-        Ok([recurrence, blob]
-            .map(|logits: Array2<f32>| Deviation::of(logits.view(), reference, targets)))
+        let others = self.others.logits(start, inputs)?;
+        Ok(others.map(|logits| {
+            let targets = targets.iter().copied().enumerate();
+            Deviation::of(logits.view(), reference, targets)
+        }))
+    }
+}
+
+/// The two forms beside the network as trained.
+pub(crate) struct Others<'a> {
+    network: &'a Network<f32>,
+    model: &'a AnyModel<'a>,
+    recurrence: Box<dyn Mix<f32>>,
+}
+
+impl<'a> Others<'a> {
+    /// Those of `network` with the recurrences of `model`, and of `model`.
+    pub fn new(network: &'a Network<f32>, model: &'a AnyModel<'a>) -> Result<Self, CompareError> {
+        Ok(Self {
+            network,
+            model,
+            recurrence: stream::mix(model).map_err(CompareError::Mix)?,
+        })
     }
 
-    /// A token that the network knows and the model does not.
-    fn unknown_token(&self, start: usize) -> ReferenceError {
-        let vocab = self.model.vocab_size();
-        let unknown = self.tokens[start..]
-            .iter()
-            .position(|t| *t as usize >= vocab)
-            .unwrap_or(0);
-        ReferenceError::Token {
-            token: self.tokens[start + unknown],
-            position: start + unknown,
-            vocab,
-        }
+    /// The logits `[n, vocabulary]` of the recurrence and of the blob in a window that begins at token `start`.
+    pub fn logits(&self, start: usize, inputs: &[u32]) -> Result<[Array2<f32>; 2], CompareError> {
+        let recurrence = self.network.forward(inputs, &*self.recurrence);
+        let blob = stream::logits(self.model, inputs);
+        Ok([
+            recurrence.map_err(|source| CompareError::Recurrence { start, source })?,
+            blob.map_err(|source| CompareError::Model { start, source })?,
+        ])
     }
 }
 
 /// How logits differ from the reference's, over some positions.
 #[derive(Clone, Copy, Debug, Default)]
-struct Deviation {
-    nats: f64,
-    divergence: f64,
-    agreeing: usize,
-    largest: f64,
+pub(crate) struct Deviation {
+    /// Cross entropy of the targets, summed.
+    pub nats: f64,
+    /// Kullback-Leibler divergence from the reference in nats, summed.
+    pub divergence: f64,
+    /// Positions with the reference's likeliest token.
+    pub agreeing: usize,
+    /// Positions whose likeliest token is the target.
+    pub right: usize,
+    /// Largest difference of a logit.
+    pub largest: f64,
 }
 
 impl Deviation {
-    fn of(logits: ArrayView2<f32>, reference: ArrayView2<f32>, targets: &[u32]) -> Self {
+    /// At the positions of `targets`, which are pairs of a position and its token.
+    pub fn of(
+        logits: ArrayView2<f32>,
+        reference: ArrayView2<f32>,
+        targets: impl IntoIterator<Item = (usize, u32)>,
+    ) -> Self {
         let mut out = Self::default();
-        for ((row, expected), target) in
-            logits.rows().into_iter().zip(reference.rows()).zip(targets)
-        {
-            let target = row
-                .get(*target as usize)
+        for (position, target) in targets {
+            let (row, expected) = (logits.row(position), reference.row(position));
+            let logit = row
+                .get(target as usize)
                 .copied()
                 .unwrap_or(f32::NEG_INFINITY);
             let largest = row
                 .iter()
                 .zip(expected)
                 .map(|(a, b)| f64::from((a - b).abs()));
+            let likeliest = argmax(row);
             out.add(Self {
-                nats: nats(row, target),
+                nats: nats(row, logit),
                 divergence: divergence(expected, row),
-                agreeing: usize::from(argmax(row) == argmax(expected)),
+                agreeing: usize::from(likeliest == argmax(expected)),
+                right: usize::from(likeliest == target),
                 largest: largest.fold(0.0, f64::max),
             });
         }
         out
     }
 
-    fn add(&mut self, other: Self) {
+    /// Over these positions and those of `other`.
+    pub fn add(&mut self, other: Self) {
         self.nats += other.nats;
         self.divergence += other.divergence;
         self.agreeing += other.agreeing;
+        self.right += other.right;
         self.largest = self.largest.max(other.largest);
     }
 }

@@ -210,16 +210,17 @@ fn models_are_evaluated_and_compared_by_their_logits() {
     let largest = pairs.fold(0f32, |m, (a, b)| m.max((a - b).abs()));
     assert!(0.0 < largest && largest < 0.2, "{largest}");
 
-    let compared = json(
-        &["compare", &masked.checkpoint, &masked.model, "--tokens", &{
-            let some = masked.file("some");
-            token_file(&some, &bytes(500));
-            some
-        }],
-    );
+    // all tokens are hidden, nine of ten of them behind others
+    let some = masked.file("some");
+    token_file(&some, &bytes(500));
+    let all = ["--mask-token", "0", "--mask-probability", "1"];
+    let compare = ["compare", &masked.checkpoint, &masked.model];
+    let compared = json(&[&compare[..], &["--tokens", &some], &all].concat());
     let row = &compared["lengths"][0];
-    assert_eq!(row["length"], WINDOW);
-    assert!(row["bits_per_byte"].is_null());
+    assert_eq!(
+        (&row["length"], &row["targets"]),
+        (&WINDOW.into(), &500.into())
+    );
     for form in ["recurrence", "blob"] {
         assert!(row["argmax_agreement"][form].as_f64().unwrap() > 0.97);
         assert!(row["divergence"][form].as_f64().unwrap() < 1e-3);
@@ -265,6 +266,10 @@ fn products_by_inducing_points_become_their_mean() {
             &masked.model,
             "--tokens",
             &some,
+            "--mask-token",
+            "0",
+            "--mask-probability",
+            "1",
         ]);
         let row = &compared["lengths"][0];
         assert_eq!(row["length"], WINDOW);

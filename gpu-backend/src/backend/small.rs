@@ -6,7 +6,7 @@ use crate::device::IGNORE;
 use crate::device::checks::Random;
 use toeplite_checkpoint::Config;
 use toeplite_checkpoint::config::{
-    Activation, ClassifierConfig, Norm, Pooling, RpeInput, Task, ToeplitzKind,
+    Activation, ClassifierConfig, Norm, Pooling, RpeInput, Task, ToeplitzConfig, ToeplitzKind,
 };
 
 /// Tokens, positions of a sequence, numbers of a frame, classes.
@@ -16,7 +16,7 @@ const FRAME: usize = 5;
 const CLASSES: usize = 4;
 
 /// Between them they take every way through a network: their names, what they are, what they see.
-pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 9] {
+pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 10] {
     [
         ("causal", causal(), text(seed)),
         ("bidirectional", bidirectional(), masked(seed)),
@@ -39,6 +39,18 @@ pub(super) fn networks(seed: u64) -> [(&'static str, Config, Batch); 9] {
             frames(seed),
         ),
         ("bidirectional images", of_images(), frames(seed)),
+        (
+            "bidirectional images by response",
+            Config {
+                toeplitz: ToeplitzConfig {
+                    image: Some([LENGTH / 2, 2]),
+                    ..bidirectional_response().toeplitz
+                },
+                num_heads: 2,
+                ..of_images()
+            },
+            frames(seed),
+        ),
     ]
 }
 

@@ -119,7 +119,7 @@ struct ListopsArgs {
 struct PathfinderArgs {
     #[command(flatten)]
     clips: Clips,
-    /// Dashes of the two long curves, 3 to 14.
+    /// Dashes of the two long curves, 3 to 12.
     #[arg(long, value_name = "N", default_value_t = Pathfinder::USUAL.dashes)]
     dashes: usize,
     /// Pictures to train on are of every difficulty: long curves of 3 to --dashes dashes, up to

@@ -84,6 +84,11 @@ impl RunConfig {
             data.image.is_none() || data.kind == DataKind::Frames,
             "`data.image` is for data.kind = \"frames\": remove it",
         );
+        let seen = self.model.toeplitz.image;
+        check(
+            data.image.is_none() || seen.is_none() || data.image == seen,
+            "`data.image` and `model.toeplitz.image` must be the same image",
+        );
         check(
             data.shift == 0 || data.image.is_some(),
             "`data.shift` moves images: set data.image = [rows, columns], or remove it",

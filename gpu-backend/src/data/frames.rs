@@ -122,6 +122,7 @@ mod tests {
             classes: 2,
             names: None,
             length: 3,
+            image: None,
         };
         let frames = Frames::from(FrameSet::features(&path, &clips).unwrap());
         let values = |batch: &Batch| match &batch.inputs {

@@ -22,14 +22,15 @@ mod tokens;
 pub use draw::Draw;
 pub use error::DataError;
 pub use frames::Frames;
-pub use masking::Masking;
-pub use order::{Permutation, mix};
+pub use order::Permutation;
 pub use sampler::{Pick, Sampler, Shard};
 pub use shift::Shift;
 pub use sounds::Sounds;
 pub use sources::Sources;
 pub use text::TextSet;
-pub use toeplite_clips::{ClipError, Clips, FrameSet, Framing, Reads, TextFolders, TokenClips};
+pub use toeplite_clips::{
+    ClipError, Clips, FrameSet, Framing, Masking, Reads, TextFolders, TokenClips, mix,
+};
 pub use tokenizer::TextTokenizer;
 pub use tokens::Tokens;
 

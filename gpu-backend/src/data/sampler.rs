@@ -1,6 +1,6 @@
 //! Which sequences a step reads.
 
-use super::order::{Permutation, mix};
+use super::{Permutation, mix};
 use serde::{Deserialize, Serialize};
 
 /// One sequence of a step.

@@ -1,7 +1,7 @@
 //! The sources that a run's configuration names.
 
 use super::{
-    ClipError, Clips, DataError, FrameSet, Frames, Framing, Masking, Result, Shift, Sounds, Source,
+    ClipError, Clips, DataError, FrameSet, Frames, Framing, Result, Shift, Sounds, Source,
     TextFolders, TextSet, TextTokenizer, TokenClips, Tokens,
 };
 use crate::config::{DataKind, RunConfig};
@@ -33,8 +33,8 @@ impl Sources {
         }
     }
 
-    /// Writes into `config` what the data alone says: the classes of folders, and the sampling rate of
-    /// sounds. Whoever evaluates the network on other files needs them.
+    /// Writes into `config` what the data alone says: the classes of folders and of features that name them,
+    /// and the sampling rate of sounds. Whoever evaluates the network on other files needs them.
     pub fn complete(&self, config: &mut RunConfig) {
         let kind = config.data.kind;
         if matches!(
@@ -43,6 +43,10 @@ impl Sources {
         ) {
             config.data.classes = Some(self.train.classes().to_vec());
             config.data.rate = self.train.rate();
+        }
+        let numbers = (0..self.train.classes().len()).map(|label| label.to_string());
+        if kind == DataKind::Frames && !numbers.eq(self.train.classes().iter().cloned()) {
+            config.data.classes = Some(self.train.classes().to_vec());
         }
     }
 }
@@ -67,7 +71,7 @@ fn texts(config: &RunConfig) -> Result<Sources> {
         }
         _ => None,
     };
-    let masking = Masking::of(config);
+    let masking = config.masking();
     let open = |path: &Path| {
         let tokens = Tokens::open(path, tokenizer.as_ref(), model.vocab_size)?;
         let set = TextSet::new(path, tokens, config.train.length, masking)?;
@@ -108,15 +112,21 @@ fn recordings(config: &RunConfig) -> Result<Sources> {
 }
 
 fn features(config: &RunConfig) -> Result<Sources> {
-    let (data, clips) = (&config.data, clips(config)?);
-    let open = |path: &Path| Ok::<_, DataError>(Frames::from(FrameSet::features(path, &clips)?));
+    let (data, mut clips) = (&config.data, clips(config)?);
+    let train = FrameSet::features(&data.train, &clips)?;
+    // Names that the file gives its classes are those that the other file is read by.
+    if train.names_classes() {
+        clips = known(clips, train.classes());
+    }
     let shift = data.image.map(|[rows, columns]| Shift {
         rows,
         columns,
         most: data.shift,
     });
-    let train = open(&data.train)?.shifted(shift);
-    boxed(train, data.valid.as_deref(), open)
+    let train = Frames::from(train).shifted(shift);
+    boxed(train, data.valid.as_deref(), |path| {
+        Ok(FrameSet::features(path, &clips)?.into())
+    })
 }
 
 fn token_classes(config: &RunConfig) -> Result<Sources> {

@@ -1,6 +1,6 @@
 //! Windows of a text.
 
-use super::{Batch, DataError, Inputs, Masking, Pick, Result, Source, Tokens, mix};
+use super::{Batch, DataError, Inputs, Masking, Pick, Result, Source, Tokens};
 use crate::device::IGNORE;
 use std::path::Path;
 
@@ -65,7 +65,8 @@ impl TextSet {
             Some(masking) => {
                 let vocabulary = self.tokens.vocabulary();
                 let hidden = masking.hide(&mut to.inputs[from..], vocabulary, noise);
-                to.targets.extend(hidden);
+                to.targets
+                    .extend(hidden.into_iter().map(|target| target.unwrap_or(IGNORE)));
             }
         }
         to.inputs.resize(from + length, 0);
@@ -130,7 +131,7 @@ impl Source for TextSet {
             targets / length
         };
         let sequences = sequences.clamp(1, windows.max(1));
-        let noise = |start: usize| mix(self.masking.map_or(0, |m| m.seed) ^ mix(start as u64));
+        let noise = |start: usize| self.masking.map_or(0, |m| m.evaluation_noise(start));
         let first = usize::try_from(index)
             .ok()
             .and_then(|i| i.checked_mul(sequences))

@@ -45,17 +45,16 @@ impl<D: Device> Mixing<D> {
         kept: &mut Kept<D>,
     ) -> Result<()> {
         let bias = layer.uv_bias_at;
-        if let Self::Image(image) = self {
-            return image.forward(device, bias, values, kept);
-        }
-        let Kept {
-            uv, g, operators, ..
-        } = kept;
-        let Operator { y, kernel, .. } = &mut operators[0];
         match self {
-            Self::Toeplitz(mix) => device.mix(mix, kernel, values, bias, uv, y, g),
-            Self::Ski(shape) => device.ski(*shape, kernel, values, offsets(layer), uv, y, g),
-            Self::Image(_) => Ok(()),
+            Self::Image(image) => image.forward(device, bias, values, kept),
+            Self::Toeplitz(mix) => {
+                let (Operator { y, kernel, .. }, uv, g) = single(kept);
+                device.mix(mix, kernel, values, bias, uv, y, g)
+            }
+            Self::Ski(shape) => {
+                let (Operator { y, kernel, .. }, uv, g) = single(kept);
+                device.ski(*shape, kernel, values, offsets(layer), uv, y, g)
+            }
         }
     }
 
@@ -83,6 +82,11 @@ impl<D: Device> Mixing<D> {
             }
         }
     }
+}
+
+/// The one operator of sequences, what enters it and where the gated product goes.
+fn single<D: Device>(kept: &mut Kept<D>) -> (&mut Operator<D>, &D::Act, &mut D::Act) {
+    (&mut kept.operators[0], &kept.uv, &mut kept.g)
 }
 
 fn offsets(layer: &Layer) -> SkiOffsets {

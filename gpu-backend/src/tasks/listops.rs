@@ -21,6 +21,8 @@ const FIRST: u8 = 10;
 const END: u8 = 14;
 /// Probability that a node is a list.
 const LIST: f64 = 0.25;
+/// Trees that are drawn to see whether there are such as are asked for.
+const ODDS: usize = 100_000;
 
 /// Which lists are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +81,6 @@ impl ListOps {
                 "no number of tokens is above {low} and below {high}"
             ));
         }
-        // Deeper than that every tree can be reached; drawing rare ones would take for ever.
         let largest = (self.max_args as u64).saturating_pow(self.max_depth as u32 - 1);
         if low as u64 >= largest || low > 20_000 {
             return wrong(format!(
@@ -87,16 +88,36 @@ impl ListOps {
                 self.max_depth, self.max_args
             ));
         }
-        Ok(())
+        self.check_odds()
+    }
+
+    /// Refuses lengths that next to no tree has: drawing such trees would take for ever.
+    fn check_odds(&self) -> Result<()> {
+        let mut draw = Draw::of(0, "odds", 0);
+        let mut tokens = Vec::with_capacity(self.max_length);
+        let found = (0..ODDS).any(|_| self.attempt(&mut tokens, &mut draw).is_some());
+        if found {
+            return Ok(());
+        }
+        Err(TaskError::Options(format!(
+            "of {ODDS} trees of depth {} with up to {} arguments none has more than {} and fewer than {} tokens: allow \
+             other lengths, more depth or arguments",
+            self.max_depth, self.max_args, self.min_length, self.max_length
+        )))
+    }
+
+    /// A tree, if it has the length that is asked for.
+    fn attempt(&self, tokens: &mut Vec<u8>, draw: &mut Draw) -> Option<u8> {
+        tokens.clear();
+        let value = self.node(1, tokens, draw);
+        value.filter(|_| tokens.len() > self.min_length)
     }
 
     /// A list and its value.
     fn draw(&self, draw: &mut Draw) -> (Vec<u8>, i32) {
         let mut tokens = Vec::with_capacity(self.max_length);
         loop {
-            tokens.clear();
-            let value = self.node(1, &mut tokens, draw);
-            if let Some(value) = value.filter(|_| tokens.len() > self.min_length) {
+            if let Some(value) = self.attempt(&mut tokens, draw) {
                 return (tokens, value.into());
             }
         }
@@ -173,6 +194,20 @@ mod tests {
         }
         assert!(operations.is_empty() && stack.len() == 1 && stack[0].len() == 1);
         stack[0][0]
+    }
+
+    #[test]
+    fn what_is_never_drawn_is_refused() {
+        let refused = |max_depth, min_length| {
+            let task = ListOps {
+                max_depth,
+                min_length,
+                ..ListOps::PUBLISHED
+            };
+            task.check().is_err()
+        };
+        assert!(refused(4, 900) && refused(3, 99));
+        assert!(!refused(10, 500) && !refused(3, 10));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod absent;
 mod emulator;
+mod fixtures;
 mod nvrtc;
 mod operations;
 mod reference;
@@ -16,8 +17,13 @@ use toeplite_train::device::cuda::{Cuda, Precision};
 
 /// A device: the emulator, or a real one.
 fn device(precision: Precision) -> Cuda {
-    if std::env::var_os("TOEPLITE_TEST_CUDA").is_some() {
+    if is_real() {
         return Cuda::open(0, precision).unwrap();
     }
     Cuda::on(Box::new(Emulator::new()), precision)
+}
+
+/// Whether it is a real one.
+fn is_real() -> bool {
+    std::env::var_os("TOEPLITE_TEST_CUDA").is_some()
 }

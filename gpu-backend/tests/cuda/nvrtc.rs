@@ -11,7 +11,8 @@ use toeplite_train::device::{Activation, MixShape};
 /// A100, H100, B200.
 const ARCHITECTURES: [&str; 3] = ["sm_80", "sm_90", "sm_100"];
 /// The one whose registers are counted. For the others it is enough that everything compiles, without
-/// optimisation: that takes half the time.
+/// optimisation: that takes half the time. (`--Ofast-compile` takes less, but reaches into what other threads
+/// compile: kernels then spill there.)
 const MEASURED: &str = "sm_90";
 
 /// What ptxas is told.
@@ -119,9 +120,7 @@ const CASES: [Case; 9] = [
     Case::new("no gate", 512, true, false),
     Case::new("odd", 333, true, true).spilling(320),
     Case::new("f32, odd, no gate", 77, false, false).spilling(288),
-    Case::new("2048", 2048, true, true)
-        .everywhere()
-        .spilling(192),
+    Case::new("2048", 2048, true, true).spilling(192),
     Case::new("cut", 8192, true, true).cut(1600).spilling(128),
     Case::new("f32, cut, odd, no gate", 3001, false, false)
         .cut(300)

@@ -16,6 +16,8 @@ pub struct Clips {
     pub names: Option<Vec<String>>,
     /// Positions of a sequence.
     pub length: usize,
+    /// Rows and columns, where sequences are images: then all clips have their size.
+    pub image: Option<[usize; 2]>,
 }
 
 /// What a classifier reads at a position.
@@ -56,6 +58,7 @@ impl Clips {
             classes: classifier.classes,
             names: names.map(<[String]>::to_vec),
             length,
+            image: model.toeplitz.image,
         };
         clips.check_names(path)?;
         Ok(clips)
@@ -102,6 +105,38 @@ impl Clips {
                 "train with model.classifier.frame_dim = {width}, or give data of the network's kind"
             ),
         })
+    }
+
+    /// Refuses a clip that is no image of the network's: cut or filled, its rows would not be rows.
+    pub(super) fn check_image(&self, path: &Path, index: usize, positions: usize) -> Result<()> {
+        match self.image {
+            Some([rows, columns]) if rows * columns != positions => Err(ClipError::Misfit {
+                path: path.to_owned(),
+                found: format!("clip {index} has {positions} positions"),
+                key: "model.toeplitz.image",
+                value: format!("[{rows}, {columns}]"),
+                remedy: format!(
+                    "give images of {} pixels, or train with the size of these",
+                    rows * columns
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The class that a file calls `name`.
+    pub(super) fn named(&self, path: &Path, name: &str) -> Result<u32> {
+        let names = self.names.as_deref().unwrap_or_default();
+        let label = names.iter().position(|own| own == name);
+        label
+            .map(|label| label as u32)
+            .ok_or_else(|| ClipError::Misfit {
+                path: path.to_owned(),
+                found: format!("class {name:?}"),
+                key: "data.classes",
+                value: list(names),
+                remedy: "give data of the classes that the network was trained on".to_owned(),
+            })
     }
 
     /// Refuses tokens that the network has no row for, or any where it reads frames.

@@ -7,7 +7,8 @@ use std::path::Path;
 
 impl FrameSet {
     /// Reads `features` `[clips, frames, width]` and `labels` `[clips]` from an npz or safetensors
-    /// file.
+    /// file. Where it names its classes (as `toeplite-train data features` does, in the metadata), labels are
+    /// those of the network's classes of these names.
     ///
     /// # Errors
     /// The file is neither, lacks one of them, they do not fit each other, or not what `clips` asks.
@@ -16,7 +17,7 @@ impl FrameSet {
             path: path.to_owned(),
             problem,
         };
-        let [features, labels] = npz::read(path)?;
+        let ([features, labels], own_names) = npz::read(path)?;
         let &[count, frames, width] = &features.shape[..] else {
             return Err(wrong(format!("`features` has shape {:?}", features.shape)));
         };
@@ -34,13 +35,32 @@ impl FrameSet {
         let Numbers::Integers(labels) = labels.numbers else {
             return Err(wrong("`labels` are no integers".to_owned()));
         };
+        clips.check_image(path, 0, frames)?;
+        let classes = match (&clips.names, &own_names) {
+            (None, Some(own)) => {
+                clips.check_classes(path, Some(own))?;
+                own.clone()
+            }
+            _ => clips.labels(),
+        };
+        // A file that names its classes may have others, in another order, than the network.
+        let class = |index, label: i64| match (&clips.names, &own_names) {
+            (Some(_), Some(own)) => match usize::try_from(label).ok().and_then(|l| own.get(l)) {
+                Some(name) => clips.named(path, name),
+                None => Err(wrong(format!(
+                    "the label of clip {index} is {label}, the file names {} classes",
+                    own.len()
+                ))),
+            },
+            _ => clips.class(path, index, label),
+        };
         let mut set = Self {
             samples,
             clips: Vec::with_capacity(count),
             frame: width,
             hop: width,
             length: clips.length,
-            classes: clips.labels(),
+            classes,
             rate: None,
             name: path.display().to_string(),
         };
@@ -48,7 +68,7 @@ impl FrameSet {
             let start = index * frames * width;
             set.clips.push(Clip {
                 samples: start..start + frames * width,
-                label: clips.class(path, index, label)?,
+                label: class(index, label)?,
             });
         }
         Ok(set)
@@ -87,6 +107,7 @@ mod tests {
             classes,
             names: None,
             length: 3,
+            image: None,
         }
     }
 
@@ -107,6 +128,64 @@ mod tests {
 
     fn floats(values: &[f32]) -> Vec<u8> {
         values.iter().flat_map(|v| v.to_le_bytes()).collect()
+    }
+
+    /// A file of two clips of one frame, whose labels are `labels` of the classes `names`.
+    fn named(path: &Path, labels: [u8; 2], names: &[&str]) {
+        let values = floats(&[1., 2.]);
+        let view = |d, s: &[usize], b: &'static [u8]| {
+            safetensors::tensor::TensorView::new(d, s.to_vec(), b).unwrap()
+        };
+        let (values, labels) = (values.leak(), labels.to_vec().leak());
+        let about = serde_json::json!({ "classes": names }).to_string();
+        let file = safetensors::serialize(
+            [
+                (
+                    "features",
+                    view(safetensors::Dtype::F32, &[2, 1, 1], values),
+                ),
+                ("labels", view(safetensors::Dtype::U8, &[2], labels)),
+            ],
+            Some([("toeplite".to_owned(), about)].into()),
+        );
+        fs::write(path, file.unwrap()).unwrap();
+    }
+
+    #[test]
+    fn classes_are_those_of_their_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.safetensors");
+        named(&path, [0, 1], &["no", "yes"]);
+        let own = FrameSet::features(&path, &clips(1, 2)).unwrap();
+        assert_eq!(own.classes(), ["no", "yes"]);
+        let of = |names: &[&str]| Clips {
+            names: Some(names.iter().map(|n| (*n).to_owned()).collect()),
+            ..clips(1, names.len())
+        };
+        let known = FrameSet::features(&path, &of(&["yes", "maybe", "no"])).unwrap();
+        assert_eq!(all_frames(&known, 1).1, [2, 0]);
+        let other = FrameSet::features(&path, &of(&["yes", "maybe"])).unwrap_err();
+        assert!(other.to_string().contains("\"no\""), "{other}");
+        named(&path, [0, 2], &["no", "yes"]);
+        let beyond = FrameSet::features(&path, &of(&["yes", "no"])).unwrap_err();
+        assert!(beyond.to_string().contains("names 2 classes"), "{beyond}");
+    }
+
+    #[test]
+    fn clips_of_other_sizes_are_no_images() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.safetensors");
+        named(&path, [0, 1], &["no", "yes"]);
+        let of = |image| Clips {
+            image: Some(image),
+            ..clips(1, 2)
+        };
+        assert!(FrameSet::features(&path, &of([1, 1])).is_ok());
+        let wrong = FrameSet::features(&path, &of([2, 2])).unwrap_err();
+        assert!(
+            wrong.to_string().contains("model.toeplitz.image = [2, 2]"),
+            "{wrong}"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Files of clips with a class each, which classifiers learn from and are judged by.
+//! What networks learn from and are judged by: files of clips with a class each, and the tokens that are hidden from
+//! masked language models ([`Masking`]).
 //!
 //! A clip is a sequence of tokens or of frames, and the class that it belongs to. They come from four kinds of data:
 //!
@@ -18,6 +19,7 @@ mod features;
 mod file;
 mod folders;
 mod frames;
+mod masking;
 mod npy;
 mod npz;
 mod recordings;
@@ -36,6 +38,7 @@ pub use clips::{Clips, Reads, task_name};
 pub use error::ClipError;
 pub use file::{check_vocabulary, map};
 pub use frames::FrameSet;
+pub use masking::{Masking, mix};
 pub use npy::NpyError;
 pub use recordings::{ClipFeatures, FrontEnd, Recording, Recordings};
 pub use set::{ClipSet, Input};

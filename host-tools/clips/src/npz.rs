@@ -4,6 +4,7 @@ use super::npy::NpyArray;
 use super::tensor::{Array, NumberFormat};
 use super::{ClipError, Result, map};
 use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
 use std::io::{Cursor, Read};
 use std::path::Path;
 use zip::ZipArchive;
@@ -11,9 +12,12 @@ use zip::ZipArchive;
 /// Largest array that is unpacked: a small zip can claim any size.
 const MAX_ARRAY: u64 = 1 << 36;
 
+/// The arrays `features` and `labels`, and the names of the classes.
+type Contents = ([Array; 2], Option<Vec<String>>);
+
 /// The arrays `features` and `labels` of the npz or safetensors file at `path`; which of the two it
-/// is, its first bytes say.
-pub(super) fn read(path: &Path) -> Result<[Array; 2]> {
+/// is, its first bytes say. A safetensors file may say what its classes are called.
+pub(super) fn read(path: &Path) -> Result<Contents> {
     let map = map(path)?;
     let bytes = map.as_deref().unwrap_or_default();
     let names = ["features", "labels"];
@@ -21,13 +25,37 @@ pub(super) fn read(path: &Path) -> Result<[Array; 2]> {
         let problem = |e: zip::result::ZipError| features(path, format!("it is no npz file: {e}"));
         let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(problem)?;
         let [a, b] = names.map(|name| from_npz(path, &mut archive, name));
-        Ok([a?, b?])
+        Ok(([a?, b?], None))
     } else {
         let file = SafeTensors::deserialize(bytes)
             .map_err(|e| features(path, format!("it is neither npz nor safetensors ({e})")))?;
         let [a, b] = names.map(|name| from_safetensors(path, &file, name));
-        Ok([a?, b?])
+        Ok(([a?, b?], class_names(path, bytes)?))
     }
+}
+
+/// The `classes` of the metadata `toeplite`.
+fn class_names(path: &Path, bytes: &[u8]) -> Result<Option<Vec<String>>> {
+    #[derive(Deserialize)]
+    struct About {
+        classes: Option<Vec<String>>,
+    }
+    let (_, metadata) = SafeTensors::read_metadata(bytes)
+        .map_err(|e| features(path, format!("its metadata cannot be read ({e})")))?;
+    let about = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|all| all.get("toeplite"));
+    let Some(about) = about else {
+        return Ok(None);
+    };
+    let about: About = serde_json::from_str(about).map_err(|e| {
+        features(
+            path,
+            format!("its metadata `toeplite` cannot be read ({e})"),
+        )
+    })?;
+    Ok(about.classes)
 }
 
 fn features(path: &Path, problem: String) -> ClipError {

@@ -281,6 +281,7 @@ mod tests {
                 classes: 2,
                 names: None,
                 length: 6,
+                image: None,
             };
             let set = FrameSet::features(&path, &clips).unwrap();
             let (values, labels) = all_frames(&set, 6);

@@ -108,6 +108,7 @@ mod tests {
             classes: 2,
             names: None,
             length: 3,
+            image: None,
         }
     }
 

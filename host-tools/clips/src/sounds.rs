@@ -91,6 +91,7 @@ pub(super) mod tests {
             classes,
             names: None,
             length: 3,
+            image: None,
         }
     }
 

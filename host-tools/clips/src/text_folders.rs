@@ -83,6 +83,7 @@ mod tests {
             classes: 2,
             names: None,
             length: 4,
+            image: None,
         };
         let set = TextFolders::open(&train, &clips).unwrap();
         assert_eq!(set.clips.classes(), ["glad", "sad"]);

@@ -73,6 +73,7 @@ fn layout(
                 "the length of clip {index} is {own}, its row has {length} tokens"
             ))
         })?;
+        clips.check_image(path, index, own)?;
         texts.push(Text {
             tokens: index * length..index * length + own,
             label: clips.class(path, index, label.into())?,
@@ -101,6 +102,7 @@ mod tests {
         classes: 3,
         names: None,
         length: 3,
+        image: None,
     };
 
     type Part<'a> = (&'a str, Dtype, Vec<usize>, Vec<u8>);

@@ -1,6 +1,7 @@
 //! `toeplite compare`: what a conversion costs.
 
 use super::clips::{self, Asked, ClipArgs};
+use super::masked::{self, MaskArgs};
 use super::{input, output};
 use crate::blob::AnyModel;
 use crate::compare::{BitsPerByte, LengthComparison, check_sizes, compare};
@@ -15,8 +16,10 @@ use std::process::ExitCode;
 ///
 /// Three forms of the network are run: as trained, by FFT ("fft"); its f32 weights with the
 /// model's recurrences ("recurrence"); the model itself through the device's runtime ("blob").
-/// The state is reset at each window's start, and every byte after a window's first is predicted once. A
-/// bidirectional model is compared by its logits at every token; it has no bits per byte of the next.
+/// The state is reset at each window's start, and every byte after a window's first is predicted once.
+///
+/// From masked language models tokens are hidden as in training, of 100 that are chosen 80 behind the mask and 10
+/// behind another token, the same ones each time; they are judged by how well they tell those.
 ///
 /// Of classifiers it is told how many clips each form takes for what they are, and how many it takes for what the
 /// network as trained takes them for.
@@ -24,6 +27,7 @@ use std::process::ExitCode;
 #[command(group = ArgGroup::new("sequence").required(true), after_help = "\
 Examples:
   toeplite compare checkpoint model.toep --text val.txt --length 512,2048,8192
+  toeplite compare masked model.toep --text val.txt --mask-token 256 --mask-probability 0.15
   toeplite compare classifier model.toep --clips test.safetensors --limit 1000
   toeplite compare words model.toep --clips words/test --hop 160 --classes no,yes")]
 pub struct Cmd {
@@ -39,6 +43,8 @@ pub struct Cmd {
     tokens: Option<PathBuf>,
     #[command(flatten)]
     clips: ClipArgs,
+    #[command(flatten)]
+    mask: MaskArgs,
     /// Window lengths, or positions of a clip [default: 512, of clips the training length, of a bidirectional
     /// model its window].
     #[arg(long, value_delimiter = ',', value_name = "N", value_parser = input::positive, allow_negative_numbers = true)]
@@ -58,6 +64,7 @@ impl Cmd {
             let (model, checkpoint) = (self.model.display(), self.checkpoint.display());
             format!("cannot compare {model} with {checkpoint}")
         })?;
+        let masking = self.mask.masking(&self.checkpoint, &checkpoint.config)?;
         let network = Network::<f32>::from_checkpoint(&checkpoint)?;
         let wanted = Asked::of_config(&checkpoint.config);
         self.clips.check(&self.checkpoint, wanted.is_some())?;
@@ -73,8 +80,13 @@ impl Cmd {
             (None, Some(path)) => input::text_tokens(path, network.vocab())?,
             (None, None) => anyhow::bail!("give --text or --tokens"),
         };
+        let wanted = self.lengths(&model, 512)?;
+        if let Some(masking) = masking {
+            let text = (&tokens[..], masking);
+            return masked::compare(&network, &model, text, &wanted, self.json);
+        }
         let mut lengths = Vec::new();
-        for length in self.lengths(&model, 512)? {
+        for length in wanted {
             let bar = output::progress(
                 format!("windows of {length}"),
                 "tokens",

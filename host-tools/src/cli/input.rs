@@ -5,6 +5,7 @@ use crate::checkpoint::Checkpoint;
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::{Dtype, SafeTensors};
 use std::io::Read;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// A converted model, or a checkpoint.
@@ -49,12 +50,23 @@ pub fn text_tokens(path: &Path, vocab: usize) -> Result<Vec<u32>> {
     byte_tokens(&bytes, vocab)
 }
 
-/// `text` as tokens of a byte-level model.
+/// Sizes of vocabularies of bytes: tokens 0 to 255 are the bytes, any others stand for none, such as the mask of a
+/// masked language model. A tokenizer's vocabulary is larger.
+const BYTE_LEVEL: RangeInclusive<usize> = 256..=511;
+
+/// Whether the tokens of a model with such a vocabulary are bytes.
+pub fn is_byte_level(vocab: usize) -> bool {
+    BYTE_LEVEL.contains(&vocab)
+}
+
+/// `text` as tokens of a byte-level model: byte `b` is token `b`.
 pub fn byte_tokens(text: &[u8], vocab: usize) -> Result<Vec<u32>> {
     ensure!(
-        vocab == 256,
-        "the model has a vocabulary of {vocab} tokens, not the 256 of a byte-level model: text cannot be turned into its tokens here; \
-         eval and compare take them by --tokens FILE.safetensors"
+        is_byte_level(vocab),
+        "the model has a vocabulary of {vocab} tokens, that of a byte-level model has {} to {}, the bytes first: text cannot be \
+         turned into its tokens here; eval, compare and convert --calibrate take them as FILE.safetensors",
+        BYTE_LEVEL.start(),
+        BYTE_LEVEL.end()
     );
     Ok(text.iter().map(|b| u32::from(*b)).collect())
 }
@@ -127,7 +139,7 @@ pub fn count(text: &str) -> Result<usize, String> {
 
 /// What cross entropies of a model with such a vocabulary are called.
 pub fn bits_unit(vocab: usize) -> &'static str {
-    if vocab == 256 {
+    if is_byte_level(vocab) {
         "bits/byte"
     } else {
         "bits/token"

@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod kernel;
 pub mod layers;
 mod made;
+mod masked;
 pub mod output;
 pub mod reference;
 mod report;

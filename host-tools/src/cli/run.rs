@@ -7,8 +7,8 @@ use clap::Args;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use toeplite::fixed;
 use toeplite::sample::Sampler;
+use toeplite::{Token, fixed};
 
 /// Stream text from a byte-level model through the runtime that devices run.
 #[derive(Args)]
@@ -72,7 +72,7 @@ impl Cmd {
                 write(self.prompt.as_bytes())?;
                 let mut token = sampler.sample(session.prefill(prompt)?);
                 for i in 0..self.tokens {
-                    write(&[token.0 as u8])?;
+                    write(byte(token).as_slice())?;
                     if i + 1 < self.tokens {
                         token = sampler.sample(session.step(token)?);
                     }
@@ -88,7 +88,7 @@ impl Cmd {
                 write(self.prompt.as_bytes())?;
                 let mut token = sampler.sample(session.prefill(prompt)?);
                 for i in 0..self.tokens {
-                    write(&[token.0 as u8])?;
+                    write(byte(token).as_slice())?;
                     if i + 1 < self.tokens {
                         token = sampler.sample(session.step(token)?);
                     }
@@ -98,6 +98,11 @@ impl Cmd {
         out.write_all(b"\n")?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The byte that a token stands for, if it stands for one.
+fn byte(token: Token) -> Option<u8> {
+    u8::try_from(token.0).ok()
 }
 
 /// The temperature as the contract `fixed` takes it.

@@ -3,7 +3,7 @@
 use super::data::BitsAtLength;
 use crate::blob::AnyModel;
 use crate::checkpoint::Checkpoint;
-use crate::compare::compare;
+use crate::compare::{CompareError, compare};
 use crate::convert::layer::{Method, convert_layers};
 use crate::convert::network::{operators, trained_kernels};
 use crate::convert::{LayerError, Modal};
@@ -28,6 +28,9 @@ pub enum BitsError {
     /// The text cannot be scored.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError<ReferenceError>),
+    /// The model cannot be compared on it.
+    #[error(transparent)]
+    Compare(#[from] CompareError),
     /// The network does not predict what comes next.
     #[error("the network is bidirectional: it has no bits a byte")]
     Bidirectional,

@@ -14,7 +14,11 @@ use clap::Parser;
 #[command(name = "cargo xtask", about)]
 enum Chore {
     /// Makes QEMU and the toolchain for bare-metal targets available, saying what it installs.
-    Setup,
+    Setup {
+        /// Also Chromium and NVRTC, which only the tests need.
+        #[arg(long)]
+        tests: bool,
+    },
     /// Converts a bundled checkpoint, builds the firmware, and streams text from an emulated device.
     Demo(demo::Demo),
     /// Checks everything: format, lints, documentation, all tests, firmware on all boards.
@@ -27,7 +31,14 @@ enum Chore {
 
 fn main() -> Result<()> {
     match Chore::parse() {
-        Chore::Setup => xtask::setup::everything(),
+        Chore::Setup { tests } => {
+            xtask::setup::everything()?;
+            if tests {
+                xtask::setup::browser()?;
+                xtask::nvrtc::setup()?;
+            }
+            Ok(())
+        }
         Chore::Demo(demo) => demo.run(),
         Chore::Test => test::run(),
         Chore::Size => size::run(),

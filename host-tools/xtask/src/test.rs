@@ -1,23 +1,29 @@
 //! `cargo xtask test`: everything that continuous integration runs.
 
+mod programs;
+mod queue;
+mod results;
+
 use crate::msrv;
-use anyhow::{Context, Result, bail};
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use anyhow::{Context, Result, anyhow, ensure};
+use queue::Queue;
+use results::Results;
+use std::process::Command;
 use std::time::Instant;
 use xtask::boards::{Board, NAMES};
-use xtask::command::{cargo, cargo_embedded, complete, shown};
+use xtask::command::{cargo, cargo_embedded, complete};
 use xtask::counts::{TARGETS, measure, record};
 use xtask::model::{Files, named};
-use xtask::{firmware, nvrtc, paths, setup};
+use xtask::{firmware, nvrtc, paths};
 
 /// Runs the steps in order; stops at the first that fails.
 pub fn run() -> Result<()> {
     let start = Instant::now();
-    step("set-up", || {
-        setup::everything()?;
-        setup::browser()
-    })?;
+    // Downloads, and compiles on one core at times. The host's own steps need nothing of it.
+    let setting_up = std::thread::spawn(|| {
+        let mut setup = Command::new(std::env::current_exe()?);
+        programs::run(setup.args(["setup", "--tests"]))
+    });
     step("format", format)?;
     step("oldest compilers", || {
         msrv::check(&paths::root())?;
@@ -46,6 +52,33 @@ pub fn run() -> Result<()> {
             "warnings",
         ]))
     })?;
+    step("documentation", || {
+        let mut doc = cargo();
+        // The libraries that firmware and training link. Of toeplite-tools alone rustdoc takes
+        // minutes, for the blanket impls of its linear algebra.
+        doc.args([
+            "doc",
+            "--no-deps",
+            "--quiet",
+            "-p",
+            "toeplite",
+            "-p",
+            "toeplite-audio",
+            "-p",
+            "toeplite-train",
+            "--features",
+            "toeplite/bench,toeplite/fft,toeplite/profile",
+        ]);
+        complete(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    step("set-up, until it ends", || {
+        let ended = setting_up.join().map_err(|_| anyhow!("set-up panicked"))?;
+        let ended = ended.context("starting the set-up")?;
+        print!("{}", ended.text);
+        println!("set-up took {:.0} s in all", ended.time.as_secs_f64());
+        ensure!(ended.status.success(), "`cargo xtask setup --tests` failed");
+        Ok(())
+    })?;
     for (core, target, features) in [
         ("Cortex-M0", "thumbv6m-none-eabi", ""),
         ("Cortex-M0", "thumbv6m-none-eabi", "bench,fft,int4,profile"),
@@ -69,35 +102,7 @@ pub fn run() -> Result<()> {
             complete(clippy.args(["--target", target, "--", "-D", "warnings"]))
         })?;
     }
-    step("documentation", || {
-        let mut doc = cargo();
-        // The libraries that firmware and training link. Of toeplite-tools alone rustdoc takes
-        // minutes, for the blanket impls of its linear algebra.
-        doc.args([
-            "doc",
-            "--no-deps",
-            "--quiet",
-            "-p",
-            "toeplite",
-            "-p",
-            "toeplite-audio",
-            "-p",
-            "toeplite-train",
-            "--features",
-            "toeplite/bench,toeplite/fft,toeplite/profile",
-        ]);
-        complete(doc.env("RUSTDOCFLAGS", "-D warnings"))
-    })?;
     let passed = step("tests, host and emulated boards", tests)?;
-    step("instruction counts", counts)?;
-    for board in [NAMES[0], NAMES[5]] {
-        step(&format!("clippy, firmware for {board}"), || {
-            clippy_firmware(board, &[])
-        })?;
-    }
-    step("clippy, firmware with defmt", || {
-        clippy_firmware(NAMES[0], &["defmt"])
-    })?;
     println!("\nall steps done in {:.0} s", start.elapsed().as_secs_f64());
     println!("{passed} passed, 0 failed");
     Ok(())
@@ -121,8 +126,8 @@ fn format() -> Result<()> {
     )
 }
 
-/// Holds counts against the committed ones. The models are those of the tests.
-fn counts() -> Result<()> {
+/// Holds counts against the committed ones, and says so. The models are those of the tests.
+fn counts() -> Result<String> {
     let blob = |target: &str, name: &str, contract: &str| {
         // for other cores the tests take the portable order, which is theirs
         let target = if target == "m4" { target } else { "portable" };
@@ -130,15 +135,14 @@ fn counts() -> Result<()> {
         Ok(Files::in_folder(&folder.join(named(name, contract))).blob)
     };
     let found = measure::bundled(&TARGETS.map(|(name, _)| name), blob)?;
-    match record::compare(&record::read()?, &found)? {
-        record::Verdict::Holds(rows) => println!("{rows} counts: none rose by more than 2%"),
-        record::Verdict::OtherCompiler(message) => println!("{message}"),
-    }
-    Ok(())
+    Ok(match record::compare(&record::read()?, &found)? {
+        record::Verdict::Holds(rows) => format!("{rows} counts: none rose by more than 2%\n"),
+        record::Verdict::OtherCompiler(message) => message,
+    })
 }
 
-/// Needs a model to compile with: that of the tests.
-fn clippy_firmware(board: &str, features: &[&str]) -> Result<()> {
+/// Needs a model to compile with: that of the tests. Returns what clippy says.
+fn clippy_firmware(board: &str, features: &[&str]) -> Result<String> {
     let files = Files::in_folder(&paths::output().join("tests/portable/shakespeare-32x2"));
     let board = Board::named(board)?;
     let mut clippy = cargo_embedded();
@@ -156,61 +160,68 @@ fn clippy_firmware(board: &str, features: &[&str]) -> Result<()> {
         .join(",");
     clippy.args(["--no-default-features", "--features", &chosen]);
     firmware::with_model(&mut clippy, &files).args(["--", "-D", "warnings"]);
-    complete(&mut clippy)
+    let outcome = programs::run(&mut clippy)?;
+    ensure!(outcome.status.success(), "{}", outcome.text);
+    Ok(outcome.text)
 }
 
-/// Runs all tests, shows cargo's output, and returns how many passed.
+/// Tests that need what [`setup`] installs; what is to be done with their models comes after them.
+const FIRMWARE: &str = "tests/tests/firmware.rs";
+
+/// Programs of tests that run long, by their sources, and about how many seconds: they begin first.
+const LONG: [(&str, u32); 8] = [
+    // and what comes after it
+    (FIRMWARE, 200),
+    ("gpu-backend/tests/cuda/main.rs", 70),
+    ("host-tools/src/lib.rs", 60),
+    ("gpu-backend/src/lib.rs", 35),
+    ("tests/tests/fixed.rs", 20),
+    ("host-tools/tests/cli.rs", 15),
+    ("host-tools/tests/certificate.rs", 15),
+    ("tests/tests/conversion.rs", 10),
+];
+
+fn weight(program: &str) -> u32 {
+    let found = LONG.into_iter().find(|(name, _)| *name == program);
+    found.map_or(1, |(_, seconds)| seconds)
+}
+
+/// Builds and runs all tests and what needs their models, side by side; returns how many tests passed.
 fn tests() -> Result<u64> {
-    let mut command = cargo();
-    command
-        .env("TOEPLITE_XTASK", "1")
-        .env("TOEPLITE_NVRTC", nvrtc::setup()?)
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .stdout(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("cannot start {}", shown(&command)))?;
-    let output = child
-        .stdout
-        .take()
-        .context("cargo's standard output is piped")?;
-    let (mut passed, mut failed) = (0, 0);
-    for line in BufReader::new(output).lines() {
-        let line = line.context("reading cargo's output")?;
-        println!("{line}");
-        if line.starts_with("test result: ") {
-            passed += count_before(&line, " passed");
-            failed += count_before(&line, " failed");
-        }
-    }
-    let status = child.wait().context("waiting for cargo test")?;
-    if !status.success() {
-        println!("{passed} passed, {failed} failed");
-        bail!("{} failed ({status})", shown(&command));
-    }
-    Ok(passed)
+    let nvrtc = nvrtc::setup()?;
+    let results = Results::default();
+    let queue = Queue::new();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    queue.work(cores, || {
+        programs::build(|program| {
+            let (results, nvrtc) = (&results, &nvrtc);
+            queue.add(weight(&program.name), move |queue| {
+                let mut command = program.command();
+                command
+                    .env("TOEPLITE_XTASK", "1")
+                    .env("TOEPLITE_NVRTC", nvrtc);
+                let passed = results.tests(&program.name, &mut command);
+                if passed && program.name == FIRMWARE {
+                    queue.add(weight(FIRMWARE), |_| with_their_models(results));
+                }
+            });
+        })?;
+        queue.add(1, |_| {
+            let mut command = cargo();
+            command.args(["test", "--workspace", "--no-fail-fast", "--doc"]);
+            results.tests("documentation's examples", &mut command);
+        });
+        anyhow::Ok(())
+    })?;
+    results.passed()
 }
 
-/// The number that stands before `word` in a line of cargo's test results.
-fn count_before(line: &str, word: &str) -> u64 {
-    let before = line.split(word).next().unwrap_or_default();
-    before
-        .rsplit(' ')
-        .next()
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::count_before;
-
-    #[test]
-    fn counts_are_read_from_cargos_line() {
-        let line = "test result: FAILED. 62 passed; 3 failed; 1 ignored; finished in 0.1s";
-        assert_eq!(
-            (count_before(line, " passed"), count_before(line, " failed")),
-            (62, 3)
-        );
+/// What compiles with the models that the tests of firmware have made, in the same folder as they did.
+fn with_their_models(results: &Results) {
+    results.step("instruction counts", counts);
+    for (board, features) in [(NAMES[0], &[][..]), (NAMES[5], &[]), (NAMES[0], &["defmt"])] {
+        let name = ["clippy, firmware for", board].into_iter();
+        let name: Vec<_> = name.chain(features.iter().copied()).collect();
+        results.step(&name.join(" "), || clippy_firmware(board, features));
     }
 }

@@ -110,7 +110,7 @@ impl Asked<'_> {
         if self.model.task != Task::MaskedLm {
             return Ok(None);
         }
-        let of_run = self.run.and_then(Masking::of);
+        let of_run = self.run.and_then(RunConfig::masking);
         let token = self.mask_token.or(of_run.map(|m| m.token));
         let probability = self.mask_probability.or(of_run.map(|m| m.probability));
         let (Some(token), Some(probability)) = (token, probability) else {

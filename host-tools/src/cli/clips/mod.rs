@@ -167,6 +167,7 @@ impl ClipArgs {
             classes: wanted.classes,
             names: self.classes.clone(),
             length,
+            image: None,
         };
         Ok(ClipSet::open(
             path,

@@ -33,7 +33,7 @@ impl Cuda {
             operation,
             [to.len().div_ceil(THREADS), 1, 1],
             (THREADS, 0),
-            arguments![from.address(0), to.address(0), step as i32, to.len() as i32],
+            arguments![from.address(0), to.address(0), step, to.len()],
         )
     }
 

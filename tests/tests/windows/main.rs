@@ -1,6 +1,8 @@
 //! Bidirectional models over a window: against the dense reference, against stepping, and what is refused.
 #![allow(missing_docs)]
 
+mod masked;
+
 use ndarray::{Array2, s};
 use proptest::prelude::*;
 use proptest::sample::select;
