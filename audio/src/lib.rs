@@ -54,6 +54,7 @@ mod guide {}
 mod agc;
 mod config;
 pub mod constants;
+pub mod detect;
 pub mod fixed;
 mod framer;
 mod log_mel;
@@ -61,6 +62,7 @@ pub mod math;
 mod mel;
 mod pcen;
 mod tables;
+pub mod wav;
 
 pub use config::{Agc, Compression, Config, ConfigError, Pcen};
 pub use log_mel::{Buffers, LogMel, Memory};
