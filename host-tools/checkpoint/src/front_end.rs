@@ -67,7 +67,7 @@ impl FrontEnd {
     /// Reads the JSON that [`to_json`](Self::to_json) gives.
     ///
     /// # Errors
-    /// [`FrontEndError::Json`] names what is missing or unknown; [`FrontEndError::Config`].
+    /// [`FrontEndError::Json`] names what is missing; [`FrontEndError::Config`].
     pub fn from_json(text: &[u8]) -> Result<Self, FrontEndError> {
         let fields: Fields =
             serde_json::from_slice(text).map_err(|e| FrontEndError::Json(e.to_string()))?;
@@ -98,7 +98,6 @@ impl FrontEnd {
             integers: self.integers,
             classes: self.classes.clone(),
             frames: self.frames,
-            made_by: None,
         };
         serde_json::to_value(fields).expect("finite numbers and text")
     }
@@ -279,9 +278,8 @@ fn in_integers(
 
 const FITS: &str = "the lengths are the configuration's, which was checked";
 
-/// The file's keys.
+/// The file's keys that say what is computed. Others, such as who made the file, decide nothing here.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Fields {
     rate: u32,
     frame: usize,
@@ -294,9 +292,6 @@ struct Fields {
     classes: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     frames: Option<usize>,
-    #[serde(default, skip_serializing)]
-    #[allow(dead_code)] // who wrote it decides nothing
-    made_by: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
