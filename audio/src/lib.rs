@@ -62,6 +62,7 @@ pub mod math;
 mod mel;
 mod pcen;
 mod tables;
+pub mod wav;
 
 pub use config::{Agc, Compression, Config, ConfigError, Pcen};
 pub use log_mel::{Buffers, LogMel, Memory};

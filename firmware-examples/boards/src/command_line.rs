@@ -46,3 +46,59 @@ impl<'a> Iterator for Arguments<'a> {
         line.get(..end)
     }
 }
+
+/// Bytes of text, `%` and two hexadecimal digits for any of them: QEMU takes several spaces for one.
+#[derive(Clone, Copy)]
+pub struct Escaped<'a>(pub &'a [u8]);
+
+impl Iterator for Escaped<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let (byte, rest) = match *self.0 {
+            [b'%', high, low, ref rest @ ..] => match (nibble(high), nibble(low)) {
+                (Some(high), Some(low)) => (high << 4 | low, rest),
+                _ => (b'%', self.0.get(1..)?),
+            },
+            [byte, ref rest @ ..] => (byte, rest),
+            [] => return None,
+        };
+        self.0 = rest;
+        Some(byte)
+    }
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// An unsigned integer.
+pub fn integer(digits: &[u8]) -> Option<u64> {
+    let add = |sum: u64, &digit: &u8| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    };
+    (!digits.is_empty()).then(|| digits.iter().try_fold(0, add))?
+}
+
+/// Digits with or without a point: the whole number, the fraction and how many digits it has; `core`'s parser of
+/// floats has paths that panic.
+pub fn decimal(text: &[u8]) -> Option<(u64, u64, u32)> {
+    let point = text.iter().position(|&byte| byte == b'.');
+    let (whole, fraction) = match point {
+        Some(point) => (text.get(..point)?, text.get(point + 1..)?),
+        None => (text, &[][..]),
+    };
+    let digits = u32::try_from(fraction.len()).ok()?;
+    let fraction = if fraction.is_empty() {
+        0
+    } else {
+        integer(fraction)?
+    };
+    Some((integer(whole)?, fraction, digits))
+}

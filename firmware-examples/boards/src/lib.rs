@@ -10,14 +10,16 @@
 mod board;
 mod command_line;
 mod console;
+mod file;
 pub mod footprint;
 pub mod instructions;
 mod panic;
 mod semihosting;
 
 pub use board::{BOARD, Board};
-pub use command_line::{Arguments, command_line};
+pub use command_line::{Arguments, Escaped, command_line, decimal, integer};
 pub use console::{Console, exit};
+pub use file::File;
 
 #[cfg(target_arch = "arm")]
 pub use cortex_m_rt::entry;

@@ -1,11 +1,13 @@
-//! The four semihosting calls that are needed, without a path that panics (those of the
+//! The five semihosting calls that are needed, without a path that panics (those of the
 //! `semihosting` crate have some). Numbers and blocks are those of Arm's semihosting specification,
 //! which RISC-V shares.
 
 use core::arch::asm;
+use core::ffi::CStr;
 
 const SYS_OPEN: usize = 0x01;
 const SYS_WRITE: usize = 0x05;
+const SYS_READ: usize = 0x06;
 const SYS_GET_CMDLINE: usize = 0x15;
 const SYS_EXIT_EXTENDED: usize = 0x20;
 /// `ADP_Stopped_ApplicationExit`.
@@ -22,12 +24,17 @@ pub enum Stream {
 
 /// Opens a stream for [`write`]; `None` if the host refuses.
 pub fn open(stream: Stream) -> Option<usize> {
-    let name = c":tt";
-    let mut block = [
-        name.as_ptr().expose_provenance(),
-        stream as usize,
-        name.count_bytes(),
-    ];
+    open_as(c":tt", stream as usize)
+}
+
+/// Opens a file for [`read`]ing; `None` if the host refuses.
+pub fn open_file(path: &CStr) -> Option<usize> {
+    const READ_BINARY: usize = 1;
+    open_as(path, READ_BINARY)
+}
+
+fn open_as(name: &CStr, mode: usize) -> Option<usize> {
+    let mut block = [name.as_ptr().expose_provenance(), mode, name.count_bytes()];
     // SAFETY: the block holds a string that ends with a zero, the mode and the string's length.
     let handle = unsafe { call(SYS_OPEN, block.as_mut_ptr()) };
     (handle != usize::MAX).then_some(handle)
@@ -38,6 +45,13 @@ pub fn write(handle: usize, bytes: &[u8]) -> usize {
     let mut block = [handle, bytes.as_ptr().expose_provenance(), bytes.len()];
     // SAFETY: the block holds a handle, and address and length of bytes that are only read.
     unsafe { call(SYS_WRITE, block.as_mut_ptr()) }
+}
+
+/// Reads from an open file; returns how many bytes, from the end, were *not* read.
+pub fn read(handle: usize, bytes: &mut [u8]) -> usize {
+    let mut block = [handle, bytes.as_mut_ptr().expose_provenance(), bytes.len()];
+    // SAFETY: the block holds a handle, and address and length of bytes that are ours for the call.
+    unsafe { call(SYS_READ, block.as_mut_ptr()) }
 }
 
 /// Reads the command line into `buffer` and returns its length; nothing if it does not fit.

@@ -5,7 +5,7 @@
 
 use crate::contract::{DEFAULT_TEMPERATURE, Temperature, temperature};
 use crate::failure::Failure;
-use boards::Arguments;
+use boards::{Arguments, Escaped, integer};
 
 /// What to do.
 #[derive(Clone, Copy)]
@@ -24,7 +24,7 @@ pub struct Settings<'a> {
     /// `generate`, `hash` or `cost`.
     pub mode: Mode,
     /// `prompt=`: what the text starts with; takes the rest of the line, spaces included.
-    pub prompt: Prompt<'a>,
+    pub prompt: Escaped<'a>,
     /// `tokens=`: tokens to generate.
     pub tokens: u32,
     /// `steps=`: steps of mode `cost`.
@@ -42,7 +42,7 @@ impl Default for Settings<'_> {
     fn default() -> Self {
         Self {
             mode: Mode::Generate,
-            prompt: Prompt(b"%0A"),
+            prompt: Escaped(b"%0A"),
             tokens: 200,
             steps: 1000,
             temperature: DEFAULT_TEMPERATURE,
@@ -66,7 +66,7 @@ impl<'a> Settings<'a> {
                 .get(start..)
                 .and_then(|rest| rest.strip_prefix(b"prompt="))
             {
-                self.prompt = Prompt(prompt);
+                self.prompt = Escaped(prompt);
                 return Ok(self);
             }
             let Some(word) = words.next() else {
@@ -98,57 +98,8 @@ impl<'a> Settings<'a> {
     }
 }
 
-/// Bytes of text, `%` and two hexadecimal digits for any of them.
-#[derive(Clone, Copy)]
-pub struct Prompt<'a>(&'a [u8]);
-
-impl Iterator for Prompt<'_> {
-    type Item = u8;
-
-    fn next(&mut self) -> Option<u8> {
-        let (byte, rest) = match *self.0 {
-            [b'%', high, low, ref rest @ ..] => match (nibble(high), nibble(low)) {
-                (Some(high), Some(low)) => (high << 4 | low, rest),
-                _ => (b'%', self.0.get(1..)?),
-            },
-            [byte, ref rest @ ..] => (byte, rest),
-            [] => return None,
-        };
-        self.0 = rest;
-        Some(byte)
-    }
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
-}
-
-/// An unsigned integer.
-fn integer(digits: &[u8]) -> Option<u64> {
-    let add = |sum: u64, &digit: &u8| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        sum.checked_mul(10)?.checked_add(digit)
-    };
-    (!digits.is_empty()).then(|| digits.iter().try_fold(0, add))?
-}
-
-/// Digits with or without a point; `core`'s parser of floats has paths that panic.
+/// Digits with or without a point.
 fn decimal(text: &[u8]) -> Option<Temperature> {
-    let point = text.iter().position(|&byte| byte == b'.');
-    let (whole, fraction) = match point {
-        Some(point) => (text.get(..point)?, text.get(point + 1..)?),
-        None => (text, &[][..]),
-    };
-    let digits = u32::try_from(fraction.len()).ok()?;
-    let fraction = if fraction.is_empty() {
-        0
-    } else {
-        integer(fraction)?
-    };
-    temperature(integer(whole)?, fraction, digits)
+    let (whole, fraction, digits) = boards::decimal(text)?;
+    temperature(whole, fraction, digits)
 }

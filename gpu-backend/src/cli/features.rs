@@ -183,39 +183,17 @@ fn seconds(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "0 to 60 seconds are expected".to_owned())
 }
 
-/// All that decides the features.
+/// All that decides the features, as beside a checkpoint.
 fn about(front_end: &FrontEnd, frames: usize, classes: &[String]) -> Value {
-    let config = &front_end.config;
-    let compression = match config.compression {
-        Compression::Log { floor } => json!({"kind": "log", "floor": floor}),
-        Compression::Agc(agc) => json!({
-            "kind": "agc",
-            "smoothing": agc.smoothing,
-            "floor": agc.floor,
-            "epsilon": agc.epsilon,
-        }),
-        Compression::Pcen(pcen) => json!({
-            "kind": "pcen",
-            "smoothing": pcen.smoothing,
-            "gain": pcen.gain,
-            "bias": pcen.bias,
-            "power": pcen.power,
-            "epsilon": pcen.epsilon,
-        }),
+    let made = toeplite_checkpoint::FrontEnd {
+        config: front_end.config,
+        integers: front_end.integers,
+        classes: classes.to_vec(),
+        frames: Some(frames),
     };
-    json!({
-        "rate": config.rate,
-        "frame": config.frame,
-        "hop": config.hop,
-        "bands": config.bands,
-        "low": config.low,
-        "high": config.high,
-        "compression": compression,
-        "integers": front_end.integers,
-        "frames": frames,
-        "classes": classes,
-        "made_by": concat!("toeplite-train ", env!("CARGO_PKG_VERSION")),
-    })
+    let mut about = made.to_json();
+    about["made_by"] = concat!("toeplite-train ", env!("CARGO_PKG_VERSION")).into();
+    about
 }
 
 /// Writes a file under another name and puts it into its place; folders around it are made.

@@ -75,6 +75,10 @@ impl Source for Frames {
         Ok(Some(self.batch(clips, length.max(1))))
     }
 
+    fn front_end(&self) -> Option<&toeplite_checkpoint::FrontEnd> {
+        self.set.front_end()
+    }
+
     fn targets(&self) -> u64 {
         self.sequences()
     }

@@ -130,6 +130,11 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// What made the frames of sounds, where that is known: it goes with the network's checkpoints.
+    fn front_end(&self) -> Option<&toeplite_checkpoint::FrontEnd> {
+        None
+    }
+
     /// What the data is, in words.
     fn describe(&self) -> String;
 }

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::config::{DataKind, RunConfig};
 use std::path::Path;
+use toeplite_checkpoint::FrontEnd;
 use toeplite_checkpoint::config::Task;
 use toeplite_clips::task_name;
 
@@ -124,9 +125,38 @@ fn features(config: &RunConfig) -> Result<Sources> {
         most: data.shift,
     });
     let train = Frames::from(train).shifted(shift);
+    check_front_end(&data.train, train.front_end(), config)?;
+    let front_end = train.front_end().cloned();
     boxed(train, data.valid.as_deref(), |path| {
-        Ok(FrameSet::features(path, &clips)?.into())
+        let valid = Frames::from(FrameSet::features(path, &clips)?);
+        check_same(path, valid.front_end(), front_end.as_ref())?;
+        Ok(valid)
     })
+}
+
+/// The front end must be the network's: it goes with the checkpoints to the device.
+fn check_front_end(path: &Path, made_by: Option<&FrontEnd>, config: &RunConfig) -> Result<()> {
+    let checked = made_by.map(|front_end| front_end.check(&config.model));
+    let checked = checked.transpose().map_err(|e| ClipError::Features {
+        path: path.to_owned(),
+        problem: e.to_string(),
+    });
+    checked.map(drop).map_err(DataError::from)
+}
+
+/// Features to validate on must be made as those to train on, where it is known how.
+fn check_same(path: &Path, valid: Option<&FrontEnd>, train: Option<&FrontEnd>) -> Result<()> {
+    let (Some(valid), Some(train)) = (valid, train) else {
+        return Ok(());
+    };
+    if valid.makes_as(train) {
+        return Ok(());
+    }
+    let problem = "its features were made by other settings than those of data.train; make \
+                   both by the same `toeplite-train data features` options"
+        .to_owned();
+    let path = path.to_owned();
+    Err(ClipError::Features { path, problem }.into())
 }
 
 fn token_classes(config: &RunConfig) -> Result<Sources> {

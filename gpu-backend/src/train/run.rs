@@ -391,7 +391,8 @@ impl Session<'_> {
             self.are_numbers(&format!("optimiser's {name}"), tensor)?;
         }
         let store = &self.run.store;
-        store.save(&parameters, &self.progress, &optimiser)?;
+        let front_end = self.sources.train.front_end();
+        store.save(&parameters, &self.progress, &optimiser, front_end)?;
         self.saved = Some(self.progress.step);
         // Without validation data nothing else writes it before the end.
         self.write_report()?;

@@ -7,7 +7,7 @@
 use super::{OptimiserState, Progress, TrainError, faults, state};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use toeplite_checkpoint::Checkpoint;
+use toeplite_checkpoint::{Checkpoint, FrontEnd};
 
 /// Name of the link to the checkpoint with the smallest validation loss.
 pub const BEST: &str = "best";
@@ -78,7 +78,7 @@ impl Store {
         step_of(target.to_str()?)
     }
 
-    /// Writes a checkpoint, points `best` to the best one, and removes those that are too many.
+    /// Writes a checkpoint, with the front end of its data, points `best` to the best one, and removes those that are too many.
     ///
     /// # Errors
     /// [`TrainError::Save`]: it could not be written, and those before it are as they were.
@@ -87,10 +87,14 @@ impl Store {
         checkpoint: &Checkpoint,
         progress: &Progress,
         optimiser: &OptimiserState,
+        front_end: Option<&FrontEnd>,
     ) -> Result<(), TrainError> {
         self.save_with(progress.step, progress.best_step, |folder| {
             faults::place();
             checkpoint.save(folder)?;
+            if let Some(front_end) = front_end {
+                front_end.save(folder)?;
+            }
             let path = folder.join(state::TRAINING);
             write_synced(&path, &state::to_bytes(&path, progress, optimiser)?)
         })

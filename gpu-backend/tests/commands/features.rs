@@ -83,6 +83,29 @@ fn recordings_become_features_that_train() {
     place.write("run.toml", RUN);
     place.succeed(&["train", "--config=run.toml", "--out=run", "--json"]);
     assert!(exists(&place.path("run")));
+    // how its data were made goes with the network
+    let beside = fs::read(place.path("run/best/front_end.json"));
+    let beside = beside.or_else(|_| fs::read(place.path("run/checkpoint-2/front_end.json")));
+    let beside: Value = serde_json::from_slice(&beside.unwrap()).unwrap();
+    for key in ["rate", "frame", "hop", "bands", "compression", "classes"] {
+        assert_eq!(beside[key], about[key], "{key}");
+    }
+    // others to validate on would tell nothing
+    place.succeed(&[
+        "data",
+        "features",
+        "recordings",
+        "--bands=20",
+        "--out=log.safetensors",
+    ]);
+    let mixed = RUN.replace("[train]", "valid = \"log.safetensors\"\n[train]");
+    place.write("mixed.toml", &mixed);
+    let output = place.command(&["train", "--config=mixed.toml", "--out=mixed", "--json"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && errors.contains("other settings"),
+        "{errors}"
+    );
 }
 
 #[test]

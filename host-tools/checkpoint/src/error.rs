@@ -1,6 +1,7 @@
 //! What can be wrong with a checkpoint.
 
 use super::fairseq::FairseqError;
+use super::front_end::FrontEndError;
 use super::tensors::TensorProblems;
 use super::validate::ConfigError;
 use std::path::PathBuf;
@@ -122,5 +123,13 @@ pub enum CheckpointError {
         path: PathBuf,
         /// What is wrong.
         cause: FairseqError,
+    },
+    /// The description of an audio front end beside a checkpoint makes no sense, or is another network's.
+    #[error("{}: {cause}", path.display())]
+    FrontEnd {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        cause: FrontEndError,
     },
 }

@@ -11,6 +11,7 @@ mod error;
 mod expected;
 pub mod fairseq;
 mod folder;
+mod front_end;
 mod save;
 #[cfg(test)]
 mod seeds;
@@ -26,6 +27,7 @@ pub use dtype::StoredType;
 pub use error::CheckpointError;
 pub use expected::expected_tensors;
 pub use folder::{CONFIG, MODEL};
+pub use front_end::{FRONT_END, FrontEnd, FrontEndError};
 pub use tensors::{TensorProblem, TensorProblems};
 pub use validate::{BadValue, BadValues, ConfigError, MAX_RANK, MAX_SHORT_TAPS};
 

@@ -36,7 +36,7 @@ impl Checkpoint {
     }
 }
 
-fn temporary(dir: &Path, contents: &[u8]) -> Result<NamedTempFile, CheckpointError> {
+pub(super) fn temporary(dir: &Path, contents: &[u8]) -> Result<NamedTempFile, CheckpointError> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".checkpoint-").suffix(".partial");
     // Temporary files are private by default; a checkpoint is an ordinary file.
@@ -51,7 +51,7 @@ fn temporary(dir: &Path, contents: &[u8]) -> Result<NamedTempFile, CheckpointErr
     write().map_err(io("write a file in", dir))
 }
 
-fn rename(file: NamedTempFile, to: &Path) -> Result<(), CheckpointError> {
+pub(super) fn rename(file: NamedTempFile, to: &Path) -> Result<(), CheckpointError> {
     file.persist(to)
         .map_err(|refused| io("write", to)(refused.error))?;
     Ok(())

@@ -4,11 +4,13 @@ use super::frames::{Clip, FrameSet};
 use super::tensor::Numbers;
 use super::{ClipError, Clips, Result, npz};
 use std::path::Path;
+use toeplite_checkpoint::FrontEnd;
 
 impl FrameSet {
     /// Reads `features` `[clips, frames, width]` and `labels` `[clips]` from an npz or safetensors
     /// file. Where it names its classes (as `toeplite-train data features` does, in the metadata), labels are
-    /// those of the network's classes of these names.
+    /// those of the network's classes of these names. With it comes the audio front
+    /// end that made the features, if the metadata have one.
     ///
     /// # Errors
     /// The file is neither, lacks one of them, they do not fit each other, or not what `clips` asks.
@@ -54,6 +56,10 @@ impl FrameSet {
             },
             _ => clips.class(path, index, label),
         };
+        let front_end = npz::front_end(path)?.map(|made| FrontEnd {
+            classes: classes.clone(),
+            ..made
+        });
         let mut set = Self {
             samples,
             clips: Vec::with_capacity(count),
@@ -62,6 +68,7 @@ impl FrameSet {
             length: clips.length,
             classes,
             rate: None,
+            front_end,
             name: path.display().to_string(),
         };
         for (index, label) in labels.into_iter().enumerate() {

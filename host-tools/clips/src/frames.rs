@@ -1,6 +1,7 @@
 //! Clips of frames with a label each: sounds, or features that another program made.
 
 use std::ops::Range;
+use toeplite_checkpoint::FrontEnd;
 
 /// Clips of frames, all in memory, with a label each.
 ///
@@ -20,6 +21,8 @@ pub struct FrameSet {
     pub(super) classes: Vec<String>,
     /// Samples a second, of sounds.
     pub(super) rate: Option<u32>,
+    /// What made them of sounds, where that is known.
+    pub(super) front_end: Option<FrontEnd>,
     pub(super) name: String,
 }
 
@@ -65,6 +68,11 @@ impl FrameSet {
     /// Samples a second, of sounds.
     pub fn rate(&self) -> Option<u32> {
         self.rate
+    }
+
+    /// What made the frames of sounds, where that is known.
+    pub fn front_end(&self) -> Option<&FrontEnd> {
+        self.front_end.as_ref()
     }
 
     /// Appends `length` frames of a clip to `to`, and says what its label is.

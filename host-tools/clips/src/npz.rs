@@ -7,6 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use std::io::{Cursor, Read};
 use std::path::Path;
+use toeplite_checkpoint::FrontEnd;
 use zip::ZipArchive;
 
 /// Largest array that is unpacked: a small zip can claim any size.
@@ -56,6 +57,24 @@ fn class_names(path: &Path, bytes: &[u8]) -> Result<Option<Vec<String>>> {
         )
     })?;
     Ok(about.classes)
+}
+
+/// The audio front end in the metadata of a safetensors file, which [`ClipFeatures::file`](super::ClipFeatures::file) writes.
+pub(super) fn front_end(path: &Path) -> Result<Option<FrontEnd>> {
+    let map = map(path)?;
+    let bytes = map.as_deref().unwrap_or_default();
+    if bytes.starts_with(b"PK") {
+        return Ok(None);
+    }
+    let (_, header) = SafeTensors::read_metadata(bytes)
+        .map_err(|e| features(path, format!("it is neither npz nor safetensors ({e})")))?;
+    let about = header.metadata().as_ref().and_then(|m| m.get("toeplite"));
+    // others than sounds' features have no compression
+    let about = about.filter(|text| text.contains("\"compression\""));
+    let front_end = about.map(|text| FrontEnd::from_json(text.as_bytes()));
+    front_end
+        .transpose()
+        .map_err(|e| features(path, format!("its metadata `toeplite`: {e}")))
 }
 
 fn features(path: &Path, problem: String) -> ClipError {

@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use toeplite_audio::{Buffers, Config, LogMel, TablesRef, fixed};
+use toeplite_audio::Config;
 
 /// What a device computes of what it hears.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,61 +25,16 @@ impl FrontEnd {
     /// # Errors
     /// [`ClipError::FrontEnd`]: the configuration is refused.
     pub fn features(&self, samples: &[i16]) -> Result<Vec<f32>> {
-        let mut features = Vec::new();
-        if self.integers {
-            let one = f32::from(fixed::ONE);
-            self.in_integers(samples, |frame| {
-                features.extend(frame.iter().map(|x| f32::from(*x) / one));
-            })?;
-        } else {
-            self.in_floats(samples, |frame| features.extend_from_slice(frame))?;
-        }
-        Ok(features)
-    }
-
-    fn in_floats(&self, samples: &[i16], each: impl FnMut(&[f32])) -> Result<()> {
-        let config = self.config;
-        config.check().map_err(ClipError::FrontEnd)?;
-        let (mut window, mut weights) = (vec![0.0; config.frame], vec![0.0; config.bins()]);
-        let mut counts = vec![0; config.bands];
-        let tables = TablesRef::fill(config, &mut window, &mut weights, &mut counts);
-        let memory = Buffers {
-            samples: &mut vec![0; config.frame],
-            spectrum: &mut vec![[0.0; 2]; config.bins()],
-            bands: &mut vec![0.0; config.bands],
-            levels: &mut vec![0.0; config.bands],
-        };
-        let front_end = LogMel::new(tables.expect(FITS), memory);
-        front_end.expect(FITS).push(samples, each);
-        Ok(())
-    }
-
-    fn in_integers(&self, samples: &[i16], each: impl FnMut(&[i16])) -> Result<()> {
-        let config = self.config;
-        config.check().map_err(ClipError::FrontEnd)?;
-        let (mut window, mut weights) = (vec![0; config.frame], vec![0; config.bins()]);
-        let (mut twiddles, mut counts) = (vec![[0; 2]; config.bins()], vec![0; config.bands]);
-        let tables = fixed::TablesRef::fill(
+        let (config, integers) = (self.config, self.integers);
+        let made = toeplite_checkpoint::FrontEnd {
             config,
-            &mut window,
-            &mut twiddles,
-            &mut weights,
-            &mut counts,
-        );
-        let memory = fixed::Buffers {
-            samples: &mut vec![0; config.frame],
-            spectrum: &mut vec![[0; 2]; config.bins()],
-            energies: &mut vec![0; config.bands],
-            levels: &mut vec![0; config.bands],
-            features: &mut vec![0; config.bands],
+            integers,
+            classes: Vec::new(),
+            frames: None,
         };
-        let front_end = fixed::LogMel::new(tables.expect(FITS), memory);
-        front_end.expect(FITS).push(samples, each);
-        Ok(())
+        made.features(samples).map_err(ClipError::FrontEnd)
     }
 }
-
-const FITS: &str = "the lengths are the configuration's, which was checked";
 
 /// A folder with one folder of wav files a class.
 #[derive(Debug)]
@@ -272,8 +227,14 @@ mod tests {
             let front_end = FrontEnd { config, integers };
             let made = recordings.features(&front_end, 6, 0, &|_| ()).unwrap();
             assert_eq!((made.shape, &made.labels[..]), ([3, 6, 32], &[0, 1, 1][..]));
-            let file = made.file(&serde_json::json!({"a": 1}));
-            assert_eq!(file, made.file(&serde_json::json!({"a": 1})));
+            let about = toeplite_checkpoint::FrontEnd {
+                config,
+                integers,
+                classes: recordings.classes.clone(),
+                frames: Some(6),
+            };
+            let file = made.file(&about.to_json());
+            assert_eq!(file, made.file(&about.to_json()));
             let path = dir.path().join("x.safetensors");
             fs::write(&path, file).unwrap();
             let clips = Clips {
@@ -284,6 +245,7 @@ mod tests {
                 image: None,
             };
             let set = FrameSet::features(&path, &clips).unwrap();
+            assert_eq!(set.front_end(), Some(&about));
             let (values, labels) = all_frames(&set, 6);
             assert_eq!(labels, [0, 1, 1]);
             assert_eq!(values, made.values);

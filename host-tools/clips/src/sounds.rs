@@ -34,6 +34,7 @@ impl FrameSet {
             length: clips.length,
             classes: folders.classes(clips)?,
             rate: framing.rate,
+            front_end: None,
             name: path.display().to_string(),
         };
         for (label, file) in folders.files(&set.classes)? {

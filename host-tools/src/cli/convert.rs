@@ -134,7 +134,8 @@ pub struct Cmd {
     /// length].
     #[arg(long, value_name = "N", value_parser = input::positive, conflicts_with = "kernel")]
     window: Option<usize>,
-    /// Also write the model's sizes as Rust constants, for firmware.
+    /// Also write Rust constants for firmware: the model's sizes and identity and, where front_end.json stands beside the
+    /// checkpoint, the audio front end that its features are made by.
     #[arg(long, value_name = "FILE")]
     meta: Option<PathBuf>,
     /// Also write a page that shows the conversion: kernels and their fits, poles, errors, sizes. One
@@ -238,6 +239,7 @@ impl Cmd {
         if self.contract == ContractName::Fixed {
             blob::can_be_fixed(&checkpoint.config)?;
         }
+        let front_end = made::front_end(path, &checkpoint.config)?;
         let length = self.length(&checkpoint.config)?;
         let method = self.method(length)?;
         ensure!(
@@ -296,7 +298,7 @@ impl Cmd {
         // both are on disk before either takes its name: constants and model belong together
         let staged = Staged::new(output, made.blob.bytes())?;
         let meta = self.meta.as_deref().map(|path| {
-            let constants = made::meta(&made.blob)?;
+            let constants = made::meta(&made.blob, front_end.as_ref())?;
             Ok::<_, anyhow::Error>(Staged::new(path, constants.as_bytes())?)
         });
         let meta = meta.transpose()?;

@@ -5,7 +5,7 @@ use super::layers::{self, Converted};
 use super::output::{self, bytes};
 use super::weights::{self, Rounded};
 use crate::blob::{AnyModel, Blob};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, CheckpointError, Config, FRONT_END, FrontEnd};
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::path::Path;
@@ -80,9 +80,23 @@ pub fn warnings(checkpoint: &Checkpoint, made: &Made, length: usize) -> Vec<Stri
     out
 }
 
-/// Rust constants that firmware includes. Each by itself may go unused, which is no fault: a lint
+/// The audio front end beside the checkpoint `path`, if it is for this network.
+pub fn front_end(path: &Path, network: &Config) -> Result<Option<FrontEnd>, CheckpointError> {
+    let Some(front_end) = FrontEnd::of_checkpoint(path)? else {
+        return Ok(None);
+    };
+    front_end
+        .check(network)
+        .map_err(|cause| CheckpointError::FrontEnd {
+            path: path.join(FRONT_END),
+            cause,
+        })?;
+    Ok(Some(front_end))
+}
+
+/// Rust constants that firmware includes, and the audio front end of a model that listens. Each by itself may go unused, which is no fault: a lint
 /// for the whole file cannot stand in a file that is included.
-pub fn meta(blob: &Blob) -> Result<String> {
+pub fn meta(blob: &Blob, front_end: Option<&FrontEnd>) -> Result<String> {
     let model = blob.any().context("the model just written")?;
     let prefill = model.prefill_memory_needed(2).map(|bytes| {
         (
@@ -135,5 +149,6 @@ pub fn meta(blob: &Blob) -> Result<String> {
         .chain(classes)
         .chain(prefill)
         .chain(window);
-    Ok(constants.map(line).collect())
+    let constants = constants.map(line);
+    Ok(constants.chain(front_end.map(FrontEnd::rust)).collect())
 }

@@ -3,6 +3,7 @@
 use crate::boards::Board;
 use crate::command::{cargo_embedded, complete};
 use crate::host::Facts;
+use crate::keyword;
 use crate::model::{Files, Model};
 use crate::paths;
 use anyhow::{Context, Result, ensure};
@@ -50,6 +51,28 @@ pub fn text(board: &Board, model: &Model, features: &[&str]) -> Result<Firmware>
         .concat()
         .join("-");
     build(&mut command, board, "text", &name)
+}
+
+/// Builds the keyword example with `model` in flash, whose constants have an audio front end.
+///
+/// # Errors
+/// Those of [`text`].
+pub fn keyword(board: &Board, model: &Model) -> Result<Firmware> {
+    check_fit(board, model)?;
+    let mut command = cargo_embedded();
+    command
+        .arg("--config")
+        .arg(&board.config)
+        .args(["build", "--quiet", "--release"]);
+    command.args(["--package", "keyword", "--no-default-features"]);
+    let features = [
+        vec![board.name.as_str()],
+        keyword::features(&model.files.blob)?,
+    ];
+    command.arg("--features").arg(features.concat().join(","));
+    with_model(&mut command, &model.files);
+    let name = format!("{}-{}-keyword", board.name, model.name);
+    build(&mut command, board, "keyword", &name)
 }
 
 /// Refuses a model that alone is bigger than the board's flash, or its session memory than the RAM.
@@ -169,13 +192,18 @@ fn bench(board: &Board, binary: &str, features: &[&str]) -> Command {
     command
 }
 
-/// `prompt` as the firmware's command line takes it: QEMU would change spaces.
+/// `prompt` as the firmware's command line takes it.
 pub fn prompt(prompt: &[u8]) -> String {
+    format!("prompt={}", escaped(prompt))
+}
+
+/// Bytes as the firmware's command line takes them: QEMU would change spaces.
+pub fn escaped(bytes: &[u8]) -> String {
     let byte = |&byte: &u8| match byte {
         b'!'..=b'~' if byte != b'%' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),
     };
-    format!("prompt={}", prompt.iter().map(byte).collect::<String>())
+    bytes.iter().map(byte).collect()
 }
 
 /// Tells the build script which model to put into flash.

@@ -42,11 +42,7 @@ pub struct Facts {
 impl Facts {
     /// Features that a firmware needs for the model, as the runtime and the examples name them.
     pub fn features(&self) -> Vec<&'static str> {
-        let shape = &self.shape;
-        let activations = [shape.gtu_act, shape.glu_act, shape.glu_final_act];
-        let gelu = activations.contains(&Activation::Gelu).then_some("gelu");
-        let int4 = (self.weights == "int4").then_some("int4");
-        gelu.into_iter().chain(int4).collect()
+        features(&self.shape, self.weights == "int4")
     }
 
     /// Those of the model in the file `blob`.
@@ -79,6 +75,14 @@ impl Facts {
         };
         Ok(facts)
     }
+}
+
+/// Features of the runtime that a model needs.
+pub(crate) fn features(shape: &Shape, has_int4: bool) -> Vec<&'static str> {
+    let activations = [shape.gtu_act, shape.glu_act, shape.glu_final_act];
+    let gelu = activations.contains(&Activation::Gelu).then_some("gelu");
+    let int4 = has_int4.then_some("int4");
+    gelu.into_iter().chain(int4).collect()
 }
 
 /// Hash of the logits of 256 steps over the tokens `(i * 97 + 13) % vocabulary`, as the firmware
@@ -144,7 +148,7 @@ pub fn generate(blob: &Path, prompt: &[u8], tokens: usize, draw: Draw) -> Result
     Ok(text)
 }
 
-fn refused(error: impl std::fmt::Display) -> anyhow::Error {
+pub(crate) fn refused(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow!("{error}")
 }
 
@@ -155,31 +159,35 @@ enum Any<'a> {
 }
 
 /// Bytes at an address that blobs and session memory may have: u128 has their alignment.
-struct Aligned {
+pub(crate) struct Aligned {
     words: Vec<u128>,
     len: usize,
 }
 
 impl Aligned {
-    fn zeros(len: usize) -> Self {
+    pub(crate) fn zeros(len: usize) -> Self {
         let words = vec![0; len.div_ceil(16)];
         Self { words, len }
     }
 
-    fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
         let mut aligned = Self::zeros(bytes.len());
         aligned.as_mut_slice().copy_from_slice(&bytes);
         Ok(aligned)
     }
 
-    fn as_mut_slice(&mut self) -> &mut [u8] {
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut bytemuck::cast_slice_mut(&mut self.words)[..self.len]
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.words)[..self.len]
     }
 
     /// The bytes as a model of the contract that they name.
     fn model(&self) -> Result<Any<'_>> {
-        let bytes = &bytemuck::cast_slice(&self.words)[..self.len];
+        let bytes = self.as_slice();
         let contract = bytes.get(offset::CONTRACT..offset::CONTRACT + 2);
         if contract == Some(&CONTRACT_FIXED.to_le_bytes()) {
             fixed::Model::from_bytes(bytes)

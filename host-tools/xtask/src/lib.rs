@@ -8,6 +8,7 @@ pub mod counts;
 pub mod elf;
 pub mod firmware;
 pub mod host;
+pub mod keyword;
 pub mod model;
 pub mod nvrtc;
 pub mod paths;

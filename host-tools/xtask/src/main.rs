@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod listen;
 mod msrv;
 mod size;
 mod test;
@@ -21,6 +22,8 @@ enum Chore {
     },
     /// Converts a bundled checkpoint, builds the firmware, and streams text from an emulated device.
     Demo(demo::Demo),
+    /// Spots keywords in a wav file on an emulated device, and checks that the host hears the same.
+    Listen(listen::Listen),
     /// Checks everything: format, lints, documentation, all tests, firmware on all boards.
     Test,
     /// Shows what the firmware takes of flash and RAM on every board.
@@ -40,6 +43,7 @@ fn main() -> Result<()> {
             Ok(())
         }
         Chore::Demo(demo) => demo.run(),
+        Chore::Listen(listen) => listen.run(),
         Chore::Test => test::run(),
         Chore::Size => size::run(),
         Chore::Bench(bench) => bench.run(),

@@ -149,7 +149,8 @@ fn clippy_firmware(board: &str, features: &[&str]) -> Result<String> {
     clippy
         .arg("--config")
         .arg(&board.config)
-        .args(["clippy", "--release", "--workspace"]);
+        .args(["clippy", "--release", "--workspace"])
+        .args(["--exclude", "keyword"]);
     let chosen: Vec<_> = [&[board.name.as_str()], features].concat();
     let chosen: Vec<_> = chosen
         .iter()
@@ -165,8 +166,27 @@ fn clippy_firmware(board: &str, features: &[&str]) -> Result<String> {
     Ok(outcome.text)
 }
 
+/// The keyword example needs a model that listens: that of its tests.
+fn clippy_keyword() -> Result<String> {
+    let board = Board::named(NAMES[0])?;
+    let files = Files::in_folder(&paths::output().join("tests/keyword").join(&board.name));
+    let mut clippy = cargo_embedded();
+    clippy
+        .arg("--config")
+        .arg(&board.config)
+        .args(["clippy", "--release", "--package", "keyword"]);
+    clippy.args(["--no-default-features", "--features", &board.name]);
+    firmware::with_model(&mut clippy, &files).args(["--", "-D", "warnings"]);
+    let outcome = programs::run(&mut clippy)?;
+    ensure!(outcome.status.success(), "{}", outcome.text);
+    Ok(outcome.text)
+}
+
 /// Tests that need what [`setup`] installs; what is to be done with their models comes after them.
 const FIRMWARE: &str = "tests/tests/firmware.rs";
+
+/// Tests of the example that listens, whose model its lints need.
+const KEYWORD: &str = "tests/tests/keyword.rs";
 
 /// Programs of tests that run long, by their sources, and about how many seconds: they begin first.
 const LONG: [(&str, u32); 8] = [
@@ -201,6 +221,11 @@ fn tests() -> Result<u64> {
                     .env("TOEPLITE_XTASK", "1")
                     .env("TOEPLITE_NVRTC", nvrtc);
                 let passed = results.tests(&program.name, &mut command);
+                if passed && program.name == KEYWORD {
+                    queue.add(1, |_| {
+                        results.step("clippy, keyword firmware", clippy_keyword);
+                    });
+                }
                 if passed && program.name == FIRMWARE {
                     queue.add(weight(FIRMWARE), |_| with_their_models(results));
                 }

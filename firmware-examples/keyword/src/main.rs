@@ -1,0 +1,66 @@
+//! Spots keywords in a recording that the host hands in, samples by samples, as a microphone would: audio front end, classifier,
+//! smoothed posteriors, an event a word.
+//!
+//! The command line (`-append "wav=FILE"` after cargo's `--`) says what to hear; see [`settings`].
+#![no_std]
+#![no_main]
+
+mod ear;
+mod failure;
+mod listen;
+mod microphone;
+mod report;
+mod settings;
+
+use boards::footprint::Stack;
+use boards::instructions::Counter;
+use boards::{Arguments, Console, command_line, entry, exit};
+use ear::Ear;
+use failure::Failure;
+use microphone::Microphone;
+use settings::Settings;
+use static_cell::ConstStaticCell;
+
+/// Written by `toeplite convert --meta`: the size of the session's memory, and the audio front end of the training.
+mod model_meta {
+    include!(env!("TOEPLITE_META"));
+}
+
+/// A command line; not on the stack, which is the scarcer.
+static LINE: ConstStaticCell<[u8; LONGEST_LINE]> = ConstStaticCell::new([0; LONGEST_LINE]);
+
+/// What a command line is added to. TOEPLITE_ARGS at build time takes its place.
+const DEFAULT_ARGUMENTS: &str = match option_env!("TOEPLITE_ARGS") {
+    Some(arguments) => arguments,
+    None => "",
+};
+
+/// Longest command line, bytes.
+const LONGEST_LINE: usize = 384;
+
+#[entry]
+fn main() -> ! {
+    let stack = Stack::paint();
+    let mut console = Console::open();
+    match run(&mut console, &stack) {
+        Ok(()) => exit(0),
+        Err(failure) => {
+            console.text("\n");
+            console.line("error", failure.message());
+            exit(failure.status())
+        }
+    }
+}
+
+fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
+    let line = LINE.try_take().ok_or(Failure::LongLine)?;
+    let settings = Settings::default()
+        .with(Arguments::new(DEFAULT_ARGUMENTS.as_bytes()))?
+        .with(command_line(line).ok_or(Failure::LongLine)?)?;
+    let mut ear = Ear::new(&settings)?;
+    let mut microphone = Microphone::open(settings.wav)?;
+    let heard = listen::run(console, &mut ear, &mut microphone, Counter::start())?;
+    heard.write(console);
+    report::memory(console, ear.model(), stack);
+    Ok(())
+}
