@@ -81,7 +81,7 @@ pub fn warnings(checkpoint: &Checkpoint, made: &Made, length: usize) -> Vec<Stri
 }
 
 /// The audio front end beside the checkpoint `path`, if it is for this network.
-pub fn front_end(path: &Path, network: &Config) -> Result<Option<FrontEnd>, CheckpointError> {
+pub fn front_end(path: &Path, network: &Config) -> Result<Option<FrontEnd>> {
     let Some(front_end) = FrontEnd::of_checkpoint(path)? else {
         return Ok(None);
     };
