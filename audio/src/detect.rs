@@ -18,6 +18,27 @@
 
 use crate::math::exp;
 
+/// [`Settings::words`] of classes with these names: all are words but `silence`, `unknown` and those whose names begin
+/// with `_`.
+///
+/// # Panics
+/// There are more than 64 classes.
+pub const fn words(classes: &[&str]) -> u64 {
+    assert!(classes.len() <= 64, "the detector has 64 classes at most");
+    let (mut words, mut class) = (0, 0);
+    while class < classes.len() {
+        if !is_background(classes[class].as_bytes()) {
+            words |= 1 << class;
+        }
+        class += 1;
+    }
+    words
+}
+
+const fn is_background(name: &[u8]) -> bool {
+    matches!(name, [b'_', ..] | b"silence" | b"unknown")
+}
+
 /// When a word counts as heard.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {

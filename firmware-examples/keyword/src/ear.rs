@@ -8,7 +8,7 @@ use boards::instructions::Counter;
 use static_cell::ConstStaticCell;
 use toeplite::LogitsHash;
 use toeplite::classifier::{Decay, Input, Model, Pooling, Session};
-use toeplite_audio::detect::{Detector, Event, Settings as Detection};
+use toeplite_audio::detect::{self, Detector, Event, Settings as Detection};
 use toeplite_audio::fixed;
 
 const FRAME: usize = CONFIG.frame;
@@ -29,19 +29,8 @@ pub const FRONT_END_BYTES: usize = size_of::<Memory<FRAME, BINS, BANDS>>();
 /// Bytes of the detector's memory.
 pub const DETECTOR_BYTES: usize = size_of::<Posteriors>();
 
-/// A bit for each class that is a word; those whose names begin with `_` are background, such as `_silence_` and `_unknown_`.
-const WORDS: u64 = {
-    assert!(CLASSES.len() <= 64, "the detector has 64 classes at most");
-    let mut words = 0;
-    let mut class = 0;
-    while class < CLASSES.len() {
-        if !matches!(CLASSES[class].as_bytes(), [b'_', ..]) {
-            words |= 1 << class;
-        }
-        class += 1;
-    }
-    words
-};
+/// A bit for each class that is a word, not silence or other speech.
+const WORDS: u64 = detect::words(CLASSES);
 
 /// Front end, classifier and detector.
 pub struct Ear {

@@ -85,10 +85,9 @@ pub fn listen(
         let decay = Decay::half_life(settings.half_life).map_err(refused)?;
         session.set_decay(decay).map_err(refused)?;
     }
-    let words = front_end.classes.iter().enumerate();
-    let words = words.filter(|(_, name)| !name.starts_with('_'));
+    let classes: Vec<&str> = front_end.classes.iter().map(String::as_str).collect();
     let detection = detect::Settings {
-        words: words.fold(0, |bits, (class, _)| bits | 1 << class),
+        words: detect::words(&classes),
         ..settings.detector
     };
     let mut smoothed = vec![0.0; front_end.classes.len()];

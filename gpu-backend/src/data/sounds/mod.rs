@@ -22,6 +22,8 @@ pub struct Sounds {
     /// Names by label.
     classes: Vec<String>,
     front_end: FrontEnd,
+    /// The same as it goes with the network's checkpoints; a device cannot scale whole clips to a level.
+    made_by: Option<toeplite_checkpoint::FrontEnd>,
     augment: AugmentConfig,
     /// Frames of a sequence.
     length: usize,
@@ -76,6 +78,15 @@ impl Sounds {
         };
         Ok(Self {
             sounds: recordings.load()?.into_iter().map(sound).collect(),
+            made_by: features
+                .level
+                .is_none()
+                .then(|| toeplite_checkpoint::FrontEnd {
+                    config: front_end.config,
+                    integers: front_end.integers,
+                    classes: recordings.classes.clone(),
+                    frames: Some(config.train.length),
+                }),
             classes: recordings.classes,
             front_end,
             augment: config.data.augment.unwrap_or_default(),
@@ -160,6 +171,10 @@ impl Source for Sounds {
         let values = clips.collect::<Result<Vec<_>>>()?.concat();
         let label = |pick: &Pick| self.sounds[pick.index as usize].label;
         Ok(self.batch(self.length, values, picks.iter().map(label).collect()))
+    }
+
+    fn front_end(&self) -> Option<&toeplite_checkpoint::FrontEnd> {
+        self.made_by.as_ref()
     }
 
     fn counted(&self, picks: &[Pick]) -> Result<u64> {
