@@ -30,7 +30,7 @@ pub const FRONT_END_BYTES: usize = size_of::<Memory<FRAME, BINS, BANDS>>();
 pub const DETECTOR_BYTES: usize = size_of::<Posteriors>();
 
 /// A bit for each class that is a word, not silence or other speech.
-const WORDS: u64 = detect::words(CLASSES);
+const WORDS: u64 = detect::words(&CLASSES);
 
 /// Front end, classifier and detector.
 pub struct Ear {
