@@ -246,7 +246,7 @@ fn models_are_evaluated_and_compared_by_their_logits() {
         "{said}"
     );
     let long = ["--tokens", &tokens, "--length", "512"];
-    let said = refused(&[&["compare", &masked.checkpoint, &masked.model][..], &long].concat());
+    let said = refused(&[&compare[..], &long, &all].concat());
     assert!(said.contains("--window 512"), "{said}");
 }
 
