@@ -10,7 +10,7 @@ pub use eval::{Answers, evaluate, print_json, print_table};
 
 use super::input;
 use crate::blob::AnyModel;
-use crate::checkpoint::Config;
+use crate::checkpoint::{Config, FRONT_END};
 use crate::classify::Cause;
 use crate::reference::mix::Mix;
 use crate::reference::{Input, Network, Real};
@@ -74,6 +74,18 @@ pub enum ClipArgsError {
          one's, data.hop in the run.toml of the training", clips.display()
     )]
     NeedsHop {
+        /// The folder.
+        clips: PathBuf,
+    },
+    /// Recordings for a network that hears their features.
+    #[error(
+        "{} is a folder of recordings, and {} hears what its front end makes of them ({FRONT_END}), not their samples: \
+         `toeplite-train data features {0} --out FILE`, with that front end's options, makes the clips to give",
+        clips.display(), subject.display()
+    )]
+    NeedsFeatures {
+        /// The checkpoint.
+        subject: PathBuf,
         /// The folder.
         clips: PathBuf,
     },
@@ -144,7 +156,11 @@ impl ClipArgs {
     /// # Errors
     /// [`ClipArgsError`].
     pub fn check(&self, subject: &Path, classifier: bool) -> Result<(), ClipArgsError> {
+        let hears = subject.join(FRONT_END).exists();
         let subject = subject.to_owned();
+        if let Some(clips) = self.clips.clone().filter(|clips| hears && clips.is_dir()) {
+            return Err(ClipArgsError::NeedsFeatures { subject, clips });
+        }
         match (classifier, self.given()) {
             (true, false) => Err(ClipArgsError::NeedsClips { subject }),
             (false, true) => Err(ClipArgsError::NeedsText { subject }),
