@@ -8,7 +8,7 @@ use crate::config::{DataKind, RunConfig};
 use std::path::Path;
 use toeplite_checkpoint::FrontEnd;
 use toeplite_checkpoint::config::Task;
-use toeplite_clips::task_name;
+use toeplite_clips::{are_named, task_name};
 
 /// The sources of a run: to train on, and to validate with.
 pub struct Sources {
@@ -45,8 +45,7 @@ impl Sources {
             config.data.classes = Some(self.train.classes().to_vec());
             config.data.rate = self.train.rate();
         }
-        let numbers = (0..self.train.classes().len()).map(|label| label.to_string());
-        if kind == DataKind::Frames && !numbers.eq(self.train.classes().iter().cloned()) {
+        if kind == DataKind::Frames && are_named(self.train.classes()) {
             config.data.classes = Some(self.train.classes().to_vec());
         }
     }
@@ -116,7 +115,7 @@ fn features(config: &RunConfig) -> Result<Sources> {
     let (data, mut clips) = (&config.data, clips(config)?);
     let train = FrameSet::features(&data.train, &clips)?;
     // Names that the file gives its classes are those that the other file is read by.
-    if train.names_classes() {
+    if are_named(train.classes()) {
         clips = known(clips, train.classes());
     }
     let shift = data.image.map(|[rows, columns]| Shift {

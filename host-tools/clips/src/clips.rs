@@ -176,6 +176,12 @@ impl Clips {
     }
 }
 
+/// Whether classes have names of their own, not their labels'.
+pub fn are_named(classes: &[String]) -> bool {
+    let labels = (0..classes.len()).map(|label| label.to_string());
+    !labels.eq(classes.iter().cloned())
+}
+
 /// Name of a task in configurations.
 pub fn task_name(task: Task) -> &'static str {
     match task {

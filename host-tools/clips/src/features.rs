@@ -19,7 +19,7 @@ impl FrameSet {
             path: path.to_owned(),
             problem,
         };
-        let ([features, labels], own_names) = npz::read(path)?;
+        let ([features, labels], about) = npz::read(path)?;
         let &[count, frames, width] = &features.shape[..] else {
             return Err(wrong(format!("`features` has shape {:?}", features.shape)));
         };
@@ -38,7 +38,7 @@ impl FrameSet {
             return Err(wrong("`labels` are no integers".to_owned()));
         };
         clips.check_image(path, 0, frames)?;
-        let classes = match (&clips.names, &own_names) {
+        let classes = match (&clips.names, &about.classes) {
             (None, Some(own)) => {
                 clips.check_classes(path, Some(own))?;
                 own.clone()
@@ -46,7 +46,7 @@ impl FrameSet {
             _ => clips.labels(),
         };
         // A file that names its classes may have others, in another order, than the network.
-        let class = |index, label: i64| match (&clips.names, &own_names) {
+        let class = |index, label: i64| match (&clips.names, &about.classes) {
             (Some(_), Some(own)) => match usize::try_from(label).ok().and_then(|l| own.get(l)) {
                 Some(name) => clips.named(path, name),
                 None => Err(wrong(format!(
@@ -56,7 +56,7 @@ impl FrameSet {
             },
             _ => clips.class(path, index, label),
         };
-        let front_end = npz::front_end(path)?.map(|made| FrontEnd {
+        let front_end = about.front_end.map(|made| FrontEnd {
             classes: classes.clone(),
             ..made
         });

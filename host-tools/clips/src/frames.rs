@@ -59,12 +59,6 @@ impl FrameSet {
         &self.classes
     }
 
-    /// Whether the classes are known by name, not by their labels alone.
-    pub fn names_classes(&self) -> bool {
-        let numbers = (0..self.classes.len()).map(|label| label.to_string());
-        !numbers.eq(self.classes.iter().cloned())
-    }
-
     /// Samples a second, of sounds.
     pub fn rate(&self) -> Option<u32> {
         self.rate

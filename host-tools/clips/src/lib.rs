@@ -34,7 +34,7 @@ mod token_clips;
 mod wav;
 
 pub use classes::{Class, Classes};
-pub use clips::{Clips, Reads, task_name};
+pub use clips::{Clips, Reads, are_named, task_name};
 pub use error::ClipError;
 pub use file::{check_vocabulary, map};
 pub use frames::FrameSet;

@@ -5,6 +5,7 @@ use super::tensor::{Array, NumberFormat};
 use super::{ClipError, Result, map};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::io::{Cursor, Read};
 use std::path::Path;
 use toeplite_checkpoint::FrontEnd;
@@ -13,12 +14,19 @@ use zip::ZipArchive;
 /// Largest array that is unpacked: a small zip can claim any size.
 const MAX_ARRAY: u64 = 1 << 36;
 
-/// The arrays `features` and `labels`, and the names of the classes.
-type Contents = ([Array; 2], Option<Vec<String>>);
+/// What a safetensors file says of its clips in the metadata `toeplite`, which
+/// [`ClipFeatures::file`](super::ClipFeatures::file) writes.
+#[derive(Default)]
+pub(super) struct About {
+    /// Names of the classes, by label.
+    pub classes: Option<Vec<String>>,
+    /// What made the features.
+    pub front_end: Option<FrontEnd>,
+}
 
-/// The arrays `features` and `labels` of the npz or safetensors file at `path`; which of the two it
-/// is, its first bytes say. A safetensors file may say what its classes are called.
-pub(super) fn read(path: &Path) -> Result<Contents> {
+/// The arrays `features` and `labels` of the npz or safetensors file at `path`, and what it says of them; which of the two it
+/// is, its first bytes say.
+pub(super) fn read(path: &Path) -> Result<([Array; 2], About)> {
     let map = map(path)?;
     let bytes = map.as_deref().unwrap_or_default();
     let names = ["features", "labels"];
@@ -26,55 +34,41 @@ pub(super) fn read(path: &Path) -> Result<Contents> {
         let problem = |e: zip::result::ZipError| features(path, format!("it is no npz file: {e}"));
         let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(problem)?;
         let [a, b] = names.map(|name| from_npz(path, &mut archive, name));
-        Ok(([a?, b?], None))
+        Ok(([a?, b?], About::default()))
     } else {
         let file = SafeTensors::deserialize(bytes)
             .map_err(|e| features(path, format!("it is neither npz nor safetensors ({e})")))?;
         let [a, b] = names.map(|name| from_safetensors(path, &file, name));
-        Ok(([a?, b?], class_names(path, bytes)?))
+        Ok(([a?, b?], about(path, bytes)?))
     }
 }
 
-/// The `classes` of the metadata `toeplite`.
-fn class_names(path: &Path, bytes: &[u8]) -> Result<Option<Vec<String>>> {
+fn about(path: &Path, bytes: &[u8]) -> Result<About> {
     #[derive(Deserialize)]
-    struct About {
+    struct Given {
         classes: Option<Vec<String>>,
+        compression: Option<IgnoredAny>,
     }
-    let (_, metadata) = SafeTensors::read_metadata(bytes)
-        .map_err(|e| features(path, format!("its metadata cannot be read ({e})")))?;
-    let about = metadata
-        .metadata()
-        .as_ref()
-        .and_then(|all| all.get("toeplite"));
-    let Some(about) = about else {
-        return Ok(None);
-    };
-    let about: About = serde_json::from_str(about).map_err(|e| {
+    let unread = |e: String| {
         features(
             path,
             format!("its metadata `toeplite` cannot be read ({e})"),
         )
-    })?;
-    Ok(about.classes)
-}
-
-/// The audio front end in the metadata of a safetensors file, which [`ClipFeatures::file`](super::ClipFeatures::file) writes.
-pub(super) fn front_end(path: &Path) -> Result<Option<FrontEnd>> {
-    let map = map(path)?;
-    let bytes = map.as_deref().unwrap_or_default();
-    if bytes.starts_with(b"PK") {
-        return Ok(None);
-    }
-    let (_, header) = SafeTensors::read_metadata(bytes)
-        .map_err(|e| features(path, format!("it is neither npz nor safetensors ({e})")))?;
-    let about = header.metadata().as_ref().and_then(|m| m.get("toeplite"));
+    };
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| unread(e.to_string()))?;
+    let text = header.metadata().as_ref().and_then(|m| m.get("toeplite"));
+    let Some(text) = text else {
+        return Ok(About::default());
+    };
+    let given: Given = serde_json::from_str(text).map_err(|e| unread(e.to_string()))?;
     // others than sounds' features have no compression
-    let about = about.filter(|text| text.contains("\"compression\""));
-    let front_end = about.map(|text| FrontEnd::from_json(text.as_bytes()));
-    front_end
-        .transpose()
-        .map_err(|e| features(path, format!("its metadata `toeplite`: {e}")))
+    let front_end = given
+        .compression
+        .map(|_| FrontEnd::from_json(text.as_bytes()));
+    Ok(About {
+        classes: given.classes,
+        front_end: front_end.transpose().map_err(|e| unread(e.to_string()))?,
+    })
 }
 
 fn features(path: &Path, problem: String) -> ClipError {
