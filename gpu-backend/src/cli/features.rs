@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tempfile::NamedTempFile;
 use toeplite_audio::{Agc, Compression, Config, Pcen};
-use toeplite_clips::{ClipError, FrontEnd, Recordings};
+use toeplite_checkpoint::FrontEnd;
+use toeplite_clips::{ClipError, Recordings};
 use toeplite_terminal as output;
 
 /// Turn recordings into the features that a device computes of them, to train on.
@@ -109,9 +110,11 @@ impl Features {
     /// What went wrong with a recording or the file.
     pub fn run(self) -> Result<ExitCode> {
         let recordings = Recordings::open(&self.recordings, self.classes.clone(), self.rate)?;
-        let front_end = FrontEnd {
+        let mut front_end = FrontEnd {
             config: self.config(recordings.rate),
             integers: self.integers,
+            classes: recordings.classes.clone(),
+            frames: None,
         };
         if let Err(e) = front_end.config.check() {
             output::tell(format_args!("error: {}", ClipError::FrontEnd(e)));
@@ -121,6 +124,7 @@ impl Features {
             Some(frames) => frames,
             None => front_end.config.frames(recordings.longest()?).max(1),
         };
+        front_end.frames = Some(frames);
         let bar = match self.json {
             true => ProgressBar::hidden(),
             false => output::progress("features".to_owned(), "clips", recordings.count() as u64),
@@ -129,7 +133,7 @@ impl Features {
         let made = recordings.features(&front_end, frames, after, &|more| bar.inc(more));
         bar.finish_and_clear();
         let made = made?;
-        let mut about = about(&front_end, frames, &recordings.classes);
+        let mut about = about(&front_end);
         about["after"] = json!(self.after);
         replace(&self.out, &made.file(&about))
             .with_context(|| format!("cannot write {}", self.out.display()))?;
@@ -184,14 +188,8 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 /// All that decides the features, as beside a checkpoint.
-fn about(front_end: &FrontEnd, frames: usize, classes: &[String]) -> Value {
-    let made = toeplite_checkpoint::FrontEnd {
-        config: front_end.config,
-        integers: front_end.integers,
-        classes: classes.to_vec(),
-        frames: Some(frames),
-    };
-    let mut about = made.to_json();
+fn about(front_end: &FrontEnd) -> Value {
+    let mut about = front_end.to_json();
     about["made_by"] = concat!("toeplite-train ", env!("CARGO_PKG_VERSION")).into();
     about
 }

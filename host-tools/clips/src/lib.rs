@@ -40,7 +40,7 @@ pub use file::{check_vocabulary, map};
 pub use frames::FrameSet;
 pub use masking::{Masking, mix};
 pub use npy::NpyError;
-pub use recordings::{ClipFeatures, FrontEnd, Recording, Recordings};
+pub use recordings::{ClipFeatures, Recording, Recordings};
 pub use set::{ClipSet, Input};
 pub use sounds::Framing;
 pub use text_folders::TextFolders;

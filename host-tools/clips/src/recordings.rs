@@ -8,33 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use toeplite_audio::Config;
-
-/// What a device computes of what it hears.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FrontEnd {
-    /// Frames, bands and their compression.
-    pub config: Config,
-    /// Whether in integers, as devices without an FPU do.
-    pub integers: bool,
-}
-
-impl FrontEnd {
-    /// The features of a whole recording, `[frames, bands]`: the bits that a device has.
-    ///
-    /// # Errors
-    /// [`ClipError::FrontEnd`]: the configuration is refused.
-    pub fn features(&self, samples: &[i16]) -> Result<Vec<f32>> {
-        let (config, integers) = (self.config, self.integers);
-        let made = toeplite_checkpoint::FrontEnd {
-            config,
-            integers,
-            classes: Vec::new(),
-            frames: None,
-        };
-        made.features(samples).map_err(ClipError::FrontEnd)
-    }
-}
+use toeplite_checkpoint::FrontEnd;
 
 /// A folder with one folder of wav files a class.
 #[derive(Debug)]
@@ -104,9 +78,9 @@ impl Recordings {
             let mut heard = vec![0; room - after.min(room)];
             heard.append(&mut samples);
             heard.resize(length, 0);
-            let features = front_end.features(&heard)?;
+            let features = front_end.features(&heard);
             tick(1);
-            Ok(features)
+            features.map_err(ClipError::FrontEnd)
         };
         let clips = self.files.par_iter().map(clip);
         Ok(ClipFeatures {
@@ -200,6 +174,7 @@ mod tests {
     use super::super::{Clips, FrameSet};
     use super::*;
     use std::fs;
+    use toeplite_audio::Config;
 
     const CONFIG: Config = Config::speech(8000).with_pcen();
 
@@ -224,17 +199,16 @@ mod tests {
         assert_eq!(recordings.longest().unwrap(), 3000);
         for integers in [false, true] {
             let config = CONFIG;
-            let front_end = FrontEnd { config, integers };
-            let made = recordings.features(&front_end, 6, 0, &|_| ()).unwrap();
-            assert_eq!((made.shape, &made.labels[..]), ([3, 6, 32], &[0, 1, 1][..]));
-            let about = toeplite_checkpoint::FrontEnd {
+            let front_end = FrontEnd {
                 config,
                 integers,
                 classes: recordings.classes.clone(),
                 frames: Some(6),
             };
-            let file = made.file(&about.to_json());
-            assert_eq!(file, made.file(&about.to_json()));
+            let made = recordings.features(&front_end, 6, 0, &|_| ()).unwrap();
+            assert_eq!((made.shape, &made.labels[..]), ([3, 6, 32], &[0, 1, 1][..]));
+            let file = made.file(&front_end.to_json());
+            assert_eq!(file, made.file(&front_end.to_json()));
             let path = dir.path().join("x.safetensors");
             fs::write(&path, file).unwrap();
             let clips = Clips {
@@ -245,7 +219,7 @@ mod tests {
                 image: None,
             };
             let set = FrameSet::features(&path, &clips).unwrap();
-            assert_eq!(set.front_end(), Some(&about));
+            assert_eq!(set.front_end(), Some(&front_end));
             let (values, labels) = all_frames(&set, 6);
             assert_eq!(labels, [0, 1, 1]);
             assert_eq!(values, made.values);
@@ -266,10 +240,13 @@ mod tests {
     fn what_does_not_fit_is_named() {
         let dir = folder();
         let open = |classes, rate| Recordings::open(dir.path(), classes, rate);
-        let front_end = FrontEnd {
-            config: CONFIG.with_bands(0, 60, 4000),
+        let of = |config| FrontEnd {
+            config,
             integers: false,
+            classes: Vec::new(),
+            frames: None,
         };
+        let front_end = of(CONFIG.with_bands(0, 60, 4000));
         let bad = open(None, None)
             .unwrap()
             .features(&front_end, 2, 0, &|_| ());
@@ -282,10 +259,7 @@ mod tests {
                 .contains("\"no\"")
         );
         let known = Some(["maybe", "no", "yes"].map(str::to_owned).to_vec());
-        let front_end = FrontEnd {
-            config: CONFIG,
-            integers: false,
-        };
+        let front_end = of(CONFIG);
         let made = open(known, None)
             .unwrap()
             .features(&front_end, 2, 0, &|_| ());

@@ -10,8 +10,9 @@ use clap::Args;
 use std::fs;
 use std::path::{Path, PathBuf};
 use toeplite_audio::detect::Settings;
+use toeplite_checkpoint::FrontEnd;
 use toeplite_checkpoint::config::Pooling;
-use toeplite_clips::{FrontEnd, read_sound};
+use toeplite_clips::{ClipError, read_sound};
 use toeplite_terminal as output;
 
 /// What becomes of a network's decisions.
@@ -184,7 +185,8 @@ impl<'a> Ear<'a> {
                 sound.rate
             );
         }
-        let features = self.front_end.features(&sound.pcm())?;
+        let features = self.front_end.features(&sound.pcm());
+        let features = features.map_err(ClipError::FrontEnd)?;
         let logits = frame_logits(model, &features, self.front_end.config.bands)?;
         let (decisions, times) = listening.decide(&logits, self.classes.len());
         Ok(Stream {

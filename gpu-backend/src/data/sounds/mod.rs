@@ -9,7 +9,8 @@ use crate::device::IGNORE;
 use rayon::prelude::*;
 use signal::{normalize, ratio, scale};
 use std::path::Path;
-use toeplite_clips::{FrontEnd, Recordings, to_pcm};
+use toeplite_checkpoint::FrontEnd;
+use toeplite_clips::{ClipError, Recordings, to_pcm};
 
 /// Recordings with a class each, as clips of features.
 ///
@@ -22,8 +23,8 @@ pub struct Sounds {
     /// Names by label.
     classes: Vec<String>,
     front_end: FrontEnd,
-    /// The same as it goes with the network's checkpoints; a device cannot scale whole clips to a level.
-    made_by: Option<toeplite_checkpoint::FrontEnd>,
+    /// Whether recordings are scaled to a level first, which a device cannot.
+    is_scaled: bool,
     augment: AugmentConfig,
     /// Frames of a sequence.
     length: usize,
@@ -54,7 +55,11 @@ impl Sounds {
     ) -> Result<Self> {
         let features = config.data.features.unwrap_or_default();
         let recordings = Recordings::open(path, names.map(<[String]>::to_vec), rate)?;
-        let front_end = front_end(&features, recordings.rate)?;
+        let front_end = FrontEnd {
+            classes: recordings.classes.clone(),
+            frames: Some(config.train.length),
+            ..front_end(&features, recordings.rate)?
+        };
         let clips = Clips::of(
             path,
             &config.model,
@@ -78,15 +83,7 @@ impl Sounds {
         };
         Ok(Self {
             sounds: recordings.load()?.into_iter().map(sound).collect(),
-            made_by: features
-                .level
-                .is_none()
-                .then(|| toeplite_checkpoint::FrontEnd {
-                    config: front_end.config,
-                    integers: front_end.integers,
-                    classes: recordings.classes.clone(),
-                    frames: Some(config.train.length),
-                }),
+            is_scaled: level.is_some(),
             classes: recordings.classes,
             front_end,
             augment: config.data.augment.unwrap_or_default(),
@@ -131,7 +128,8 @@ impl Sounds {
 
     fn features(&self, samples: &[f32]) -> Result<Vec<f32>> {
         let samples: Vec<i16> = samples.iter().map(|x| to_pcm(*x)).collect();
-        Ok(self.front_end.features(&samples)?)
+        let features = self.front_end.features(&samples);
+        Ok(features.map_err(ClipError::FrontEnd)?)
     }
 
     fn batch(&self, length: usize, values: Vec<f32>, targets: Vec<u32>) -> Batch {
@@ -155,9 +153,11 @@ pub fn front_end(features: &FeaturesConfig, rate: u32) -> Result<FrontEnd> {
     let front_end = FrontEnd {
         config: features.front_end(rate),
         integers: features.integers,
+        classes: Vec::new(),
+        frames: None,
     };
     let checked = front_end.config.check();
-    checked.map_err(toeplite_clips::ClipError::FrontEnd)?;
+    checked.map_err(ClipError::FrontEnd)?;
     Ok(front_end)
 }
 
@@ -173,8 +173,8 @@ impl Source for Sounds {
         Ok(self.batch(self.length, values, picks.iter().map(label).collect()))
     }
 
-    fn front_end(&self) -> Option<&toeplite_checkpoint::FrontEnd> {
-        self.made_by.as_ref()
+    fn front_end(&self) -> Option<&FrontEnd> {
+        (!self.is_scaled).then_some(&self.front_end)
     }
 
     fn counted(&self, picks: &[Pick]) -> Result<u64> {
