@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use toeplite_clips::{Classes, ClipSet};
+use toeplite_clips::{Class, Classes, ClipSet, Speakers};
 
 /// Why a classifier gave no answer.
 pub type Cause = Box<dyn Error + Send + Sync>;
@@ -156,6 +156,8 @@ pub struct ClipEvaluation {
     pub accuracy: f64,
     /// The same class by class, and what they were taken for.
     pub classes: Classes,
+    /// The same speaker by speaker, where they are known.
+    pub speakers: Option<Vec<Class>>,
     /// `[clips, classes]`.
     pub logits: Array2<f32>,
 }
@@ -171,22 +173,29 @@ pub fn evaluate_clips(
 ) -> Result<ClipEvaluation, AnswerError> {
     let judge = |clip, input: Input<'_>, label| {
         let logits = clips.logits(("blob", classifier), clip, input)?;
-        Ok((label, logits))
+        Ok((clip, label, logits))
     };
     let judged = clips.each(judge, progress)?;
     let mut classes = Classes::new(clips.set.classes());
-    let mut right = 0;
-    for (label, logits) in &judged {
+    let (mut speakers, mut right) = (Speakers::default(), 0);
+    for (clip, label, logits) in &judged {
         let answer = answer(logits);
         classes.count(*label as usize, answer as usize);
         right += usize::from(*label == answer);
+        if let Some(speaker) = clips.set.speaker(*clip) {
+            speakers.count(speaker, *label == answer);
+        }
     }
     let shape = (judged.len(), clips.set.classes().len());
-    let logits = judged.into_iter().flat_map(|(_, logits)| logits).collect();
+    let logits = judged
+        .into_iter()
+        .flat_map(|(_, _, logits)| logits)
+        .collect();
     Ok(ClipEvaluation {
         clips: shape.0,
         accuracy: right as f64 / shape.0 as f64,
         classes,
+        speakers: speakers.all(),
         logits: Array2::from_shape_vec(shape, logits).expect("logits are counted"),
     })
 }

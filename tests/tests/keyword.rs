@@ -50,6 +50,7 @@ fn untrained(integers: bool, into: &Path) -> FrontEnd {
         integers,
         classes: classes.map(String::from).to_vec(),
         frames: Some(25),
+        after: None,
     };
     assert_eq!(classes.len(), CLASSES);
     fs::write(into.join(FRONT_END), front_end.to_json().to_string()).unwrap();

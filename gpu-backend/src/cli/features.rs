@@ -115,6 +115,7 @@ impl Features {
             integers: self.integers,
             classes: recordings.classes.clone(),
             frames: None,
+            after: Some(self.after),
         };
         if let Err(e) = front_end.config.check() {
             output::tell(format_args!("error: {}", ClipError::FrontEnd(e)));
@@ -133,8 +134,7 @@ impl Features {
         let made = recordings.features(&front_end, frames, after, &|more| bar.inc(more));
         bar.finish_and_clear();
         let made = made?;
-        let mut about = about(&front_end);
-        about["after"] = json!(self.after);
+        let about = about(&front_end);
         replace(&self.out, &made.file(&about))
             .with_context(|| format!("cannot write {}", self.out.display()))?;
         let [clips, frames, bands] = made.shape;

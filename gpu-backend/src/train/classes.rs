@@ -2,7 +2,6 @@
 
 use crate::data::Source;
 use crate::device::IGNORE;
-use std::collections::BTreeMap;
 pub use toeplite_clips::{Class, Classes};
 
 /// Adds clips of the classes `targets` with their logits `[clips, classes]`; targets that do not
@@ -16,10 +15,10 @@ pub(super) fn add(classes: &mut Classes, targets: &[u32], logits: &[f32]) {
     }
 }
 
-/// What a classifier made of each speaker.
+/// What a classifier made of each speaker, clip by clip of a source.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Speakers {
-    found: BTreeMap<String, (u64, u64)>,
+    found: toeplite_clips::Speakers,
     clips: u64,
 }
 
@@ -30,9 +29,8 @@ impl Speakers {
         let clips = targets.iter().zip(logits.chunks_exact(count.max(1)));
         for (&target, logits) in clips.filter(|(target, _)| **target != IGNORE) {
             if let Some(speaker) = source.speaker(self.clips) {
-                let (clips, correct) = self.found.entry(speaker.to_owned()).or_default();
-                *clips += 1;
-                *correct += u64::from(choice(logits, target as usize) == target as usize);
+                let target = target as usize;
+                self.found.count(speaker, choice(logits, target) == target);
             }
             self.clips += 1;
         }
@@ -40,14 +38,7 @@ impl Speakers {
 
     /// Them by name, if any is known.
     pub fn all(self) -> Option<Vec<Class>> {
-        let class = |(name, (clips, correct))| Class {
-            name,
-            clips,
-            correct,
-            accuracy: Some(correct as f64 / clips as f64),
-        };
-        let all: Vec<_> = self.found.into_iter().map(class).collect();
-        (!all.is_empty()).then_some(all)
+        self.found.all()
     }
 }
 

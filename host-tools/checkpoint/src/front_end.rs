@@ -26,6 +26,9 @@ pub struct FrontEnd {
     pub classes: Vec<String>,
     /// Frames of a clip in training, where that is known.
     pub frames: Option<usize>,
+    /// Seconds of silence, at most, behind recordings that are shorter than a clip when they are judged, where that is
+    /// known; the rest of the silence comes before them.
+    pub after: Option<f64>,
 }
 
 /// Why a front end is refused.
@@ -38,6 +41,9 @@ pub enum FrontEndError {
     /// The front end cannot be computed.
     #[error("{0}")]
     Config(ConfigError),
+    /// Silence behind recordings that is no time, or longer than any clip.
+    #[error("`after` is {0}, 0 to 60 seconds are expected")]
+    After(f64),
     /// The network is no classifier of frames.
     #[error("the network takes no frames of features; delete the file if no sounds are its input")]
     NoFrames,
@@ -79,9 +85,13 @@ impl FrontEnd {
             integers: fields.integers,
             classes: fields.classes,
             frames: fields.frames,
+            after: fields.after,
         };
         front_end.config.check().map_err(FrontEndError::Config)?;
-        Ok(front_end)
+        match front_end.after {
+            Some(after) if !(0.0..=60.0).contains(&after) => Err(FrontEndError::After(after)),
+            _ => Ok(front_end),
+        }
     }
 
     /// As JSON, every number as it is.
@@ -98,6 +108,7 @@ impl FrontEnd {
             integers: self.integers,
             classes: self.classes.clone(),
             frames: self.frames,
+            after: self.after,
         };
         serde_json::to_value(fields).expect("finite numbers and text")
     }
@@ -112,14 +123,22 @@ impl FrontEnd {
             false => path.parent().unwrap_or(Path::new("")),
         };
         let path = folder.join(FRONT_END);
-        if !path.is_file() {
-            return Ok(None);
+        match path.is_file() {
+            true => Self::read(&path).map(Some),
+            false => Ok(None),
         }
-        let text = fs::read(&path).map_err(io("read", &path))?;
-        let front_end = Self::from_json(&text);
-        front_end
-            .map(Some)
-            .map_err(|cause| CheckpointError::FrontEnd { path, cause })
+    }
+
+    /// The front end that a file describes: [`FRONT_END`] of a checkpoint, whatever it is called by now.
+    ///
+    /// # Errors
+    /// As [`of_checkpoint`](Self::of_checkpoint).
+    pub fn read(path: &Path) -> Result<Self, CheckpointError> {
+        let text = fs::read(path).map_err(io("read", path))?;
+        Self::from_json(&text).map_err(|cause| CheckpointError::FrontEnd {
+            path: path.to_owned(),
+            cause,
+        })
     }
 
     /// Whether this gives the same features, whatever the classes.
@@ -142,14 +161,27 @@ impl FrontEnd {
     /// # Errors
     /// [`FrontEndError`] says what does not fit.
     pub fn check(&self, network: &Config) -> Result<(), FrontEndError> {
-        let Some(frame_dim) = network.frame_dim() else {
+        self.check_sizes(network.frame_dim(), network.outputs())
+    }
+
+    /// [`check`](Self::check) of a network that takes frames of `frame_dim` numbers, if it takes frames, and has so many
+    /// classes.
+    ///
+    /// # Errors
+    /// [`FrontEndError`] says what does not fit.
+    pub fn check_sizes(
+        &self,
+        frame_dim: Option<usize>,
+        classes: usize,
+    ) -> Result<(), FrontEndError> {
+        let Some(frame_dim) = frame_dim else {
             return Err(FrontEndError::NoFrames);
         };
         let bands = self.config.bands;
         if bands != frame_dim {
             return Err(FrontEndError::Bands { bands, frame_dim });
         }
-        let (named, classes) = (self.classes.len(), network.outputs());
+        let named = self.classes.len();
         if named != classes {
             return Err(FrontEndError::Classes { named, classes });
         }
@@ -292,6 +324,8 @@ struct Fields {
     classes: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     frames: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<f64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -384,6 +418,7 @@ mod tests {
             integers: true,
             classes: vec!["yes".into(), "\"no\"\n".into()],
             frames: Some(50),
+            after: Some(0.15),
         }
     }
 
@@ -421,6 +456,7 @@ mod tests {
         assert!(refused("\"rate\"", "\"rat\"").contains("rat"));
         assert!(refused("\"agc\"", "\"log\"").contains("epsilon"));
         assert!(refused("8000", "800").contains("4000 to 48000"));
+        assert!(refused("0.15", "-0.15").contains("0 to 60 seconds"));
         let bad = FrontEnd::from_json(b"{").unwrap_err().to_string();
         assert!(bad.contains("EOF"), "{bad}");
     }

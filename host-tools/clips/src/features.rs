@@ -69,6 +69,7 @@ impl FrameSet {
             classes,
             rate: None,
             front_end,
+            speakers: Vec::new(),
             name: path.display().to_string(),
         };
         for (index, label) in labels.into_iter().enumerate() {

@@ -23,6 +23,8 @@ pub struct FrameSet {
     pub(super) rate: Option<u32>,
     /// What made them of sounds, where that is known.
     pub(super) front_end: Option<FrontEnd>,
+    /// Who speaks in each clip, where that is known; else empty.
+    pub(super) speakers: Vec<Option<String>>,
     pub(super) name: String,
 }
 
@@ -67,6 +69,11 @@ impl FrameSet {
     /// What made the frames of sounds, where that is known.
     pub fn front_end(&self) -> Option<&FrontEnd> {
         self.front_end.as_ref()
+    }
+
+    /// Who speaks in a clip, where that is known.
+    pub fn speaker(&self, clip: usize) -> Option<&str> {
+        self.speakers.get(clip)?.as_deref()
     }
 
     /// Appends `length` frames of a clip to `to`, and says what its label is.

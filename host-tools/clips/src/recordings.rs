@@ -1,8 +1,9 @@
 //! Folders of wav files as features, by the front end that devices run.
 
 use super::folders::Folders;
+use super::frames::Clip;
 use super::sounds::is_wav;
-use super::{ClipError, Result, wav};
+use super::{ClipError, Clips, FrameSet, Result, wav};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
@@ -105,6 +106,11 @@ impl Recordings {
         self.files.par_iter().map(load).collect()
     }
 
+    /// Who speaks in each, where the files' names say it.
+    pub(super) fn speakers(&self) -> Vec<Option<String>> {
+        self.files.iter().map(|(_, file)| speaker(file)).collect()
+    }
+
     fn samples(&self, file: &Path) -> Result<Vec<i16>> {
         let sound = wav::read(file)?;
         if sound.rate != self.rate {
@@ -117,6 +123,41 @@ impl Recordings {
             });
         }
         Ok(sound.pcm())
+    }
+}
+
+impl FrameSet {
+    /// Reads a folder with one folder of wav files a class as the features that `front_end` computes of them, in clips of
+    /// `clips.length` frames: of longer recordings the first, shorter ones stand between silence, of which at most
+    /// `front_end.after` seconds (else none) follow them. The classes are the front end's.
+    ///
+    /// # Errors
+    /// As [`Recordings::open`] and [`Recordings::features`]; a front end with other bands or classes than `clips` asks for.
+    pub fn recordings(path: &Path, front_end: &FrontEnd, clips: &Clips) -> Result<Self> {
+        let bands = front_end.config.bands;
+        clips.check_width(path, bands)?;
+        clips.check_classes(path, Some(&front_end.classes))?;
+        let (names, rate) = (front_end.classes.clone(), front_end.config.rate);
+        let recordings = Recordings::open(path, Some(names), Some(rate))?;
+        let after = (front_end.after.unwrap_or(0.0) * f64::from(rate)) as usize;
+        let made = recordings.features(front_end, clips.length, after, &|_| ())?;
+        let size = clips.length * bands;
+        let clip = |(index, label): (usize, &i32)| Clip {
+            samples: index * size..(index + 1) * size,
+            label: *label as u32,
+        };
+        Ok(Self {
+            clips: made.labels.iter().enumerate().map(clip).collect(),
+            samples: made.values,
+            frame: bands,
+            hop: bands,
+            length: clips.length,
+            rate: Some(rate),
+            front_end: Some(front_end.clone()),
+            speakers: recordings.speakers(),
+            classes: recordings.classes,
+            name: path.display().to_string(),
+        })
     }
 }
 
@@ -204,6 +245,7 @@ mod tests {
                 integers,
                 classes: recordings.classes.clone(),
                 frames: Some(6),
+                after: None,
             };
             let made = recordings.features(&front_end, 6, 0, &|_| ()).unwrap();
             assert_eq!((made.shape, &made.labels[..]), ([3, 6, 32], &[0, 1, 1][..]));
@@ -237,6 +279,38 @@ mod tests {
     }
 
     #[test]
+    fn recordings_are_clips_of_the_front_ends_features() {
+        let dir = folder();
+        sound(&dir.path().join("no/ann_1.wav"), 8000, &tone(500));
+        let front_end = FrontEnd {
+            config: CONFIG,
+            integers: false,
+            classes: ["maybe", "no", "yes"].map(String::from).to_vec(),
+            frames: Some(6),
+            after: Some(0.0375),
+        };
+        let clips = |classes, width| Clips {
+            reads: Reads::Frames(width),
+            classes,
+            names: None,
+            length: 6,
+            image: None,
+        };
+        let open =
+            |classes, width| FrameSet::recordings(dir.path(), &front_end, &clips(classes, width));
+        let set = open(3, 32).unwrap();
+        let (values, labels) = all_frames(&set, 6);
+        assert_eq!(labels, [1, 1, 2, 2]);
+        assert_eq!([0, 1, 2].map(|i| set.speaker(i)), [Some("ann"), None, None]);
+        let recordings = Recordings::open(dir.path(), None, None).unwrap();
+        let made = recordings.features(&front_end, 6, 300, &|_| ()).unwrap();
+        assert_eq!(values, made.values);
+        let error = |set: Result<FrameSet>| set.unwrap_err().to_string();
+        assert!(error(open(2, 32)).contains("3 classes (maybe, no, yes)"));
+        assert!(error(open(3, 40)).contains("frames of 32 numbers"));
+    }
+
+    #[test]
     fn what_does_not_fit_is_named() {
         let dir = folder();
         let open = |classes, rate| Recordings::open(dir.path(), classes, rate);
@@ -245,6 +319,7 @@ mod tests {
             integers: false,
             classes: Vec::new(),
             frames: None,
+            after: None,
         };
         let front_end = of(CONFIG.with_bands(0, 60, 4000));
         let bad = open(None, None)

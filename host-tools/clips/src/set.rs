@@ -2,6 +2,7 @@
 
 use super::{Clips, FrameSet, Framing, Reads, Result, TextFolders, TokenClips};
 use std::path::Path;
+use toeplite_checkpoint::FrontEnd;
 
 /// Clips of any kind with a class each.
 pub enum ClipSet {
@@ -46,6 +47,14 @@ impl ClipSet {
         })
     }
 
+    /// Reads a folder of folders of recordings as the features that `front_end` computes of them.
+    ///
+    /// # Errors
+    /// As [`FrameSet::recordings`].
+    pub fn recordings(path: &Path, front_end: &FrontEnd, clips: &Clips) -> Result<Self> {
+        Ok(Self::Frames(FrameSet::recordings(path, front_end, clips)?))
+    }
+
     /// How many clips there are.
     pub fn len(&self) -> usize {
         match self {
@@ -83,6 +92,14 @@ impl ClipSet {
                 let label = clips.read(index, clips.length(), &mut values);
                 (Input::Frames { width, values }, label)
             }
+        }
+    }
+
+    /// Who speaks in a clip, where that is known.
+    pub fn speaker(&self, index: usize) -> Option<&str> {
+        match self {
+            Self::Tokens(_) => None,
+            Self::Frames(clips) => clips.speaker(index),
         }
     }
 

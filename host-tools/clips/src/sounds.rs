@@ -35,6 +35,7 @@ impl FrameSet {
             classes: folders.classes(clips)?,
             rate: framing.rate,
             front_end: None,
+            speakers: Vec::new(),
             name: path.display().to_string(),
         };
         for (label, file) in folders.files(&set.classes)? {

@@ -1,6 +1,6 @@
 //! `toeplite compare`: what a conversion costs.
 
-use super::clips::{self, Asked, ClipArgs};
+use super::clips::{self, Asked, ClipArgs, FrontEndArgs};
 use super::masked::{self, MaskArgs};
 use super::{input, output};
 use crate::blob::AnyModel;
@@ -72,7 +72,10 @@ impl Cmd {
             .check(&self.model, Asked::of_model(&model).is_some())?;
         if let Some(wanted) = wanted {
             let lengths = self.lengths(&model, checkpoint.config.train_len)?;
-            let model = (&model, wanted);
+            let given = FrontEndArgs::default();
+            let front_end = self.clips.front_end(&given, &self.checkpoint, wanted)?;
+            let front_end = front_end.as_ref().map(|found| &found.front_end);
+            let model = (&model, wanted, front_end);
             return clips::compare(&self.clips, &network, model, &lengths, self.json);
         }
         let tokens = match (&self.tokens, &self.text) {

@@ -14,8 +14,8 @@ use crate::allocate::Limits;
 use crate::allocate::instructions::Core;
 use crate::allocate::plan::{LOSS, Request};
 use crate::blob::{self, Blob, ContractName, Staged, Target, WeightType};
-use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::Config;
+use crate::checkpoint::{Checkpoint, FrontEnd};
 use crate::convert::layer::{LayerConversion, Method, convert_layers};
 use crate::convert::network::{TrainedKernels, backward_kernels, operators, trained_kernels};
 use crate::convert::search::{MAX_ORDER, MAX_TAPS, Search, TOLERANCE};
@@ -254,7 +254,7 @@ impl Cmd {
             }
         );
         let text = self.calibrate.as_deref();
-        let clips = self.clip_set(&checkpoint.config)?;
+        let clips = self.clip_set(&checkpoint.config, front_end.as_ref())?;
         let source = self.source(clips.as_ref());
         let short_text = weights::check_text(&checkpoint.config, self.weights, text)?;
         let operators = operators(&checkpoint)?;
@@ -370,9 +370,9 @@ impl Cmd {
     }
 
     /// The clips, of a classifier that is given some.
-    fn clip_set(&self, config: &Config) -> Result<Option<ClipSet>> {
+    fn clip_set(&self, config: &Config, front_end: Option<&FrontEnd>) -> Result<Option<ClipSet>> {
         let asked = Asked::of_config(config).filter(|_| self.clips.given());
-        let open = |asked| self.clips.open(asked, config.train_len);
+        let open = |asked| self.clips.open((asked, front_end), config.train_len);
         asked.map(open).transpose()
     }
 

@@ -16,6 +16,7 @@ pub mod output;
 pub mod reference;
 mod report;
 pub mod run;
+pub mod streams;
 mod weights;
 
 use clap::{Parser, Subcommand};

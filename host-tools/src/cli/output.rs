@@ -8,6 +8,14 @@ pub fn table<const N: usize>(
     header: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> Table {
+    table_of(
+        header.map(String::from).to_vec(),
+        rows.into_iter().map(Vec::from),
+    )
+}
+
+/// The same, of as many columns as it turns out to have.
+pub fn table_of(header: Vec<String>, rows: impl IntoIterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN).set_header(header);
     for row in rows {

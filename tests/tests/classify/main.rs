@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 mod answers;
+mod heard;
 mod made;
 mod reference;
 mod told;

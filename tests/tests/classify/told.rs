@@ -36,23 +36,6 @@ fn what_a_classifier_is_is_told() {
     }
 }
 
-/// Read as samples, they would be classified without a word, and wrongly.
-#[test]
-fn recordings_are_not_read_for_networks_that_hear_features() {
-    let made = made(classifier(Pooling::Mean, Some(FRAME)));
-    made.convert(&[]);
-    let [own, model, folder] = ["checkpoint", "model.toep", "words"].map(|name| made.path(name));
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::write(Path::new(&own).join("front_end.json"), "{}").unwrap();
-    for arguments in [
-        vec!["compare", &own, &model, "--clips", &folder, "--hop", "4"],
-        vec!["eval", &own, "--clips", &folder, "--hop", "4"],
-    ] {
-        let said = error(&arguments);
-        assert!(said.contains("toeplite-train data features"), "{said}");
-    }
-}
-
 #[test]
 fn what_does_not_belong_to_classifiers_is_refused_by_name() {
     let made = made(classifier(Pooling::Mean, None));
@@ -169,7 +152,7 @@ fn what_does_not_belong_to_classifiers_is_refused_by_name() {
     frames.convert(&[]);
     let of_frames = frames.path("model.toep");
     let sounds = error(&["eval", &of_frames, "--clips", &folder]);
-    assert!(sounds.contains("--hop N says"), "{sounds}");
+    assert!(sounds.contains("--hop N, data.hop"), "{sounds}");
     let tokens = error(&["eval", &of_frames, "--clips", &clips]);
     assert!(tokens.contains("no tensor `features`"), "{tokens}");
 }

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use toeplite_checkpoint::Checkpoint;
 use toeplite_checkpoint::config::Task;
+use toeplite_streams::Options;
 use toeplite_terminal as output;
 
 /// Evaluate a checkpoint: loss, perplexity, bits per byte, accuracy.
@@ -76,7 +77,7 @@ pub struct Cmd {
     #[arg(long, value_name = "N")]
     mask_seed: Option<u64>,
     #[command(flatten)]
-    listening: streams::Options,
+    listening: Options,
     #[command(flatten)]
     placement: Placement,
     /// Print JSON.
@@ -90,6 +91,7 @@ impl Cmd {
     /// # Errors
     /// What went wrong with checkpoint, data or device.
     pub fn run(self, backend: &dyn Backend) -> Result<ExitCode> {
+        self.listening.check()?;
         let checkpoint = Checkpoint::open(&self.checkpoint)?;
         let config = &checkpoint.config;
         let run = run_of(&self.checkpoint, self.config.as_deref(), config)?;
@@ -119,8 +121,15 @@ impl Cmd {
             .map_err(TrainError::Model)?;
         if let Some(stream) = &self.listening.stream {
             let run = run.as_ref();
-            self.listening
-                .run(stream, &self.checkpoint, run, &mut *model, self.json)?;
+            let options = &self.listening;
+            streams::run(
+                options,
+                stream,
+                &self.checkpoint,
+                run,
+                &mut *model,
+                self.json,
+            )?;
         }
         match source {
             Some(source) => self.tables(&mut *model, &*source, config),

@@ -155,6 +155,7 @@ pub fn front_end(features: &FeaturesConfig, rate: u32) -> Result<FrontEnd> {
         integers: features.integers,
         classes: Vec::new(),
         frames: None,
+        after: Some(features.after),
     };
     let checked = front_end.config.check();
     checked.map_err(ClipError::FrontEnd)?;

@@ -2,6 +2,7 @@
 
 use super::{Asked, ClipArgs, by_model, by_network};
 use crate::blob::AnyModel;
+use crate::checkpoint::FrontEnd;
 use crate::classify::{Chosen, ClipComparison, Forms, compare_clips};
 use crate::cli::output;
 use crate::reference::Network;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 pub fn compare(
     args: &ClipArgs,
     network: &Network<f32>,
-    (model, wanted): (&AnyModel<'_>, Asked),
+    (model, wanted, front_end): (&AnyModel<'_>, Asked, Option<&FrontEnd>),
     lengths: &[usize],
     as_json: bool,
 ) -> Result<ExitCode> {
@@ -28,7 +29,7 @@ pub fn compare(
     let mut compared = Vec::new();
     let mut described = String::new();
     for &length in lengths {
-        let set = args.open(wanted, length)?;
+        let set = args.open((wanted, front_end), length)?;
         let chosen = Chosen::new(&set, args.limit());
         let trained = Padded::new(network.trained_mix(), length);
         let forms = Forms {

@@ -3,14 +3,16 @@
 mod compare;
 mod convert;
 mod eval;
+mod front_end;
 
 pub use compare::compare;
 pub use convert::{ConvertOption, ConvertOptionError, GoesBy, check_convert};
 pub use eval::{Answers, evaluate, print_json, print_table};
+pub use front_end::{FoundFrontEnd, FrontEndArgs};
 
 use super::input;
 use crate::blob::AnyModel;
-use crate::checkpoint::{Config, FRONT_END};
+use crate::checkpoint::{Config, FRONT_END, FrontEnd};
 use crate::classify::Cause;
 use crate::reference::mix::Mix;
 use crate::reference::{Input, Network, Real};
@@ -19,6 +21,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+use toeplite::model::Shape;
 use toeplite_clips::{ClipSet, Clips, Reads};
 
 /// Clips with a class each.
@@ -37,12 +40,17 @@ pub struct ClipArgs {
         requires = "clips"
     )]
     classes: Option<Vec<String>>,
-    /// Of wav files: samples from one frame's start to the next one's, as data.hop of training.
+    /// Of wav files, for networks of raw samples: samples from one frame's start to the next one's, as data.hop of training.
     #[arg(long, value_name = "N", requires = "clips", value_parser = input::positive, allow_negative_numbers = true)]
     hop: Option<usize>,
-    /// Of wav files: samples a second, as data.rate of training [default: those of the first file].
+    /// Of wav files, for networks of raw samples: samples a second, as data.rate of training [default: those of the first
+    /// file].
     #[arg(long, value_name = "N", requires = "clips", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     rate: Option<u32>,
+    /// Of wav files, for networks of features: seconds of silence behind recordings shorter than a clip, at most, as
+    /// data.features.after of training [default: what front_end.json says, else 0].
+    #[arg(long, value_name = "SECONDS", requires = "clips", value_parser = seconds)]
+    after: Option<f64>,
     /// Most clips, evenly spaced over all of them [default: all].
     #[arg(long, value_name = "N", requires = "clips", value_parser = input::positive, allow_negative_numbers = true)]
     limit: Option<usize>,
@@ -70,23 +78,60 @@ pub enum ClipArgsError {
     },
     /// Sounds without the one thing that neither they nor the classifier tell.
     #[error(
-        "{} is a folder, read as wav files: --hop N says how many samples there are from one frame's start to the next \
-         one's, data.hop in the run.toml of the training", clips.display()
+        "{} is a folder of wav files, and nothing says what becomes of them before the classifier hears them. If it was trained on \
+         features (data.kind = \"wav-features\", or a file of `toeplite-train data features`): --front-end FILE, the {FRONT_END} \
+         of its checkpoint. If on samples (data.kind = \"wav-folders\"): --hop N, data.hop in the run.toml of the training",
+        clips.display()
     )]
     NeedsHop {
         /// The folder.
         clips: PathBuf,
     },
-    /// Recordings for a network that hears their features.
+    /// Recordings for a classifier of which nobody says what it hears of them.
     #[error(
-        "{} is a folder of recordings, and {} hears what its front end makes of them ({FRONT_END}), not their samples: \
-         `toeplite-train data features {0} --out FILE`, with that front end's options, makes the clips to give",
-        clips.display(), subject.display()
+        "nothing says what {} hears of a recording: --front-end FILE names the {FRONT_END} of its checkpoint (`toeplite-train train` \
+         writes it), or the checkpoint's folder; without the option that file is looked for beside the model", subject.display()
     )]
-    NeedsFeatures {
-        /// The checkpoint.
+    NeedsFrontEnd {
+        /// The model.
         subject: PathBuf,
+    },
+    /// An option of raw samples, or a name, for recordings that a front end makes features of.
+    #[error(
+        "{option}: {} becomes features by {FRONT_END}, which says this: leave the option out", clips.display()
+    )]
+    SaidByFrontEnd {
+        /// The option.
+        option: &'static str,
         /// The folder.
+        clips: PathBuf,
+    },
+    /// Silence around recordings for something else.
+    #[error(
+        "--after belongs to recordings that a front end makes features of, which {} is not here", clips.display()
+    )]
+    NotFeatures {
+        /// The file or folder.
+        clips: PathBuf,
+    },
+    /// An option of clips without any.
+    #[error("{option} is for clips with a class each: give some, --clips PATH, or leave it out")]
+    NoClips {
+        /// The option.
+        option: &'static str,
+    },
+    /// A front end where nothing is heard.
+    #[error(
+        "--front-end is for recordings: give some, --clips PATH or --stream PATH, or leave it out"
+    )]
+    NoRecordings,
+    /// Features by another front end.
+    #[error(
+        "{} holds features by another front end than the classifier was trained with: make it anew by `toeplite-train data features`, \
+         or give the folder of recordings itself", clips.display()
+    )]
+    OtherFeatures {
+        /// The file.
         clips: PathBuf,
     },
     /// An option of wav files for something else.
@@ -124,14 +169,18 @@ impl Asked {
         let (AnyModel::Classifier(_) | AnyModel::WindowClassifier(_)) = model else {
             return None;
         };
-        let shape = model.shape();
-        Some(Self {
+        Some(Self::of_shape(model.shape()))
+    }
+
+    /// Of a classifier's shape.
+    pub fn of_shape(shape: &Shape) -> Self {
+        Self {
             reads: match shape.frame_dim {
                 0 => Reads::Tokens(shape.vocabulary),
                 width => Reads::Frames(width),
             },
             classes: shape.outputs,
-        })
+        }
     }
 }
 
@@ -156,11 +205,8 @@ impl ClipArgs {
     /// # Errors
     /// [`ClipArgsError`].
     pub fn check(&self, subject: &Path, classifier: bool) -> Result<(), ClipArgsError> {
-        let hears = subject.join(FRONT_END).exists();
+        self.check_given()?;
         let subject = subject.to_owned();
-        if let Some(clips) = self.clips.clone().filter(|clips| hears && clips.is_dir()) {
-            return Err(ClipArgsError::NeedsFeatures { subject, clips });
-        }
         match (classifier, self.given()) {
             (true, false) => Err(ClipArgsError::NeedsClips { subject }),
             (false, true) => Err(ClipArgsError::NeedsText { subject }),
@@ -168,16 +214,60 @@ impl ClipArgs {
         }
     }
 
-    /// Opens the clips in sequences of at most `length` positions.
+    /// Refuses options of clips where there are none: one that is not used would be taken for one that is.
+    ///
+    /// # Errors
+    /// [`ClipArgsError::NoClips`].
+    pub fn check_given(&self) -> Result<(), ClipArgsError> {
+        let options = [
+            ("--classes", self.classes.is_some()),
+            ("--hop", self.hop.is_some()),
+            ("--rate", self.rate.is_some()),
+            ("--after", self.after.is_some()),
+            ("--limit", self.limit.is_some()),
+        ];
+        match options.into_iter().find(|(_, given)| *given) {
+            Some((option, _)) if !self.given() => Err(ClipArgsError::NoClips { option }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The front end of the classifier `subject`, where one is given or there, and the clips may need it.
+    ///
+    /// # Errors
+    /// As [`FrontEndArgs::find`].
+    pub fn front_end(
+        &self,
+        args: &FrontEndArgs,
+        subject: &Path,
+        wanted: Asked,
+    ) -> Result<Option<FoundFrontEnd>> {
+        let frames = matches!(wanted.reads, Reads::Frames(_));
+        let folder = self.clips.as_ref().is_some_and(|clips| clips.is_dir());
+        match args.given() || frames && (folder || subject.is_dir()) {
+            true => args.find(subject, wanted),
+            false => Ok(None),
+        }
+    }
+
+    /// Opens the clips in sequences of at most `length` positions; of a classifier with a front end recordings become the
+    /// features that this computes of them.
     ///
     /// # Errors
     /// They cannot be read or are not what is wanted; options that do not belong to them.
-    pub fn open(&self, wanted: Asked, length: usize) -> Result<ClipSet> {
+    pub fn open(
+        &self,
+        (wanted, front_end): (Asked, Option<&FrontEnd>),
+        length: usize,
+    ) -> Result<ClipSet> {
         let Some(path) = &self.clips else {
             bail!("give --clips PATH");
         };
         let sounds = path.is_dir() && matches!(wanted.reads, Reads::Frames(_));
-        self.check_sounds(path, sounds)?;
+        match front_end.filter(|_| sounds) {
+            Some(_) => self.check_features(path)?,
+            None => self.check_sounds(path, sounds)?,
+        }
         let clips = Clips {
             reads: wanted.reads,
             classes: wanted.classes,
@@ -185,12 +275,49 @@ impl ClipArgs {
             length,
             image: None,
         };
-        Ok(ClipSet::open(
-            path,
-            &clips,
-            self.hop.unwrap_or(1),
-            self.rate,
-        )?)
+        let Some(front_end) = front_end else {
+            return Ok(ClipSet::open(
+                path,
+                &clips,
+                self.hop.unwrap_or(1),
+                self.rate,
+            )?);
+        };
+        if sounds {
+            let front_end = FrontEnd {
+                after: self.after.or(front_end.after),
+                ..front_end.clone()
+            };
+            return Ok(ClipSet::recordings(path, &front_end, &clips)?);
+        }
+        let set = ClipSet::open(path, &clips, 1, None)?;
+        let made = match &set {
+            ClipSet::Frames(frames) => frames.front_end(),
+            ClipSet::Tokens(_) => None,
+        };
+        match made.is_none_or(|made| made.makes_as(front_end)) {
+            true => Ok(set),
+            false => Err(ClipArgsError::OtherFeatures {
+                clips: path.clone(),
+            }
+            .into()),
+        }
+    }
+
+    /// Refuses options of raw samples, and names, that the front end has.
+    fn check_features(&self, path: &Path) -> Result<(), ClipArgsError> {
+        let options = [
+            ("--hop", self.hop.is_some()),
+            ("--rate", self.rate.is_some()),
+            ("--classes", self.classes.is_some()),
+        ];
+        match options.into_iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((option, _)) => Err(ClipArgsError::SaidByFrontEnd {
+                option,
+                clips: path.to_owned(),
+            }),
+        }
     }
 
     /// An option that is not used would be taken for one that is.
@@ -201,6 +328,7 @@ impl ClipArgs {
             ("--rate", self.rate.is_some()),
         ];
         match options.into_iter().find(|(_, given)| *given) {
+            _ if self.after.is_some() => Err(ClipArgsError::NotFeatures { clips }),
             None if sounds => Err(ClipArgsError::NeedsHop { clips }),
             Some((option, _)) if !sounds => Err(ClipArgsError::NotSounds { option, clips }),
             Some(("--rate", _)) if self.hop.is_none() => Err(ClipArgsError::NeedsHop { clips }),
@@ -225,4 +353,10 @@ fn by_model<'a>(
     model: &'a AnyModel<'a>,
 ) -> impl Fn(Input<'_>) -> Result<Vec<f32>, Cause> + Sync + 'a {
     move |input| Ok(stream::classify(model, input)?)
+}
+
+/// Seconds of silence.
+fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|s| (0.0..=60.0).contains(s));
+    number.ok_or_else(|| "0 to 60 seconds are expected".into())
 }

@@ -1,0 +1,70 @@
+//! `toeplite eval --stream`: long recordings through the device's runtime and detector.
+
+use super::clips::{Asked, FrontEndArgs};
+use crate::blob::AnyModel;
+use crate::checkpoint::config::Pooling;
+use crate::listen::decisions;
+use anyhow::Result;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+use toeplite::classifier;
+use toeplite_streams::{Ear, Listening, Options};
+
+/// Streams for what does not listen.
+#[derive(Debug, Error)]
+pub enum NoStreamError {
+    /// A checkpoint.
+    #[error(
+        "{path} is a checkpoint, --stream is for models (.toep): `toeplite-train eval {path} --stream ...` hears streams by it, \
+         `toeplite convert {path} -o model.toep` makes a model of it", path = .0.display()
+    )]
+    Checkpoint(PathBuf),
+    /// A language model, or a classifier of tokens.
+    #[error("{} hears no recordings: --stream is for classifiers of frames", .0.display())]
+    NoFrames(PathBuf),
+    /// A classifier of windows.
+    #[error(
+        "{} is of a bidirectional network, which sees a whole clip at a time and cannot listen for ever: --stream is for models \
+         of causal ones; --clips FOLDER judges it clip by clip", .0.display()
+    )]
+    Bidirectional(PathBuf),
+}
+
+/// Hears the streams at `path` by the model that was read from `subject`.
+///
+/// # Errors
+/// The model is none that listens; no front end is known; what [`Options::run`] finds.
+pub fn run(
+    (options, front_end): (&Options, &FrontEndArgs),
+    path: &Path,
+    (model, subject): (&AnyModel<'_>, &Path),
+    json: bool,
+) -> Result<()> {
+    let model = listener(model, subject)?;
+    let asked = Asked::of_shape(model.shape());
+    let found = front_end.need(subject, asked)?;
+    let ear = Ear {
+        front_end: &found.front_end,
+        pooling: match model.pooling() {
+            classifier::Pooling::Mean => Pooling::Mean,
+            classifier::Pooling::Last => Pooling::Last,
+        },
+    };
+    let mut network =
+        |features: &[f32], listening: &Listening| Ok(decisions(model, features, listening)?);
+    options.run(path, ear, &mut network, json)
+}
+
+fn listener<'a, 'b>(
+    model: &'a AnyModel<'b>,
+    subject: &Path,
+) -> Result<&'a classifier::Model<'b>, NoStreamError> {
+    let subject = subject.to_owned();
+    match model {
+        AnyModel::Classifier(model) if model.shape().frame_dim > 0 => Ok(model),
+        AnyModel::WindowClassifier(model) if model.shape().frame_dim > 0 => {
+            Err(NoStreamError::Bidirectional(subject))
+        }
+        _ => Err(NoStreamError::NoFrames(subject)),
+    }
+}
