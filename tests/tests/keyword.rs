@@ -4,15 +4,23 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
-use toeplite_audio::{Config, detect};
+use toeplite::LogitsHash;
+use toeplite::classifier::Model as Runtime;
+use toeplite_audio::Config;
+use toeplite_audio::detect::{self, Detector};
+use toeplite_streams::Listening;
 use toeplite_tests::{CLASSES, Noise, checkpoint, small_classifier_config};
+use toeplite_tools::blob::Blob;
 use toeplite_tools::checkpoint::config::{Config as Network, Pooling};
 use toeplite_tools::checkpoint::{FRONT_END, FrontEnd};
+use toeplite_tools::listen::decisions;
 use xtask::boards::{Board, F32};
 use xtask::firmware::{self, Firmware};
 use xtask::keyword::{self, Settings};
 use xtask::model::{Model, Storage, convert};
+use xtask::recordings::{self, Listener};
 use xtask::report::Report;
 use xtask::{elf, paths, qemu};
 
@@ -57,11 +65,11 @@ fn untrained(integers: bool, into: &Path) -> FrontEnd {
     front_end
 }
 
-/// Sounds that come and go: sweeps, chords and noise between silences; `seed` says which.
-fn recording(seed: u64) -> Vec<i16> {
+/// Sounds that come and go: sweeps, chords and noise between silences, so many; `seed` says which.
+fn recording(seed: u64, sounds: usize) -> Vec<i16> {
     let mut noise = Noise::new(seed);
     let mut samples = vec![0; 1000];
-    for _ in 0..5 {
+    for _ in 0..sounds {
         let [low, high, loudness] = [0.3, 1.0, 0.4].map(|x| x * noise.draw().abs());
         let length = 1500 + (1500.0 * noise.draw().abs()) as usize;
         let hiss = 0.2 * noise.draw().abs();
@@ -138,7 +146,54 @@ impl Device {
         ] {
             assert_eq!(report.number(key).unwrap(), number as u64, "{key}");
         }
+        assert_eq!(self.evaluated_hash(samples), expected.hash);
         (expected.events.len(), report)
+    }
+
+    /// The hash of the posteriors that `toeplite eval --stream` makes its events of.
+    fn evaluated_hash(&self, samples: &[i16]) -> String {
+        let blob = Blob::read(&self.model.files.blob).unwrap();
+        let model = Runtime::from_bytes(blob.bytes()).unwrap();
+        let listening = Listening {
+            half_life: Some(SETTINGS.half_life.into()),
+            every: SETTINGS.every,
+        };
+        let features = self.front_end.features(samples).unwrap();
+        let logits = decisions(&model, &features, &listening).unwrap();
+        let mut smoothed = [0.0; CLASSES];
+        let mut detector = Detector::new(SETTINGS.detector, &mut smoothed);
+        let mut hash = LogitsHash::new();
+        for logits in logits.chunks_exact(CLASSES) {
+            detector.push(logits);
+            hash.update(logits);
+            hash.update(detector.posteriors());
+        }
+        format!("{:016x}", hash.finish())
+    }
+
+    /// Hears short recordings as `cargo xtask listen FOLDER` does; the hash of all.
+    fn hears_a_folder_as_the_host(&self, count: u64) -> String {
+        let folder = folder(&format!("{}-recordings", self.firmware.board.name));
+        let files: Vec<_> = (0..count)
+            .map(|seed| folder.join(format!("a recording {seed}.wav")))
+            .collect();
+        for (seed, file) in files.iter().enumerate() {
+            write_wav(file, &recording(100 + seed as u64, 1));
+        }
+        assert_eq!(recordings::wav_files(&[folder]).unwrap(), files);
+        let listener = Listener {
+            firmware: &self.firmware,
+            blob: &self.model.files.blob,
+            front_end: &self.front_end,
+            settings: &SETTINGS,
+        };
+        let checked = recordings::check(listener, &files, 2, |_| ()).unwrap();
+        assert_eq!(checked.len(), files.len());
+        for (one, file) in checked.iter().zip(&files) {
+            assert_eq!((&one.recording, &one.difference), (file, &None));
+            assert!(one.decisions > 5 && one.ram_bytes > 1000, "{one:?}");
+        }
+        recordings::hash(&checked)
     }
 }
 
@@ -149,7 +204,7 @@ fn keywords_like_on_the_host(board: &str, recordings: u64) {
     assert_eq!(panicking, Vec::<String>::new());
     let mut all = 0;
     for seed in 1..=recordings {
-        let samples = recording(seed);
+        let samples = recording(seed, 5);
         let (events, report) = device.hears_as_the_host(&samples, &seed.to_string());
         let number = |key| report.number(key).unwrap();
         eprintln!(
@@ -173,6 +228,11 @@ fn keywords_like_on_the_host(board: &str, recordings: u64) {
         all += events;
     }
     assert!(all > 0, "no events: nothing was compared");
+    let hash = device.hears_a_folder_as_the_host(8);
+    // Of the cores with the same features whichever is first says what the others must hear.
+    static HEARD: [OnceLock<String>; 2] = [const { OnceLock::new() }; 2];
+    let first = &HEARD[usize::from(device.front_end.integers)];
+    assert_eq!(first.get_or_init(|| hash.clone()), &hash, "{board}");
 }
 
 #[test]

@@ -13,5 +13,6 @@ pub mod model;
 pub mod nvrtc;
 pub mod paths;
 pub mod qemu;
+pub mod recordings;
 pub mod report;
 pub mod setup;

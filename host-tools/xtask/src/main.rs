@@ -22,7 +22,7 @@ enum Chore {
     },
     /// Converts a bundled checkpoint, builds the firmware, and streams text from an emulated device.
     Demo(demo::Demo),
-    /// Spots keywords in a wav file on an emulated device, and checks that the host hears the same.
+    /// Spots keywords in wav files on emulated devices, and checks that the host hears the same.
     Listen(listen::Listen),
     /// Checks everything: format, lints, documentation, all tests, firmware on all boards.
     Test,
