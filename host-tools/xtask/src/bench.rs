@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::Parser;
 use std::path::{Path, PathBuf};
-use xtask::counts::{Counts, SMALL, TARGETS, measure, record, table};
+use xtask::counts::{Counts, SMALL, TARGETS, classifier, measure, record, table};
 use xtask::model::{Model, Storage, convert, named, toeplite};
 use xtask::{paths, setup};
 
@@ -15,7 +15,7 @@ pub struct Bench {
     /// Cores, separated by commas; default: all.
     #[arg(long, value_delimiter = ',', value_parser = TARGETS.map(|(name, _)| name))]
     target: Vec<String>,
-    /// Counts a token of this model alone, a file that `toeplite convert` wrote.
+    /// Counts a token of this model alone, a file that `toeplite convert` wrote; of a classifier a frame, an answer and a clip.
     #[arg(long, conflicts_with = "record")]
     model: Option<PathBuf>,
     /// Prints JSON instead of tables.
@@ -35,6 +35,11 @@ impl Bench {
         if targets.is_empty() {
             targets = TARGETS.map(|(name, _)| name).into();
         }
+        if let Some(blob) = &self.model
+            && classifier::is_classifier(blob)?
+        {
+            return self.classifier(&targets, blob);
+        }
         let counts = match &self.model {
             Some(blob) => of_model(&targets, blob)?,
             None => of_bundled(&targets)?,
@@ -48,6 +53,19 @@ impl Bench {
             println!("{json}");
         } else {
             print!("{}", table::markdown(&counts));
+        }
+        Ok(())
+    }
+}
+
+impl Bench {
+    fn classifier(&self, targets: &[&str], blob: &Path) -> Result<()> {
+        let rows = targets.iter().map(|target| classifier::count(target, blob));
+        let rows = rows.collect::<Result<Vec<_>>>()?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&rows)?);
+        } else {
+            print!("{}", classifier::markdown(&rows)?);
         }
         Ok(())
     }

@@ -205,7 +205,7 @@ pub fn size(target: &str, model: &Model) -> Result<Size> {
     })
 }
 
-fn run(firmware: &Firmware, arguments: &str) -> Result<Report> {
+pub(super) fn run(firmware: &Firmware, arguments: &str) -> Result<Report> {
     let output = crate::qemu::run(firmware, arguments, LIMIT, |_| ())?.success()?;
     Ok(Report::parse(&output.stdout))
 }

@@ -1,6 +1,7 @@
 //! Instructions of the runtime's kernels and of whole tokens on every core, and the record of them
 //! that changes are held against.
 
+pub mod classifier;
 pub mod measure;
 pub mod record;
 pub mod table;
