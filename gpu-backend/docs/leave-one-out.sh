@@ -1,7 +1,8 @@
 #!/bin/bash
 # Trains on all speakers but one, tests that one, for each of the five: leave-one-out.sh FSDD NEGATIVES VOICES OUT [key=value ...]
 # FSDD: the data set's .tar.gz. NEGATIVES: a folder whose folders hold speech without the words, one for each voice.
-# VOICES: what voices.sh made, or - for none. OUT: data and runs go there. The rest are settings of the configuration.
+# VOICES: what voices.sh made, or - for none. OUT: data, runs and models go there. The rest are settings of the configuration.
+# toeplite-train and toeplite are on the PATH. Prints the accuracy of the network as trained, and of its int8 model as devices run it.
 set -euo pipefail
 source=$1 negatives=$2 voices=$3 out=$4
 shift 4
@@ -15,12 +16,15 @@ for speaker in ${SPEAKERS:-george jackson nicolas theo yweweler}; do
     [ -d "$data" ] || toeplite-train data make keywords --source "$source" "${options[@]}" --leave-out $speaker --out "$data" --json >/dev/null
     toeplite-train train --config "$config" --set data.train="$data/train" --set data.valid="$data/valid" \
         "${settings[@]}" --out "$out/run-$speaker" --json >/dev/null
-    toeplite-train eval "$out/run-$speaker/best" --data "$data/test" --json >"$out/$speaker.json"
+    run=$out/run-$speaker/best
+    toeplite-train eval "$run" --data "$data/test" --json >"$out/$speaker.json"
+    toeplite convert "$run" -o "$out/$speaker.toep" --json >"$out/$speaker-convert.json"
+    toeplite eval "$out/$speaker.toep" --clips "$data/test" --front-end "$run" --json >"$out/$speaker-int8.json"
     # of the words alone; the other classes count as mistakes
-    python3 - "$out/$speaker.json" $speaker <<'PY'
+    python3 - "$out/$speaker" <<'PY'
 import json, sys
-result = json.loads(open(sys.argv[1]).readline())
-words = [c for c in result["classes"] if c["name"] not in ("silence", "unknown")]
-print(sys.argv[2], f'{100 * sum(c["correct"] for c in words) / sum(c["clips"] for c in words):.1f} %', flush=True)
+read = lambda end: json.loads(open(sys.argv[1] + end).read())
+words = [read(".json")["words"], read("-int8.json")["lengths"][0]["words"]]
+print(sys.argv[1], *("%s %.1f %%" % (form, 100 * w["accuracy"]) for form, w in zip(("as trained", "int8"), words)), flush=True)
 PY
 done

@@ -36,7 +36,8 @@ pub(super) fn row(done: &Evaluation) -> io::Result<()> {
     ))
 }
 
-/// A table of the classes of an evaluation at `length`, with what they were taken for where that fits.
+/// A table of the classes of an evaluation at `length`, with what they were taken for where that fits, and of the words alone
+/// where some classes are none.
 pub(super) fn classes(length: usize, classes: &Classes) -> io::Result<()> {
     let name = |text: &str| text.replace('|', "\\|");
     let all = classes.classes();
@@ -57,6 +58,14 @@ pub(super) fn classes(length: usize, classes: &Classes) -> io::Result<()> {
             text.push_str(&format!(" {count} |"));
         }
         line(text)?;
+    }
+    if let Some(words) = classes.words() {
+        let accuracy = words.accuracy.map_or("-".to_owned(), |a| format!("{a:.5}"));
+        let empty = " |".repeat(confusion.map_or(0, |rows| rows.len()));
+        line(format!(
+            "| words alone | {} | {accuracy} |{empty}",
+            words.clips
+        ))?;
     }
     Ok(())
 }
