@@ -42,7 +42,7 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments.";
 #[derive(Subcommand)]
 enum Command {
     Train(train::Cmd),
-    Eval(eval::Cmd),
+    Eval(Box<eval::Cmd>),
     Sample(sample::Cmd),
     Bench(bench::Cmd),
     Gradcheck(gradcheck::Cmd),

@@ -111,6 +111,13 @@ fn words_are_learnt_the_same_after_an_interruption_and_heard_in_streams() {
     let bob = speakers.iter().find(|s| s["name"] == "bob").unwrap();
     assert_eq!(bob["clips"], 24);
     assert_eq!(result["classes"][0]["name"], "high");
+    assert_eq!(
+        result["words"]["clips"], 24,
+        "silence and other speech are no words"
+    );
+    let front_end = fs::read(place.path("whole/best/front_end.json")).unwrap();
+    let front_end: Value = serde_json::from_slice(&front_end).unwrap();
+    assert_eq!(front_end["after"], 0.02, "eval of the model needs it");
 
     let stream = [
         "eval",
@@ -131,8 +138,15 @@ fn words_are_learnt_the_same_after_an_interruption_and_heard_in_streams() {
     let events = |row: &Value| ["hits", "wrong", "false_accepts"].map(|k| row[k].as_u64().unwrap());
     assert!(events(&rows[0]).iter().sum::<u64>() > 0);
     assert_eq!(events(&rows[1]), [0; 3]);
-    let table = place.succeed(&stream);
+    let table = place.succeed(&[&stream[..], &["--posteriors=p.csv"]].concat());
     assert_eq!(table.lines().count(), 4);
+    let csv = fs::read_to_string(place.path("p.csv")).unwrap();
+    assert!(csv.starts_with("recording,seconds,high,low,silence,unknown\n"));
+    let unused = place.fail(&["eval", "whole/best", "--data=data/test", "--every=2"]);
+    assert!(
+        unused.contains("--every is for long recordings"),
+        "{unused}"
+    );
 
     place.write("data/streams/test/words.txt", "0.5\t0.6\tloud\n");
     let error = place.fail(&stream);

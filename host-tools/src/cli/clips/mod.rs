@@ -288,6 +288,12 @@ impl ClipArgs {
                 after: self.after.or(front_end.after),
                 ..front_end.clone()
             };
+            if front_end.after.is_none() {
+                eprintln!(
+                    "warning: {FRONT_END} does not say how much silence follows recordings shorter than a clip, as older versions' does \
+                     not: none does here; --after SECONDS, data.features.after in the run.toml of the training"
+                );
+            }
             return Ok(ClipSet::recordings(path, &front_end, &clips)?);
         }
         let set = ClipSet::open(path, &clips, 1, None)?;
