@@ -320,7 +320,7 @@ fn faults_have_an_exit_code_and_name_what_is_wrong_once() {
         (
             &["eval", small],
             2,
-            "  <--tokens <FILE>|--text <FILE>|--clips <PATH>>\n\n",
+            "  <--stream <PATH>|--tokens <FILE>|--text <FILE>|--clips <PATH>>\n\n",
         ),
         (
             &[
