@@ -193,7 +193,7 @@ fn streams_are_learnt_at_every_frame_and_another_run_begins_with_what_was_learnt
         "--set=train.from=first/best",
     ]);
     assert!(error.contains("first/best"), "{error}");
-    place.write("run.toml", &listening.replace("\"last\"", "\"mean\""));
+    place.write("run.toml", listening.replace("\"last\"", "\"mean\""));
     let error = place.fail(&["train", "--config=run.toml", "--out=third"]);
     assert!(
         error.contains("data.streams") && error.contains("pooling"),
