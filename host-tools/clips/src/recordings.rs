@@ -131,7 +131,8 @@ pub struct Recording {
     pub samples: Vec<i16>,
 }
 
-fn speaker(file: &Path) -> Option<String> {
+/// What stands before the first `_` of a file's name.
+pub(super) fn speaker(file: &Path) -> Option<String> {
     let name = file.file_stem()?.to_string_lossy();
     name.split_once('_').map(|(speaker, _)| speaker.to_owned())
 }
@@ -175,6 +176,7 @@ mod tests {
     use super::*;
     use std::fs;
     use toeplite_audio::Config;
+    use toeplite_checkpoint::AnyFrontEnd;
 
     const CONFIG: Config = Config::speech(8000).with_pcen();
 
@@ -219,7 +221,8 @@ mod tests {
                 image: None,
             };
             let set = FrameSet::features(&path, &clips).unwrap();
-            assert_eq!(set.front_end(), Some(&front_end));
+            let made_by = AnyFrontEnd::Sound(front_end.clone());
+            assert_eq!(set.front_end(), Some(&made_by));
             let (values, labels) = all_frames(&set, 6);
             assert_eq!(labels, [0, 1, 1]);
             assert_eq!(values, made.values);

@@ -9,7 +9,7 @@ use crate::device::IGNORE;
 use rayon::prelude::*;
 use signal::{normalize, ratio, scale};
 use std::path::Path;
-use toeplite_checkpoint::FrontEnd;
+use toeplite_checkpoint::{AnyFrontEnd, FrontEnd};
 use toeplite_clips::{ClipError, Recordings, to_pcm};
 
 /// Recordings with a class each, as clips of features.
@@ -173,8 +173,8 @@ impl Source for Sounds {
         Ok(self.batch(self.length, values, picks.iter().map(label).collect()))
     }
 
-    fn front_end(&self) -> Option<&FrontEnd> {
-        (!self.is_scaled).then_some(&self.front_end)
+    fn front_end(&self) -> Option<AnyFrontEnd> {
+        (!self.is_scaled).then(|| AnyFrontEnd::Sound(self.front_end.clone()))
     }
 
     fn counted(&self, picks: &[Pick]) -> Result<u64> {
