@@ -14,4 +14,5 @@ pub mod nvrtc;
 pub mod paths;
 pub mod qemu;
 pub mod report;
+pub mod sensor;
 pub mod setup;
