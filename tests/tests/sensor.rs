@@ -2,6 +2,7 @@
 //! so, without.
 #![allow(missing_docs)]
 
+use std::f64::consts::TAU;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -27,10 +28,11 @@ fn stream(sensor: &Sensor, seed: u64) -> Vec<i16> {
         let [tilt, swing, lean] = [2.0, 1.5, 1.0].map(|x| x * noise.draw());
         let hertz = 0.2 + 0.4 * noise.draw().abs();
         for i in 0..8 * sensor.rate {
-            let phase = core::f64::consts::TAU * hertz * f64::from(i) / f64::from(sensor.rate);
+            let turn = TAU * hertz;
+            let phase = turn * f64::from(i) / f64::from(sensor.rate);
             let angle = tilt + swing * phase.sin();
             // 1/4096 g and 1/16.4 degree a second, as the recordings of the training have them
-            let rate = (16.4 * (swing * phase.cos() * hertz).to_degrees() * 6.28).clamp(-3e4, 3e4);
+            let rate = 16.4 * (swing * turn * phase.cos()).to_degrees();
             let axes = [angle.cos(), angle.sin(), lean].map(|g| 4096.0 * g);
             let turns = [rate, 0.3 * rate, lean * rate];
             let all = axes.into_iter().chain(turns);

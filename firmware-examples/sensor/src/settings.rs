@@ -22,7 +22,7 @@ impl Default for Settings<'_> {
         Self {
             samples: Escaped(b""),
             every: 5,
-            half_life: 40.0,
+            half_life: 25.0,
             tracker: activity::Settings {
                 smoothing: 0.2,
                 threshold: 0.6,

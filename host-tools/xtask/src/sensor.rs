@@ -24,7 +24,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             every: 5,
-            half_life: 40.0,
+            half_life: 25.0,
             tracker: activity::Settings {
                 smoothing: 0.2,
                 threshold: 0.6,
