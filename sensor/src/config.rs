@@ -107,14 +107,14 @@ mod tests {
             scale: 0.5,
         };
         let channels = [GOOD; MAX_CHANNELS + 1];
-        let of = |rate, average, channels| {
+        fn of(rate: u32, average: u32, channels: &[Channel]) -> Result<(), ConfigError> {
             Config {
                 rate,
                 average,
                 channels,
             }
             .check()
-        };
+        }
         assert_eq!(of(50, 2, &channels[..1]), Ok(()));
         assert_eq!(of(1, MAX_AVERAGE, &channels[..MAX_CHANNELS]), Ok(()));
         assert_eq!(of(0, 2, &channels[..1]), Err(ConfigError::Rate));
