@@ -135,7 +135,7 @@ pub struct Cmd {
     #[arg(long, value_name = "N", value_parser = input::positive, conflicts_with = "kernel")]
     window: Option<usize>,
     /// Also write Rust constants for firmware: the model's sizes and identity and, where front_end.json stands beside the
-    /// checkpoint, the audio front end that its features are made by.
+    /// checkpoint, the front end that its frames are made by.
     #[arg(long, value_name = "FILE")]
     meta: Option<PathBuf>,
     /// Also write a page that shows the conversion: kernels and their fits, poles, errors, sizes. One
