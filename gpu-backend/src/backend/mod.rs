@@ -62,7 +62,10 @@ impl Backend for Devices {
         };
         let (model, train) = (config.model.clone(), &config.train);
         on!(open(placement, member)?, |device| {
-            let network = Network::new(device, model, train.gamma as f32, train.seed)?;
+            let mut network = Network::new(device, model, train.gamma as f32, train.seed)?;
+            if let Some(from) = &train.from {
+                network.set_checkpoint(&Checkpoint::open(from)?)?;
+            }
             Ok(Box::new(Learner::new(network)))
         })
     }

@@ -121,6 +121,10 @@ impl Cmd {
             let mut run = Run::resume(folder, &self.overrides)?;
             // The device belongs to the command, like the number of processes, and is not frozen.
             run.config.train.device = self.device.unwrap_or(run.config.train.device);
+            // Its own checkpoint is what it goes on from: the one that it began with may be gone.
+            if !run.store().steps()?.is_empty() {
+                run.config.train.from = None;
+            }
             Portions::check(&run.config, self.processes)?;
             let sources = Sources::open(&run.config)?;
             return Ok((run, sources));

@@ -6,7 +6,12 @@ use std::path::{Path, PathBuf, absolute};
 use toml::{Table, Value};
 
 /// Keys of `[data]` that hold paths.
-const PATHS: [&str; 3] = ["train", "valid", "tokenizer"];
+const PATHS: [(&str, &str); 4] = [
+    ("data", "train"),
+    ("data", "valid"),
+    ("data", "tokenizer"),
+    ("train", "from"),
+];
 
 /// What a resumed run may change: nothing that decides what is computed, but the number of steps.
 const CHANGEABLE: [&str; 6] = [
@@ -143,11 +148,9 @@ fn value_of(text: &str) -> Value {
 }
 
 fn make_absolute(table: &mut Table, base: &Path) {
-    let Some(Value::Table(data)) = table.get_mut("data") else {
-        return;
-    };
-    for key in PATHS {
-        if let Some(Value::String(path)) = data.get_mut(key)
+    for (part, key) in PATHS {
+        if let Some(Value::Table(part)) = table.get_mut(part)
+            && let Some(Value::String(path)) = part.get_mut(key)
             && !path.is_empty()
         {
             let joined: PathBuf = base.join(&*path);

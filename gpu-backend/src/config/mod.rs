@@ -15,7 +15,7 @@ mod validate;
 pub use choices::{DeviceChoice, Precision};
 pub use error::ConfigError;
 pub use preset::Preset;
-pub use sounds::{AugmentConfig, CompressionKind, FeaturesConfig};
+pub use sounds::{AugmentConfig, CompressionKind, FeaturesConfig, StreamsConfig};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -90,6 +90,9 @@ pub struct DataConfig {
     /// How sounds to train on are changed each time, of [`DataKind::WavFeatures`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augment: Option<AugmentConfig>,
+    /// Sequences of several recordings with a target at every frame, of [`DataKind::WavFeatures`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub streams: Option<StreamsConfig>,
 }
 
 fn default_frame() -> usize {
@@ -152,6 +155,10 @@ pub struct TrainConfig {
     /// Decides initial parameters, the order of the data, dropout.
     #[serde(default)]
     pub seed: u64,
+    /// Checkpoint whose parameters the network begins with, instead of random ones; that of a network with the same
+    /// configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// Decay rate of the kernels of a network with decay, a lag.
     #[serde(default = "published_gamma")]
     pub gamma: f64,

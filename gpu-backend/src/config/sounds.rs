@@ -74,16 +74,12 @@ pub struct AugmentConfig {
     /// Share of the room around a short recording by which it is moved at most, 0 to 1: 1 puts it
     /// anywhere in the clip.
     pub shift: f64,
-    /// Seconds of a clip that follow a short recording at most; 0: all of the room. Networks that are
-    /// asked at the last position hear words that have just ended.
-    pub tail: f64,
-    /// Share of the clips in which another recording comes before, as in a stream. Of recordings that
-    /// fill a clip a part is left behind it.
-    pub context: f64,
     /// Louder or quieter by so many dB at most.
     pub gain: f64,
     /// Faster or slower by this share at most, with higher or lower voices: resampled.
     pub speed: f64,
+    /// Faster or slower by this share at most, with the same voice.
+    pub tempo: f64,
     /// Other microphones: a short filter whose second and third taps are so large at most, below 1.
     pub tone: f64,
     /// Share of the clips that get noise, of a colour between white and brown.
@@ -100,6 +96,61 @@ pub struct AugmentConfig {
     pub band_mask: usize,
     /// How many masks of each kind there are.
     pub masks: usize,
+}
+
+/// `[data.streams]`: sequences to train on are made of several recordings, and the network is asked at every frame: for a word
+/// from its end on, for silence in pauses, for other speech all along.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StreamsConfig {
+    /// Share of words among the recordings that follow a first one.
+    pub words: f64,
+    /// Seconds from the end of a recording to the next: `[least, most]`.
+    pub pause: [f64; 2],
+    /// Seconds after a word's end in which the network is to say it.
+    pub late: f64,
+    /// Seconds of a recording that is no word, at most.
+    pub longest: f64,
+}
+
+impl Default for StreamsConfig {
+    fn default() -> Self {
+        Self {
+            words: 0.5,
+            pause: [0.05, 1.0],
+            late: 0.3,
+            longest: 2.5,
+        }
+    }
+}
+
+impl StreamsConfig {
+    /// What is wrong, a line each.
+    pub(super) fn problems(&self) -> Vec<&'static str> {
+        let seconds = |x: f64| (0.0..=60.0).contains(&x);
+        let [least, most] = self.pause;
+        [
+            (
+                (0.0..=1.0).contains(&self.words),
+                "`data.streams.words` must be 0 to 1",
+            ),
+            (
+                seconds(least) && seconds(most) && least <= most,
+                "`data.streams.pause` must be [least, most], 0 to 60 seconds",
+            ),
+            (
+                seconds(self.late),
+                "`data.streams.late` must be 0 to 60 seconds",
+            ),
+            (
+                seconds(self.longest) && self.longest >= 0.1,
+                "`data.streams.longest` must be 0.1 to 60 seconds",
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(good, text)| (!good).then_some(text))
+        .collect()
+    }
 }
 
 impl FeaturesConfig {
@@ -189,14 +240,7 @@ impl AugmentConfig {
         let share = |x: f64| (0.0..=1.0).contains(&x);
         let range = |[low, high]: [f64; 2]| low <= high && low >= -60.0 && high <= 120.0;
         [
-            (
-                share(self.shift) && share(self.context),
-                "`data.augment.shift` and `.context` must be 0 to 1",
-            ),
-            (
-                (0.0..=60.0).contains(&self.tail),
-                "`data.augment.tail` must be 0 to 60 seconds",
-            ),
+            (share(self.shift), "`data.augment.shift` must be 0 to 1"),
             (
                 (0.0..=60.0).contains(&self.gain),
                 "`data.augment.gain` must be 0 to 60 dB",
@@ -204,6 +248,10 @@ impl AugmentConfig {
             (
                 (0.0..=0.5).contains(&self.speed),
                 "`data.augment.speed` must be 0 to 0.5",
+            ),
+            (
+                (0.0..=0.5).contains(&self.tempo),
+                "`data.augment.tempo` must be 0 to 0.5",
             ),
             (
                 (0.0..1.0).contains(&self.tone),

@@ -4,7 +4,7 @@ use super::{ConfigError, DataKind, RunConfig};
 use std::collections::BTreeSet;
 use std::path::Path;
 use toeplite_checkpoint::ConfigError as ModelError;
-use toeplite_checkpoint::config::Task;
+use toeplite_checkpoint::config::{Pooling, Task};
 
 /// Tokens of one update beyond which something must be a typing error.
 const MAX_TOKENS: usize = 1 << 32;
@@ -108,13 +108,23 @@ impl RunConfig {
         let data = &self.data;
         let mut refuse = |problem: &str| problems.push(format!("  {problem}"));
         if data.kind != DataKind::WavFeatures {
-            if data.features.is_some() || data.augment.is_some() {
+            if data.features.is_some() || data.augment.is_some() || data.streams.is_some() {
                 refuse(
-                    "`data.features` and `data.augment` are for data.kind = \"wav-features\": remove \
-                     them, or set the kind",
+                    "`data.features`, `data.augment` and `data.streams` are for data.kind = \
+                     \"wav-features\": remove them, or set the kind",
                 );
             }
             return;
+        }
+        if let Some(streams) = data.streams {
+            streams.problems().into_iter().for_each(&mut refuse);
+            let pooling = self.model.classifier.as_ref().map(|c| c.pooling);
+            if pooling == Some(Pooling::Mean) || !self.model.causal {
+                refuse(
+                    "`data.streams` asks at every frame: set model.classifier.pooling = \"last\" and \
+                     model.causal = true",
+                );
+            }
         }
         let features = data.features.unwrap_or_default();
         features.problems().into_iter().for_each(&mut refuse);

@@ -5,6 +5,7 @@ use super::{Network, NetworkError, Pass};
 use crate::data::{Batch, Inputs};
 use crate::device::{AdamW, Device, DeviceError, Gemm, IGNORE, Optimiser};
 use toeplite_checkpoint::Config;
+use toeplite_checkpoint::config::Pooling;
 
 /// Sequences and positions of each, of a batch for a network of `config`.
 ///
@@ -28,7 +29,13 @@ fn shape(batch: &Batch, config: &Config) -> Result<(usize, usize), NetworkError>
             });
         }
     };
-    let targets = match config.classifier {
+    let targets = match &config.classifier {
+        // asked at every position, as a stream is
+        Some(classifier)
+            if classifier.pooling == Pooling::Last && batch.targets.len() == positions =>
+        {
+            positions
+        }
         Some(_) => batch.sequences,
         None => positions,
     };

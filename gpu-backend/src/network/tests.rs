@@ -191,6 +191,22 @@ fn gradients_of_classifiers_are_those_of_differences() {
     }
 }
 
+/// As in a stream: some positions are not asked.
+#[test]
+fn gradients_of_a_classifier_that_is_asked_at_every_position_are_those_of_differences() {
+    let mut targets: Vec<u32> = (0..30).map(|i| i * 7 % 4).collect();
+    for position in [0, 1, 9, 17, 29] {
+        targets[position] = IGNORE;
+    }
+    let every = Batch {
+        targets,
+        ..batch(3)
+    };
+    check_gradients_on(classifier(Pooling::Last, true), every.clone());
+    let mut network = network(classifier(Pooling::Mean, true));
+    assert!(network.evaluate(&every).is_err());
+}
+
 /// A classifier of tokens that sees both sides.
 fn classifier(pooling: Pooling, causal: bool) -> Config {
     let mut config = config();

@@ -141,3 +141,48 @@ fn words_are_learnt_the_same_after_an_interruption_and_heard_in_streams() {
         "{error}"
     );
 }
+
+#[test]
+fn streams_are_learnt_at_every_frame_and_another_run_begins_with_what_was_learnt() {
+    let place = place();
+    let listening = RUN
+        .replace("\"mean\"", "\"last\"")
+        .replace("length = 10", "length = 25\n    gamma = 0.9")
+        .replace(
+            "[data.augment]",
+            "[data.streams]\n    pause = [0.0, 0.2]\n    [data.augment]\n    tempo = 0.2",
+        );
+    place.write("run.toml", &listening);
+    let train = |arguments: &str| {
+        let text = place.succeed(&arguments.split(' ').collect::<Vec<_>>());
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let first = train(
+        "train --config run.toml --out first --json --set train.steps=150 --set optimiser.rate=0.02",
+    );
+    let best = |outcome: &Value| outcome["best_loss"].as_f64().unwrap();
+    assert!(best(&first) < 0.8, "{first}");
+    // as good after a step that changes next to nothing
+    let second = train(
+        "train --config run.toml --out second --json --set train.from=first/best --set train.steps=1 --set optimiser.rate=1e-9 --set schedule.warmup=1",
+    );
+    assert!(
+        (best(&second) / best(&first) - 1.0).abs() < 1e-3,
+        "{first} {second}"
+    );
+    fs::rename(place.path("first"), place.path("elsewhere")).unwrap();
+    train("train --resume second --json --set train.steps=2");
+    let error = place.fail(&[
+        "train",
+        "--config=run.toml",
+        "--out=third",
+        "--set=train.from=first/best",
+    ]);
+    assert!(error.contains("first/best"), "{error}");
+    place.write("run.toml", &listening.replace("\"last\"", "\"mean\""));
+    let error = place.fail(&["train", "--config=run.toml", "--out=third"]);
+    assert!(
+        error.contains("data.streams") && error.contains("pooling"),
+        "{error}"
+    );
+}

@@ -1,67 +1,152 @@
 //! Sounds that are changed a little each time they are trained on.
 
 use super::super::Draw;
-use super::signal::{filter, mix_in, noise, normalize, power, ratio, resample, scale};
+use super::signal::{filter, mix_in, noise, normalize, power, ratio, resample, resampled, scale};
+use super::streams::Part;
+use super::stretch::{stretch, stretched};
 use crate::config::AugmentConfig;
 
 /// Voices behind a recording, at most.
 const VOICES: usize = 3;
-/// Share of a clip that is left of what fills it, behind something else.
-const LASTS: [f64; 2] = [0.4, 0.7];
-/// What comes before a recording is so many dB louder or quieter, at most.
-const CONTEXT: f64 = 6.0;
+/// Recordings of a stream are so many dB louder or quieter than the first, at most.
+const UNLIKE: f64 = 6.0;
+/// Loudness of speech in a stream without any, where there is noise.
+const QUIET: f64 = 0.05;
 
 /// A recording as its clip of `length` samples: changed as `draw` decides. `others` gives a part of any other recording.
 pub fn clip(
     config: &AugmentConfig,
     recording: &[f32],
+    rate: u32,
     length: usize,
-    tail: usize,
     others: &dyn Fn(&mut Draw, usize) -> Vec<f32>,
     draw: &mut Draw,
 ) -> Vec<f32> {
-    let mut sound = crop(recording, most(config, length), draw).to_vec();
-    if config.speed > 0.0 {
-        // as likely slower as faster
-        let most = (1.0 + config.speed).ln();
-        sound = resample(&sound, draw.between(-most, most).exp());
-    }
-    if config.tone > 0.0 {
-        let mut tap = || draw.between(-config.tone, config.tone);
-        filter(&mut sound, tap(), tap());
-    }
-    let has_context = draw.unit() < config.context;
-    if has_context && sound.len() >= length {
-        // a part of what lasts, after something else
-        let share = draw.between(LASTS[0], LASTS[1]);
-        sound = crop(&sound, (share * length as f64) as usize, draw).to_vec();
-    }
+    let sound = crop(recording, most(config, length), draw);
+    let voice = Voice::draw(config, draw);
+    let sound = voice.speak(sound, rate);
     let own = power(&sound).sqrt();
-    let (mut clip, first) = place(config, &sound, length, tail, draw);
-    if has_context {
-        let mut context = others(draw, first);
-        normalize(&mut context);
-        let from = draw.below(first - context.len() + 1);
-        let factor = own * ratio(draw.between(-CONTEXT, CONTEXT));
-        mix_in(&mut clip[from..first], &context, factor);
+    let mut clip = place(config, &sound, length, draw);
+    surround(config, &mut clip, own, others, draw);
+    clip
+}
+
+/// How a recording is spoken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Voice {
+    speed: f64,
+    tempo: f64,
+    tone: [f64; 2],
+}
+
+impl Default for Voice {
+    /// As it is.
+    fn default() -> Self {
+        Self {
+            speed: 1.0,
+            tempo: 1.0,
+            tone: [0.0; 2],
+        }
     }
+}
+
+impl Voice {
+    /// Another one, as `config` allows.
+    pub fn draw(config: &AugmentConfig, draw: &mut Draw) -> Self {
+        // as likely slower as faster
+        let mut factor = |most: f64| {
+            let most = (1.0 + most).ln();
+            draw.between(-most, most).exp()
+        };
+        let (speed, tempo) = (factor(config.speed), factor(config.tempo));
+        let mut tap = || draw.between(-config.tone, config.tone);
+        Self {
+            speed,
+            tempo,
+            tone: [tap(), tap()],
+        }
+    }
+
+    /// Samples of a recording of `length` samples in this voice.
+    pub fn length(&self, length: usize) -> usize {
+        resampled(stretched(length, self.tempo), self.speed)
+    }
+
+    /// A recording in this voice.
+    pub fn speak(&self, recording: &[f32], rate: u32) -> Vec<f32> {
+        let mut sound = recording.to_vec();
+        if self.tempo != 1.0 {
+            sound = stretch(&sound, rate, self.tempo);
+        }
+        if self.speed != 1.0 {
+            sound = resample(&sound, self.speed);
+        }
+        if self.tone != [0.0; 2] {
+            filter(&mut sound, self.tone[0], self.tone[1]);
+        }
+        sound
+    }
+}
+
+/// Parts of a stream, one after the other. `own` is the first one's loudness; words and other speech are [`UNLIKE`] louder or
+/// quieter at most, and `quiet` ones (silence) as they were recorded.
+pub fn stream(
+    config: &AugmentConfig,
+    parts: &[(Part, &[f32])],
+    quiet: Option<u32>,
+    rate: u32,
+    length: usize,
+    others: &dyn Fn(&mut Draw, usize) -> Vec<f32>,
+    draw: &mut Draw,
+) -> Vec<f32> {
+    let loudness = |(part, samples): &&(Part, &[f32])| {
+        (Some(part.label) != quiet).then(|| power(samples).sqrt())
+    };
+    let own = parts
+        .iter()
+        .find_map(|part| loudness(&part))
+        .unwrap_or(QUIET);
+    let mut stream = vec![0.0; length];
+    for (part, samples) in parts {
+        let mut sound = part.voice.speak(&samples[part.cut.clone()], rate);
+        let mut factor = 1.0;
+        if Some(part.label) != quiet {
+            normalize(&mut sound);
+            factor = own * ratio(draw.between(-UNLIKE, UNLIKE));
+        }
+        let room = length - part.place.start;
+        sound.truncate(room);
+        mix_in(&mut stream[part.place.start..], &sound, factor);
+    }
+    surround(config, &mut stream, own, others, draw);
+    stream
+}
+
+/// Noise and voices behind a sound of loudness `own`, and another distance from the microphone.
+fn surround(
+    config: &AugmentConfig,
+    sound: &mut [f32],
+    own: f64,
+    others: &dyn Fn(&mut Draw, usize) -> Vec<f32>,
+    draw: &mut Draw,
+) {
+    let length = sound.len();
     if draw.unit() < config.noise {
         let [least, most] = config.noise_snr;
         let factor = own * ratio(-draw.between(least, most));
-        mix_in(&mut clip, &noise(draw, length), factor);
+        mix_in(sound, &noise(draw, length), factor);
     }
     if draw.unit() < config.babble {
         let [least, most] = config.babble_snr;
         let factor = own * ratio(-draw.between(least, most));
-        mix_in(&mut clip, &babble(length, others, draw), factor);
+        mix_in(sound, &babble(length, others, draw), factor);
     }
-    scale(&mut clip, ratio(draw.between(-config.gain, config.gain)));
-    clip
+    scale(sound, ratio(draw.between(-config.gain, config.gain)));
 }
 
 /// Samples of a recording that a clip may need: played fast, some more.
 fn most(config: &AugmentConfig, length: usize) -> usize {
-    (length as f64 * (1.0 + config.speed)).ceil() as usize
+    (length as f64 * (1.0 + config.speed) * (1.0 + config.tempo)).ceil() as usize
 }
 
 /// A part of `length` samples, wherever, or all.
@@ -70,23 +155,15 @@ pub fn crop<'a>(sound: &'a [f32], length: usize, draw: &mut Draw) -> &'a [f32] {
     &sound[first..sound.len().min(first + length)]
 }
 
-/// A sound in silence, and where it begins: in the middle, or moved from there by a share of the room, but no more than `tail`
-/// before the end if that is above 0.
-fn place(
-    config: &AugmentConfig,
-    sound: &[f32],
-    length: usize,
-    tail: usize,
-    draw: &mut Draw,
-) -> (Vec<f32>, usize) {
+/// A sound in silence: in the middle, or moved from there by a share of the room.
+fn place(config: &AugmentConfig, sound: &[f32], length: usize, draw: &mut Draw) -> Vec<f32> {
     let sound = crop(sound, length, draw);
     let room = length - sound.len();
-    let free = if tail > 0 { room.min(tail) } else { room };
     let moved = draw.between(-0.5, 0.5) * config.shift;
-    let first = room - free + (free as f64 * (0.5 + moved)) as usize;
+    let first = (room as f64 * (0.5 + moved)) as usize;
     let mut clip = vec![0.0; length];
     clip[first..first + sound.len()].copy_from_slice(sound);
-    (clip, first)
+    clip
 }
 
 /// Some voices at once, of power 1.
@@ -143,10 +220,9 @@ mod tests {
 
     const ALL: AugmentConfig = AugmentConfig {
         shift: 1.0,
-        tail: 0.3,
-        context: 0.5,
         gain: 6.0,
         speed: 0.2,
+        tempo: 0.2,
         tone: 0.5,
         noise: 0.7,
         noise_snr: [0.0, 30.0],
@@ -167,7 +243,16 @@ mod tests {
 
     #[test]
     fn every_clip_is_another_one_and_depends_on_its_draw_alone() {
-        let made = |index| clip(&ALL, &word(), 500, 90, &others, &mut Draw::of(1, "", index));
+        let made = |index| {
+            clip(
+                &ALL,
+                &word(),
+                8000,
+                500,
+                &others,
+                &mut Draw::of(1, "", index),
+            )
+        };
         let clips: Vec<_> = (0..20).map(made).collect();
         for (index, clip) in clips.iter().enumerate() {
             assert_eq!(clip.len(), 500);
@@ -180,7 +265,16 @@ mod tests {
     #[test]
     fn without_augmentation_a_recording_stands_in_the_middle() {
         let off = AugmentConfig::default();
-        let clip = |length| clip(&off, &word(), length, 0, &others, &mut Draw::of(1, "", 0));
+        let clip = |length| {
+            clip(
+                &off,
+                &word(),
+                8000,
+                length,
+                &others,
+                &mut Draw::of(1, "", 0),
+            )
+        };
         assert_eq!(clip(500), [vec![0.0; 100], word(), vec![0.0; 100]].concat());
         let part = clip(200);
         assert!(word().windows(200).any(|w| w == part));
@@ -194,7 +288,7 @@ mod tests {
             ..AugmentConfig::default()
         };
         let quiet = AugmentConfig::default();
-        let of = |config| clip(config, &word(), 500, 0, &others, &mut Draw::of(1, "", 7));
+        let of = |config| clip(config, &word(), 8000, 500, &others, &mut Draw::of(1, "", 7));
         let difference: Vec<f32> = of(&noisy)
             .iter()
             .zip(of(&quiet))
@@ -202,32 +296,6 @@ mod tests {
             .collect();
         let ratio = power(&word()) / power(&difference);
         assert!((ratio / 100.0 - 1.0).abs() < 0.01, "{ratio}");
-    }
-
-    #[test]
-    fn words_stand_near_the_end_behind_something_else() {
-        let behind = AugmentConfig {
-            shift: 1.0,
-            context: 1.0,
-            ..AugmentConfig::default()
-        };
-        for index in 0..20 {
-            let draw = &mut Draw::of(1, "", index);
-            let made = clip(&behind, &[0.5; 300], 700, 50, &others, draw);
-            let last = made.iter().rposition(|x| *x != 0.0).unwrap();
-            assert!((649..700).contains(&last));
-            assert!(made[last - 299..=last].iter().all(|x| *x == 0.5));
-            assert!(made[..last - 299].iter().any(|x| *x != 0.0));
-            // of what fills the clip a part is left, at its end
-            let draw = &mut Draw::of(1, "", index);
-            let made = clip(&behind, &[0.5; 900], 700, 50, &others, draw);
-            let kept = made
-                .iter()
-                .rev()
-                .take_while(|x| **x == 0.5 || **x == 0.0)
-                .count();
-            assert!((275..545).contains(&kept), "{kept}");
-        }
     }
 
     #[test]

@@ -2,19 +2,23 @@
 
 mod augment;
 pub mod signal;
+mod streams;
+mod stretch;
 
 use super::{Batch, Clips, Draw, Inputs, Pick, Result, Source};
-use crate::config::{AugmentConfig, FeaturesConfig, RunConfig};
+use crate::config::{AugmentConfig, FeaturesConfig, RunConfig, StreamsConfig};
 use crate::device::IGNORE;
 use rayon::prelude::*;
 use signal::{normalize, ratio, scale};
 use std::path::Path;
+use streams::{Material, Part};
 use toeplite_checkpoint::{AnyFrontEnd, FrontEnd};
 use toeplite_clips::{ClipError, Recordings, to_pcm};
 
 /// Recordings with a class each, as clips of features.
 ///
-/// A clip has the samples of `length` frames. To train, of longer recordings any part is taken, and all
+/// A clip has the samples of `length` frames. With `[data.streams]`, one to train on holds several recordings and has a target at
+/// every frame. Else, to train, of longer recordings any part is taken, and all
 /// that `[data.augment]` says is drawn anew from the pick's number. To evaluate, longer recordings give
 /// their first part, and shorter ones stand in silence.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub struct Sounds {
     /// Whether recordings are scaled to a level first, which a device cannot.
     is_scaled: bool,
     augment: AugmentConfig,
+    /// What streams to train on are made of, and how.
+    streams: Option<(StreamsConfig, Material)>,
     /// Frames of a sequence.
     length: usize,
     /// Samples of silence behind a recording, at most.
@@ -81,9 +87,13 @@ impl Sounds {
                 speaker: recording.speaker,
             }
         };
+        let sounds: Vec<Sound> = recordings.load()?.into_iter().map(sound).collect();
+        let lengths = || sounds.iter().map(|s| (s.samples.len(), s.label)).collect();
+        let material = || Material::new(lengths(), &recordings.classes, recordings.rate);
         Ok(Self {
-            sounds: recordings.load()?.into_iter().map(sound).collect(),
             is_scaled: level.is_some(),
+            streams: config.data.streams.map(|config| (config, material())),
+            sounds,
             classes: recordings.classes,
             front_end,
             augment: config.data.augment.unwrap_or_default(),
@@ -99,21 +109,46 @@ impl Sounds {
         config.frame + frames.saturating_sub(1) * config.hop
     }
 
-    fn changed(&self, pick: &Pick) -> Result<Vec<f32>> {
+    /// Features of a sequence to train on, and what is to be said of it.
+    fn changed(&self, pick: &Pick) -> Result<(Vec<f32>, Vec<u32>)> {
         let mut draw = Draw::of(pick.noise, "augment", pick.index);
         let others = |draw: &mut Draw, length: usize| {
             let other = &self.sounds[draw.below(self.sounds.len())];
             augment::crop(&other.samples, length, draw).to_vec()
         };
-        let sound = &self.sounds[pick.index as usize];
-        let length = self.samples(self.length);
-        let config = &self.augment;
-        let tail = (config.tail * f64::from(self.front_end.config.rate)) as usize;
-        let clip = augment::clip(config, &sound.samples, length, tail, &others, &mut draw);
-        let mut features = self.features(&clip)?;
-        let bands = self.front_end.config.bands;
-        augment::mask(&self.augment, &mut features, bands, &mut draw);
-        Ok(features)
+        let (length, rate) = (self.samples(self.length), self.front_end.config.rate);
+        let (config, draw) = (&self.augment, &mut draw);
+        let (samples, targets) = match self.layout(pick) {
+            Some((quiet, parts, targets)) => {
+                let sounds = parts.into_iter().map(|part| {
+                    let samples = &self.sounds[part.sound].samples[..];
+                    (part, samples)
+                });
+                let sounds: Vec<_> = sounds.collect();
+                let stream = augment::stream(config, &sounds, quiet, rate, length, &others, draw);
+                (stream, targets)
+            }
+            None => {
+                let sound = &self.sounds[pick.index as usize];
+                let clip = augment::clip(config, &sound.samples, rate, length, &others, draw);
+                (clip, vec![sound.label])
+            }
+        };
+        let mut features = self.features(&samples)?;
+        augment::mask(config, &mut features, self.front_end.config.bands, draw);
+        Ok((features, targets))
+    }
+
+    /// The label of silence, the parts of a stream to train on, and a target for each of its frames.
+    fn layout(&self, pick: &Pick) -> Option<(Option<u32>, Vec<Part>, Vec<u32>)> {
+        let (config, material) = self.streams.as_ref()?;
+        let (first, length) = (pick.index as usize, self.samples(self.length));
+        let draw = &mut Draw::of(pick.noise, "streams", pick.index);
+        let parts = material.lay_out(config, &self.augment, first, length, draw);
+        let front_end = self.front_end.config;
+        let ends = (0..self.length).map(|frame| front_end.frame + frame * front_end.hop);
+        let targets = material.targets(config, &parts, ends);
+        Some((material.silence, parts, targets))
     }
 
     fn unchanged(&self, sound: &Sound, length: usize) -> Result<Vec<f32>> {
@@ -132,9 +167,9 @@ impl Sounds {
         Ok(features.map_err(ClipError::FrontEnd)?)
     }
 
-    fn batch(&self, length: usize, values: Vec<f32>, targets: Vec<u32>) -> Batch {
+    fn batch(&self, sequences: usize, length: usize, values: Vec<f32>, targets: Vec<u32>) -> Batch {
         Batch {
-            sequences: targets.len(),
+            sequences,
             length,
             inputs: Inputs::Frames {
                 width: self.front_end.config.bands,
@@ -168,9 +203,9 @@ impl Source for Sounds {
 
     fn training(&self, picks: &[Pick]) -> Result<Batch> {
         let clips = picks.par_iter().map(|pick| self.changed(pick));
-        let values = clips.collect::<Result<Vec<_>>>()?.concat();
-        let label = |pick: &Pick| self.sounds[pick.index as usize].label;
-        Ok(self.batch(self.length, values, picks.iter().map(label).collect()))
+        let (values, targets): (Vec<_>, Vec<_>) =
+            clips.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        Ok(self.batch(picks.len(), self.length, values.concat(), targets.concat()))
     }
 
     fn front_end(&self) -> Option<AnyFrontEnd> {
@@ -178,7 +213,11 @@ impl Source for Sounds {
     }
 
     fn counted(&self, picks: &[Pick]) -> Result<u64> {
-        Ok(picks.len() as u64)
+        let targets = |pick: &Pick| match self.layout(pick) {
+            Some((_, _, targets)) => targets.iter().filter(|t| **t != IGNORE).count() as u64,
+            None => 1,
+        };
+        Ok(picks.iter().map(targets).sum())
     }
 
     fn evaluation(&self, index: u64, length: usize, sequences: usize) -> Result<Option<Batch>> {
@@ -196,7 +235,7 @@ impl Source for Sounds {
         values.resize(sequences * length * self.front_end.config.bands, 0.0);
         let mut targets: Vec<u32> = sounds.iter().map(|sound| sound.label).collect();
         targets.resize(sequences, IGNORE);
-        Ok(Some(self.batch(length, values, targets)))
+        Ok(Some(self.batch(sequences, length, values, targets)))
     }
 
     fn targets(&self) -> u64 {

@@ -25,6 +25,11 @@ const CROSSINGS: f64 = 8.0;
 /// Places between two samples at which the kernel is known; others take the nearest.
 const PHASES: usize = 512;
 
+/// Samples that [`resample`] gives.
+pub fn resampled(length: usize, speed: f64) -> usize {
+    (length as f64 / speed).ceil() as usize
+}
+
 /// The sound played `speed` times as fast, by interpolation with a sinc under a Hann window (Smith 1984): what
 /// would be above half the sampling rate is filtered away.
 pub fn resample(samples: &[f32], speed: f64) -> Vec<f32> {
@@ -35,7 +40,7 @@ pub fn resample(samples: &[f32], speed: f64) -> Vec<f32> {
     let taps = 2 * reach;
     let mut padded = vec![0.0; samples.len() + 2 * taps];
     padded[reach..reach + samples.len()].copy_from_slice(samples);
-    let length = (samples.len() as f64 / speed).ceil() as usize;
+    let length = resampled(samples.len(), speed);
     let one = |i: usize| {
         let place = ((i as f64 * speed) * PHASES as f64).round() as usize;
         // the kernel's first tap lies `reach - 1` samples before the place, which has `reach` zeros before it
