@@ -1,7 +1,8 @@
-//! `toeplite-train data`: datasets of published tasks, and recordings as features.
+//! `toeplite-train data`: datasets of published tasks, and recordings as features and windows.
 
 use super::eval::positive;
 use super::features::Features;
+use super::windows::WindowsCmd;
 use crate::tasks::digits::{self, Digits};
 use crate::tasks::keywords::{self, Keywords};
 use crate::tasks::listops::ListOps;
@@ -26,6 +27,7 @@ pub struct Cmd {
 enum Action {
     Make(Box<Make>),
     Features(Box<Features>),
+    Windows(Box<WindowsCmd>),
 }
 
 /// Make a dataset, the same for the same seed everywhere.
@@ -190,6 +192,7 @@ impl Cmd {
         let made = match self.action {
             Action::Make(make) => make.run(),
             Action::Features(features) => return features.run(),
+            Action::Windows(windows) => return windows.run(),
         };
         match made {
             // An option that nothing can be made of is a wrong argument, like any other.

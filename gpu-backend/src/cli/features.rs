@@ -195,7 +195,7 @@ fn about(front_end: &FrontEnd) -> Value {
 }
 
 /// Writes a file under another name and puts it into its place; folders around it are made.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let folder = folder.unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;

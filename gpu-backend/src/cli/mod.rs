@@ -12,6 +12,7 @@ pub mod sample;
 mod tests;
 pub mod text;
 pub mod train;
+pub mod windows;
 mod worker;
 
 pub use backend::{Backend, Placement};

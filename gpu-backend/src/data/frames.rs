@@ -75,8 +75,8 @@ impl Source for Frames {
         Ok(Some(self.batch(clips, length.max(1))))
     }
 
-    fn front_end(&self) -> Option<&toeplite_checkpoint::FrontEnd> {
-        self.set.front_end()
+    fn front_end(&self) -> Option<toeplite_checkpoint::AnyFrontEnd> {
+        self.set.front_end().cloned()
     }
 
     fn targets(&self) -> u64 {

@@ -18,6 +18,7 @@ mod token_cache;
 mod token_clips;
 mod tokenizer;
 mod tokens;
+mod windows;
 
 pub use draw::Draw;
 pub use error::DataError;
@@ -33,6 +34,7 @@ pub use toeplite_clips::{
 };
 pub use tokenizer::TextTokenizer;
 pub use tokens::Tokens;
+pub use windows::{Copies, Windowing, WindowsError, scaled_by};
 
 /// What [`Source`]s return.
 pub type Result<T, E = DataError> = std::result::Result<T, E>;
@@ -130,8 +132,8 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// What made the frames of sounds, where that is known: it goes with the network's checkpoints.
-    fn front_end(&self) -> Option<&toeplite_checkpoint::FrontEnd> {
+    /// What made the frames, where that is known: it goes with the network's checkpoints.
+    fn front_end(&self) -> Option<toeplite_checkpoint::AnyFrontEnd> {
         None
     }
 

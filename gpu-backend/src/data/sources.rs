@@ -6,7 +6,7 @@ use super::{
 };
 use crate::config::{DataKind, RunConfig};
 use std::path::Path;
-use toeplite_checkpoint::FrontEnd;
+use toeplite_checkpoint::AnyFrontEnd;
 use toeplite_checkpoint::config::Task;
 use toeplite_clips::{are_named, task_name};
 
@@ -124,17 +124,17 @@ fn features(config: &RunConfig) -> Result<Sources> {
         most: data.shift,
     });
     let train = Frames::from(train).shifted(shift);
-    check_front_end(&data.train, train.front_end(), config)?;
-    let front_end = train.front_end().cloned();
+    let front_end = train.front_end();
+    check_front_end(&data.train, front_end.as_ref(), config)?;
     boxed(train, data.valid.as_deref(), |path| {
         let valid = Frames::from(FrameSet::features(path, &clips)?);
-        check_same(path, valid.front_end(), front_end.as_ref())?;
+        check_same(path, valid.front_end().as_ref(), front_end.as_ref())?;
         Ok(valid)
     })
 }
 
 /// The front end must be the network's: it goes with the checkpoints to the device.
-fn check_front_end(path: &Path, made_by: Option<&FrontEnd>, config: &RunConfig) -> Result<()> {
+fn check_front_end(path: &Path, made_by: Option<&AnyFrontEnd>, config: &RunConfig) -> Result<()> {
     let checked = made_by.map(|front_end| front_end.check(&config.model));
     let checked = checked.transpose().map_err(|e| ClipError::Features {
         path: path.to_owned(),
@@ -144,7 +144,7 @@ fn check_front_end(path: &Path, made_by: Option<&FrontEnd>, config: &RunConfig) 
 }
 
 /// Features to validate on must be made as those to train on, where it is known how.
-fn check_same(path: &Path, valid: Option<&FrontEnd>, train: Option<&FrontEnd>) -> Result<()> {
+fn check_same(path: &Path, valid: Option<&AnyFrontEnd>, train: Option<&AnyFrontEnd>) -> Result<()> {
     let (Some(valid), Some(train)) = (valid, train) else {
         return Ok(());
     };

@@ -392,7 +392,7 @@ impl Session<'_> {
         }
         let store = &self.run.store;
         let front_end = self.sources.train.front_end();
-        store.save(&parameters, &self.progress, &optimiser, front_end)?;
+        store.save(&parameters, &self.progress, &optimiser, front_end.as_ref())?;
         self.saved = Some(self.progress.step);
         // Without validation data nothing else writes it before the end.
         self.write_report()?;

@@ -7,7 +7,7 @@
 use super::{OptimiserState, Progress, TrainError, faults, state};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use toeplite_checkpoint::{Checkpoint, FrontEnd};
+use toeplite_checkpoint::{AnyFrontEnd, Checkpoint};
 
 /// Name of the link to the checkpoint with the smallest validation loss.
 pub const BEST: &str = "best";
@@ -87,7 +87,7 @@ impl Store {
         checkpoint: &Checkpoint,
         progress: &Progress,
         optimiser: &OptimiserState,
-        front_end: Option<&FrontEnd>,
+        front_end: Option<&AnyFrontEnd>,
     ) -> Result<(), TrainError> {
         self.save_with(progress.step, progress.best_step, |folder| {
             faults::place();

@@ -8,6 +8,7 @@ mod resume;
 mod tasks;
 #[cfg(feature = "tokenizer")]
 mod tokenizer;
+mod windows;
 
 use serde_json::Value;
 use std::fs;

@@ -1,7 +1,6 @@
 //! Which features of sounds a classifier was trained on, beside its checkpoint.
 
 use super::folder::io;
-use super::save::{rename, temporary};
 use super::{CheckpointError, Config};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -36,7 +35,7 @@ pub struct FrontEnd {
 #[non_exhaustive]
 pub enum FrontEndError {
     /// It is no such JSON.
-    #[error("it is not the description of an audio front end: {0}")]
+    #[error("it is not the description of a front end: {0}")]
     Json(String),
     /// The front end cannot be computed.
     #[error("{0}")]
@@ -44,8 +43,11 @@ pub enum FrontEndError {
     /// Silence behind recordings that is no time, or longer than any clip.
     #[error("`after` is {0}, 0 to 60 seconds are expected")]
     After(f64),
+    /// A sensor's samples cannot be taken so.
+    #[error("{0}")]
+    Sensor(toeplite_sensor::ConfigError),
     /// The network is no classifier of frames.
-    #[error("the network takes no frames of features; delete the file if no sounds are its input")]
+    #[error("the network takes no frames of features; delete the file if its input are tokens")]
     NoFrames,
     /// Frames of another size.
     #[error(
@@ -54,6 +56,16 @@ pub enum FrontEndError {
     Bands {
         /// Of the front end.
         bands: usize,
+        /// Of the network.
+        frame_dim: usize,
+    },
+    /// Samples with another number of channels.
+    #[error(
+        "a sample has {channels} channels, but the network takes frames of {frame_dim} numbers; take the file that the training data were made by"
+    )]
+    Channels {
+        /// Of the sensor.
+        channels: usize,
         /// Of the network.
         frame_dim: usize,
     },
@@ -129,31 +141,9 @@ impl FrontEnd {
         }
     }
 
-    /// The front end that a file describes: [`FRONT_END`] of a checkpoint, whatever it is called by now.
-    ///
-    /// # Errors
-    /// As [`of_checkpoint`](Self::of_checkpoint).
-    pub fn read(path: &Path) -> Result<Self, CheckpointError> {
-        let text = fs::read(path).map_err(io("read", path))?;
-        Self::from_json(&text).map_err(|cause| CheckpointError::FrontEnd {
-            path: path.to_owned(),
-            cause,
-        })
-    }
-
     /// Whether this gives the same features, whatever the classes.
     pub fn makes_as(&self, other: &Self) -> bool {
         (self.config, self.integers) == (other.config, other.integers)
-    }
-
-    /// Writes the file [`FRONT_END`] into the folder of a checkpoint, under a temporary name at first.
-    ///
-    /// # Errors
-    /// [`CheckpointError::Io`].
-    pub fn save(&self, folder: &Path) -> Result<(), CheckpointError> {
-        let text = serde_json::to_string_pretty(&self.to_json()).expect("JSON is text") + "\n";
-        let file = temporary(folder, text.as_bytes())?;
-        rename(file, &folder.join(FRONT_END))
     }
 
     /// Refuses a network that takes other features or has other classes.

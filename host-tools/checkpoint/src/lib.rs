@@ -5,6 +5,7 @@
 //! ([`fairseq`]). Either way the result is a [`Checkpoint`] whose configuration has been validated
 //! and whose tensors are exactly those of [`expected_tensors`], finite, in f32.
 
+mod any_front_end;
 pub mod config;
 mod dtype;
 mod error;
@@ -15,6 +16,7 @@ mod front_end;
 mod save;
 #[cfg(test)]
 mod seeds;
+mod sensor;
 mod tensors;
 #[cfg(test)]
 mod testing;
@@ -22,12 +24,14 @@ mod testing;
 mod tests;
 mod validate;
 
+pub use any_front_end::AnyFrontEnd;
 pub use config::Config;
 pub use dtype::StoredType;
 pub use error::CheckpointError;
 pub use expected::expected_tensors;
 pub use folder::{CONFIG, MODEL};
 pub use front_end::{FRONT_END, FrontEnd, FrontEndError};
+pub use sensor::{RecordingError, Sensor, SensorChannel, SensorRecording};
 pub use tensors::{TensorProblem, TensorProblems};
 pub use validate::{BadValue, BadValues, ConfigError, MAX_RANK, MAX_SHORT_TAPS};
 

@@ -64,6 +64,9 @@ pub enum ClipError {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A recording of a sensor that cannot be read.
+    #[error(transparent)]
+    Sensor(#[from] toeplite_checkpoint::RecordingError),
     /// A damaged array inside an npz file.
     #[error("{}: {name}: {cause}", path.display())]
     Npy {

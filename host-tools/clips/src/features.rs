@@ -4,12 +4,11 @@ use super::frames::{Clip, FrameSet};
 use super::tensor::Numbers;
 use super::{ClipError, Clips, Result, npz};
 use std::path::Path;
-use toeplite_checkpoint::FrontEnd;
 
 impl FrameSet {
     /// Reads `features` `[clips, frames, width]` and `labels` `[clips]` from an npz or safetensors
     /// file. Where it names its classes (as `toeplite-train data features` does, in the metadata), labels are
-    /// those of the network's classes of these names. With it comes the audio front
+    /// those of the network's classes of these names. With it comes the front
     /// end that made the features, if the metadata have one.
     ///
     /// # Errors
@@ -56,10 +55,8 @@ impl FrameSet {
             },
             _ => clips.class(path, index, label),
         };
-        let front_end = about.front_end.map(|made| FrontEnd {
-            classes: classes.clone(),
-            ..made
-        });
+        let front_end = about.front_end;
+        let front_end = front_end.map(|made| made.with_classes(classes.clone()));
         let mut set = Self {
             samples,
             clips: Vec::with_capacity(count),

@@ -1,7 +1,7 @@
 //! Clips of frames with a label each: sounds, or features that another program made.
 
 use std::ops::Range;
-use toeplite_checkpoint::FrontEnd;
+use toeplite_checkpoint::AnyFrontEnd;
 
 /// Clips of frames, all in memory, with a label each.
 ///
@@ -21,8 +21,8 @@ pub struct FrameSet {
     pub(super) classes: Vec<String>,
     /// Samples a second, of sounds.
     pub(super) rate: Option<u32>,
-    /// What made them of sounds, where that is known.
-    pub(super) front_end: Option<FrontEnd>,
+    /// What made them, where that is known.
+    pub(super) front_end: Option<AnyFrontEnd>,
     /// Who speaks in each clip, where that is known; else empty.
     pub(super) speakers: Vec<Option<String>>,
     pub(super) name: String,
@@ -66,8 +66,8 @@ impl FrameSet {
         self.rate
     }
 
-    /// What made the frames of sounds, where that is known.
-    pub fn front_end(&self) -> Option<&FrontEnd> {
+    /// What made the frames, where that is known.
+    pub fn front_end(&self) -> Option<&AnyFrontEnd> {
         self.front_end.as_ref()
     }
 

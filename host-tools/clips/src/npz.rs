@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::io::{Cursor, Read};
 use std::path::Path;
-use toeplite_checkpoint::FrontEnd;
+use toeplite_checkpoint::AnyFrontEnd;
 use zip::ZipArchive;
 
 /// Largest array that is unpacked: a small zip can claim any size.
@@ -21,7 +21,7 @@ pub(super) struct About {
     /// Names of the classes, by label.
     pub classes: Option<Vec<String>>,
     /// What made the features.
-    pub front_end: Option<FrontEnd>,
+    pub front_end: Option<AnyFrontEnd>,
 }
 
 /// The arrays `features` and `labels` of the npz or safetensors file at `path`, and what it says of them; which of the two it
@@ -43,11 +43,18 @@ pub(super) fn read(path: &Path) -> Result<([Array; 2], About)> {
     }
 }
 
+/// What made the features in the safetensors file at `path`, where it says so.
+pub(super) fn made_by(path: &Path) -> Result<Option<AnyFrontEnd>> {
+    let map = map(path)?;
+    Ok(about(path, map.as_deref().unwrap_or_default())?.front_end)
+}
+
 fn about(path: &Path, bytes: &[u8]) -> Result<About> {
     #[derive(Deserialize)]
     struct Given {
         classes: Option<Vec<String>>,
         compression: Option<IgnoredAny>,
+        channels: Option<IgnoredAny>,
     }
     let unread = |e: String| {
         features(
@@ -61,10 +68,11 @@ fn about(path: &Path, bytes: &[u8]) -> Result<About> {
         return Ok(About::default());
     };
     let given: Given = serde_json::from_str(text).map_err(|e| unread(e.to_string()))?;
-    // others than sounds' features have no compression
+    // features of sounds and of sensors; others say nothing of how they are made
     let front_end = given
         .compression
-        .map(|_| FrontEnd::from_json(text.as_bytes()));
+        .or(given.channels)
+        .map(|_| AnyFrontEnd::from_json(text.as_bytes()));
     Ok(About {
         classes: given.classes,
         front_end: front_end.transpose().map_err(|e| unread(e.to_string()))?,

@@ -9,7 +9,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use toeplite_checkpoint::FrontEnd;
+use toeplite_checkpoint::{AnyFrontEnd, FrontEnd};
 
 /// A folder with one folder of wav files a class.
 #[derive(Debug)]
@@ -153,7 +153,7 @@ impl FrameSet {
             hop: bands,
             length: clips.length,
             rate: Some(rate),
-            front_end: Some(front_end.clone()),
+            front_end: Some(AnyFrontEnd::Sound(front_end.clone())),
             speakers: recordings.speakers(),
             classes: recordings.classes,
             name: path.display().to_string(),
@@ -172,7 +172,8 @@ pub struct Recording {
     pub samples: Vec<i16>,
 }
 
-fn speaker(file: &Path) -> Option<String> {
+/// What stands before the first `_` of a file's name.
+pub(super) fn speaker(file: &Path) -> Option<String> {
     let name = file.file_stem()?.to_string_lossy();
     name.split_once('_').map(|(speaker, _)| speaker.to_owned())
 }
@@ -216,6 +217,7 @@ mod tests {
     use super::*;
     use std::fs;
     use toeplite_audio::Config;
+    use toeplite_checkpoint::AnyFrontEnd;
 
     const CONFIG: Config = Config::speech(8000).with_pcen();
 
@@ -261,7 +263,8 @@ mod tests {
                 image: None,
             };
             let set = FrameSet::features(&path, &clips).unwrap();
-            assert_eq!(set.front_end(), Some(&front_end));
+            let made_by = AnyFrontEnd::Sound(front_end.clone());
+            assert_eq!(set.front_end(), Some(&made_by));
             let (values, labels) = all_frames(&set, 6);
             assert_eq!(labels, [0, 1, 1]);
             assert_eq!(values, made.values);

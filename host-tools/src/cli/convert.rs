@@ -15,7 +15,7 @@ use crate::allocate::instructions::Core;
 use crate::allocate::plan::{LOSS, Request};
 use crate::blob::{self, Blob, ContractName, Staged, Target, WeightType};
 use crate::checkpoint::config::Config;
-use crate::checkpoint::{Checkpoint, FrontEnd};
+use crate::checkpoint::{AnyFrontEnd, Checkpoint};
 use crate::convert::layer::{LayerConversion, Method, convert_layers};
 use crate::convert::network::{TrainedKernels, backward_kernels, operators, trained_kernels};
 use crate::convert::search::{MAX_ORDER, MAX_TAPS, Search, TOLERANCE};
@@ -135,7 +135,7 @@ pub struct Cmd {
     #[arg(long, value_name = "N", value_parser = input::positive, conflicts_with = "kernel")]
     window: Option<usize>,
     /// Also write Rust constants for firmware: the model's sizes and identity and, where front_end.json stands beside the
-    /// checkpoint, the audio front end that its features are made by.
+    /// checkpoint, the front end that its frames are made by.
     #[arg(long, value_name = "FILE")]
     meta: Option<PathBuf>,
     /// Also write a page that shows the conversion: kernels and their fits, poles, errors, sizes. One
@@ -370,7 +370,11 @@ impl Cmd {
     }
 
     /// The clips, of a classifier that is given some.
-    fn clip_set(&self, config: &Config, front_end: Option<&FrontEnd>) -> Result<Option<ClipSet>> {
+    fn clip_set(
+        &self,
+        config: &Config,
+        front_end: Option<&AnyFrontEnd>,
+    ) -> Result<Option<ClipSet>> {
         let asked = Asked::of_config(config).filter(|_| self.clips.given());
         let open = |asked| self.clips.open((asked, front_end), config.train_len);
         asked.map(open).transpose()

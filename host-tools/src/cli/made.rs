@@ -5,7 +5,7 @@ use super::layers::{self, Converted};
 use super::output::{self, bytes};
 use super::weights::{self, Rounded};
 use crate::blob::{AnyModel, Blob};
-use crate::checkpoint::{Checkpoint, CheckpointError, Config, FRONT_END, FrontEnd};
+use crate::checkpoint::{AnyFrontEnd, Checkpoint, CheckpointError, Config, FRONT_END};
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::path::Path;
@@ -80,9 +80,9 @@ pub fn warnings(checkpoint: &Checkpoint, made: &Made, length: usize) -> Vec<Stri
     out
 }
 
-/// The audio front end beside the checkpoint `path`, if it is for this network.
-pub fn front_end(path: &Path, network: &Config) -> Result<Option<FrontEnd>> {
-    let Some(front_end) = FrontEnd::of_checkpoint(path)? else {
+/// What made the frames beside the checkpoint `path`, if it is for this network.
+pub fn front_end(path: &Path, network: &Config) -> Result<Option<AnyFrontEnd>> {
+    let Some(front_end) = AnyFrontEnd::of_checkpoint(path)? else {
         return Ok(None);
     };
     front_end
@@ -94,9 +94,9 @@ pub fn front_end(path: &Path, network: &Config) -> Result<Option<FrontEnd>> {
     Ok(Some(front_end))
 }
 
-/// Rust constants that firmware includes, and the audio front end of a model that listens. Each by itself may go unused, which is no fault: a lint
+/// Rust constants that firmware includes, and what makes the frames of a model that listens or watches a sensor. Each by itself may go unused, which is no fault: a lint
 /// for the whole file cannot stand in a file that is included.
-pub fn meta(blob: &Blob, front_end: Option<&FrontEnd>) -> Result<String> {
+pub fn meta(blob: &Blob, front_end: Option<&AnyFrontEnd>) -> Result<String> {
     let model = blob.any().context("the model just written")?;
     let prefill = model.prefill_memory_needed(2).map(|bytes| {
         (
@@ -150,5 +150,5 @@ pub fn meta(blob: &Blob, front_end: Option<&FrontEnd>) -> Result<String> {
         .chain(prefill)
         .chain(window);
     let constants = constants.map(line);
-    Ok(constants.chain(front_end.map(FrontEnd::rust)).collect())
+    Ok(constants.chain(front_end.map(AnyFrontEnd::rust)).collect())
 }

@@ -42,9 +42,9 @@ pub fn run(
 ) -> Result<()> {
     let model = listener(model, subject)?;
     let asked = Asked::of_shape(model.shape());
-    let found = front_end.need(subject, asked)?;
+    let sound = front_end.need_sound(subject, asked)?;
     let ear = Ear {
-        front_end: &found.front_end,
+        front_end: &sound,
         pooling: match model.pooling() {
             classifier::Pooling::Mean => Pooling::Mean,
             classifier::Pooling::Last => Pooling::Last,

@@ -58,21 +58,34 @@ pub fn text(board: &Board, model: &Model, features: &[&str]) -> Result<Firmware>
 /// # Errors
 /// Those of [`text`].
 pub fn keyword(board: &Board, model: &Model) -> Result<Firmware> {
+    classifying(board, model, "keyword")
+}
+
+/// Builds the sensor example with `model` in flash, whose constants have a sensor's front end.
+///
+/// # Errors
+/// Those of [`text`].
+pub fn sensor(board: &Board, model: &Model) -> Result<Firmware> {
+    classifying(board, model, "sensor")
+}
+
+/// Builds an example of a classifier of frames.
+fn classifying(board: &Board, model: &Model, package: &str) -> Result<Firmware> {
     check_fit(board, model)?;
     let mut command = cargo_embedded();
     command
         .arg("--config")
         .arg(&board.config)
         .args(["build", "--quiet", "--release"]);
-    command.args(["--package", "keyword", "--no-default-features"]);
+    command.args(["--package", package, "--no-default-features"]);
     let features = [
         vec![board.name.as_str()],
         keyword::features(&model.files.blob)?,
     ];
     command.arg("--features").arg(features.concat().join(","));
     with_model(&mut command, &model.files);
-    let name = format!("{}-{}-keyword", board.name, model.name);
-    build(&mut command, board, "keyword", &name)
+    let name = format!("{}-{}-{package}", board.name, model.name);
+    build(&mut command, board, package, &name)
 }
 
 /// Refuses a model that alone is bigger than the board's flash, or its session memory than the RAM.

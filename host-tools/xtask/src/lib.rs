@@ -15,4 +15,5 @@ pub mod paths;
 pub mod qemu;
 pub mod recordings;
 pub mod report;
+pub mod sensor;
 pub mod setup;

@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod listen;
 mod msrv;
+mod sense;
 mod size;
 mod test;
 
@@ -24,6 +25,8 @@ enum Chore {
     Demo(demo::Demo),
     /// Spots keywords in wav files on emulated devices, and checks that the host hears the same.
     Listen(listen::Listen),
+    /// Tells activities apart in a sensor's recordings on an emulated device, and checks that the host does the same.
+    Sense(sense::Sense),
     /// Checks everything: format, lints, documentation, all tests, firmware on all boards.
     Test,
     /// Shows what the firmware takes of flash and RAM on every board.
@@ -44,6 +47,7 @@ fn main() -> Result<()> {
         }
         Chore::Demo(demo) => demo.run(),
         Chore::Listen(listen) => listen.run(),
+        Chore::Sense(sense) => sense.run(),
         Chore::Test => test::run(),
         Chore::Size => size::run(),
         Chore::Bench(bench) => bench.run(),

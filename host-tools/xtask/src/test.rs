@@ -65,6 +65,8 @@ pub fn run() -> Result<()> {
             "-p",
             "toeplite-audio",
             "-p",
+            "toeplite-sensor",
+            "-p",
             "toeplite-train",
             "--features",
             "toeplite/bench,toeplite/fft,toeplite/profile",
@@ -96,6 +98,8 @@ pub fn run() -> Result<()> {
                 "toeplite",
                 "--package",
                 "toeplite-audio",
+                "--package",
+                "toeplite-sensor",
                 "--features",
                 features,
             ]);
@@ -150,7 +154,7 @@ fn clippy_firmware(board: &str, features: &[&str]) -> Result<String> {
         .arg("--config")
         .arg(&board.config)
         .args(["clippy", "--release", "--workspace"])
-        .args(["--exclude", "keyword"]);
+        .args(["--exclude", "keyword", "--exclude", "sensor"]);
     let chosen: Vec<_> = [&[board.name.as_str()], features].concat();
     let chosen: Vec<_> = chosen
         .iter()
@@ -166,15 +170,16 @@ fn clippy_firmware(board: &str, features: &[&str]) -> Result<String> {
     Ok(outcome.text)
 }
 
-/// The keyword example needs a model that listens: that of its tests.
-fn clippy_keyword() -> Result<String> {
+/// Examples of classifiers of frames need such a model: that of their tests.
+fn clippy_classifier(package: &str) -> Result<String> {
     let board = Board::named(NAMES[0])?;
-    let files = Files::in_folder(&paths::output().join("tests/keyword").join(&board.name));
+    let folder = paths::output().join("tests").join(package);
+    let files = Files::in_folder(&folder.join(&board.name));
     let mut clippy = cargo_embedded();
     clippy
         .arg("--config")
         .arg(&board.config)
-        .args(["clippy", "--release", "--package", "keyword"]);
+        .args(["clippy", "--release", "--package", package]);
     clippy.args(["--no-default-features", "--features", &board.name]);
     firmware::with_model(&mut clippy, &files).args(["--", "-D", "warnings"]);
     let outcome = programs::run(&mut clippy)?;
@@ -185,8 +190,11 @@ fn clippy_keyword() -> Result<String> {
 /// Tests that need what [`setup`] installs; what is to be done with their models comes after them.
 const FIRMWARE: &str = "tests/tests/firmware.rs";
 
-/// Tests of the example that listens, whose model its lints need.
-const KEYWORD: &str = "tests/tests/keyword.rs";
+/// Tests of the examples of classifiers of frames, whose models their lints need, and their packages.
+const CLASSIFIERS: [(&str, &str); 2] = [
+    ("tests/tests/keyword.rs", "keyword"),
+    ("tests/tests/sensor.rs", "sensor"),
+];
 
 /// Programs of tests that run long, by their sources, and about how many seconds: they begin first.
 const LONG: [(&str, u32); 8] = [
@@ -221,9 +229,12 @@ fn tests() -> Result<u64> {
                     .env("TOEPLITE_XTASK", "1")
                     .env("TOEPLITE_NVRTC", nvrtc);
                 let passed = results.tests(&program.name, &mut command);
-                if passed && program.name == KEYWORD {
-                    queue.add(1, |_| {
-                        results.step("clippy, keyword firmware", clippy_keyword);
+                let mut classifiers = CLASSIFIERS.into_iter();
+                let tested = classifiers.find(|(tests, _)| *tests == program.name);
+                if let Some((_, package)) = tested.filter(|_| passed) {
+                    queue.add(1, move |_| {
+                        let step = format!("clippy, {package} firmware");
+                        results.step(&step, || clippy_classifier(package));
                     });
                 }
                 if passed && program.name == FIRMWARE {

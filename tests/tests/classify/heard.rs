@@ -12,7 +12,7 @@ use toeplite_audio::Config as Audio;
 use toeplite_streams::{Ear, Heard, Listening, Options};
 use toeplite_tests::{Noise, checkpoint};
 use toeplite_tools::checkpoint::config::{Activation, Config, Pooling};
-use toeplite_tools::checkpoint::{Checkpoint, FrontEnd};
+use toeplite_tools::checkpoint::{AnyFrontEnd, Checkpoint, FrontEnd};
 use toeplite_train::backend::Devices;
 use toeplite_train::cli::{Backend, Placement};
 use toeplite_train::config::RunConfig;
@@ -71,7 +71,8 @@ impl Ears {
             }
         }
         checkpoint.save(&ears.at("checkpoint")).unwrap();
-        ears.front_end().save(&ears.at("checkpoint")).unwrap();
+        let front_end = AnyFrontEnd::Sound(ears.front_end());
+        front_end.save(&ears.at("checkpoint")).unwrap();
         let mut noise = Noise::new(3);
         for (class, name) in NAMES.iter().enumerate() {
             for (speaker, more) in [("ann", 0), ("theo", 2)] {

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use signal::{normalize, ratio, scale};
 use std::path::Path;
 use streams::{Material, Part};
-use toeplite_checkpoint::FrontEnd;
+use toeplite_checkpoint::{AnyFrontEnd, FrontEnd};
 use toeplite_clips::{ClipError, Recordings, to_pcm};
 
 /// Recordings with a class each, as clips of features.
@@ -209,8 +209,8 @@ impl Source for Sounds {
         Ok(self.batch(picks.len(), self.length, values.concat(), targets.concat()))
     }
 
-    fn front_end(&self) -> Option<&FrontEnd> {
-        (!self.is_scaled).then_some(&self.front_end)
+    fn front_end(&self) -> Option<AnyFrontEnd> {
+        (!self.is_scaled).then(|| AnyFrontEnd::Sound(self.front_end.clone()))
     }
 
     fn counted(&self, picks: &[Pick]) -> Result<u64> {

@@ -2,7 +2,7 @@
 
 use super::{Asked, ClipArgs, by_model, by_network};
 use crate::blob::AnyModel;
-use crate::checkpoint::FrontEnd;
+use crate::checkpoint::AnyFrontEnd;
 use crate::classify::{Chosen, ClipComparison, Forms, compare_clips};
 use crate::cli::output;
 use crate::reference::Network;
@@ -19,7 +19,7 @@ use std::process::ExitCode;
 pub fn compare(
     args: &ClipArgs,
     network: &Network<f32>,
-    (model, wanted, front_end): (&AnyModel<'_>, Asked, Option<&FrontEnd>),
+    (model, wanted, front_end): (&AnyModel<'_>, Asked, Option<&AnyFrontEnd>),
     lengths: &[usize],
     as_json: bool,
 ) -> Result<ExitCode> {

@@ -2,7 +2,7 @@
 
 use super::{Asked, ClipArgs, FoundFrontEnd, by_model, by_network};
 use crate::blob::AnyModel;
-use crate::checkpoint::FrontEnd;
+use crate::checkpoint::AnyFrontEnd;
 use crate::classify::{Chosen, Classifier, ClipEvaluation, evaluate_clips};
 use crate::cli::output;
 use crate::reference::mix::Padded;
@@ -53,7 +53,7 @@ fn watched(
 pub fn evaluate(
     args: &ClipArgs,
     answers: &dyn Answers,
-    (wanted, front_end): (Asked, Option<&FrontEnd>),
+    (wanted, front_end): (Asked, Option<&AnyFrontEnd>),
     lengths: &[usize],
 ) -> Result<Vec<(usize, ClipEvaluation)>> {
     let at = |length: &usize| {

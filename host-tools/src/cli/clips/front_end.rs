@@ -1,7 +1,7 @@
 //! Which audio front end a classifier hears by: what recordings become before it sees them.
 
 use super::{Asked, ClipArgsError};
-use crate::checkpoint::{CheckpointError, FRONT_END, FrontEnd};
+use crate::checkpoint::{AnyFrontEnd, CheckpointError, FRONT_END, FrontEnd};
 use anyhow::Result;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub struct FoundFrontEnd {
     /// The file.
     pub path: PathBuf,
     /// What it says.
-    pub front_end: FrontEnd,
+    pub front_end: AnyFrontEnd,
 }
 
 impl FrontEndArgs {
@@ -49,7 +49,7 @@ impl FrontEndArgs {
         if !self.given() && !path.is_file() {
             return Ok(None);
         }
-        let front_end = FrontEnd::read(&path)?;
+        let front_end = AnyFrontEnd::read(&path)?;
         let frame_dim = match asked.reads {
             Reads::Frames(width) => Some(width),
             Reads::Tokens(_) => None,
@@ -60,15 +60,23 @@ impl FrontEndArgs {
         }
     }
 
-    /// The front end that [`find`](Self::find) finds.
+    /// The front end of sounds that [`find`](Self::find) finds.
     ///
     /// # Errors
-    /// Those, and [`ClipArgsError::NeedsFrontEnd`].
-    pub fn need(&self, subject: &Path, asked: Asked) -> Result<FoundFrontEnd> {
-        let found = self.find(subject, asked)?;
-        let missing = || ClipArgsError::NeedsFrontEnd {
-            subject: subject.to_owned(),
-        };
-        Ok(found.ok_or_else(missing)?)
+    /// Those, [`ClipArgsError::NeedsFrontEnd`] and [`ClipArgsError::SensorFrontEnd`].
+    pub fn need_sound(&self, subject: &Path, asked: Asked) -> Result<FrontEnd> {
+        match self.find(subject, asked)? {
+            Some(FoundFrontEnd {
+                front_end: AnyFrontEnd::Sound(sound),
+                ..
+            }) => Ok(sound),
+            Some(FoundFrontEnd { path, .. }) => {
+                Err(ClipArgsError::SensorFrontEnd { front_end: path }.into())
+            }
+            None => Err(ClipArgsError::NeedsFrontEnd {
+                subject: subject.to_owned(),
+            }
+            .into()),
+        }
     }
 }

@@ -12,7 +12,7 @@ pub use front_end::{FoundFrontEnd, FrontEndArgs};
 
 use super::input;
 use crate::blob::AnyModel;
-use crate::checkpoint::{Config, FRONT_END, FrontEnd};
+use crate::checkpoint::{AnyFrontEnd, Config, FRONT_END, FrontEnd};
 use crate::classify::Cause;
 use crate::reference::mix::Mix;
 use crate::reference::{Input, Network, Real};
@@ -95,6 +95,15 @@ pub enum ClipArgsError {
     NeedsFrontEnd {
         /// The model.
         subject: PathBuf,
+    },
+    /// A sensor's front end where sounds are heard.
+    #[error(
+        "{} is of a sensor's samples, not of sounds: `toeplite-train data windows` makes clips of recordings of a sensor, for \
+         --clips FILE", front_end.display()
+    )]
+    SensorFrontEnd {
+        /// What says so.
+        front_end: PathBuf,
     },
     /// An option of raw samples, or a name, for recordings that a front end makes features of.
     #[error(
@@ -257,7 +266,7 @@ impl ClipArgs {
     /// They cannot be read or are not what is wanted; options that do not belong to them.
     pub fn open(
         &self,
-        (wanted, front_end): (Asked, Option<&FrontEnd>),
+        (wanted, front_end): (Asked, Option<&AnyFrontEnd>),
         length: usize,
     ) -> Result<ClipSet> {
         let Some(path) = &self.clips else {
@@ -284,6 +293,10 @@ impl ClipArgs {
             )?);
         };
         if sounds {
+            let AnyFrontEnd::Sound(front_end) = front_end else {
+                let front_end = PathBuf::from(FRONT_END);
+                return Err(ClipArgsError::SensorFrontEnd { front_end }.into());
+            };
             let front_end = FrontEnd {
                 after: self.after.or(front_end.after),
                 ..front_end.clone()

@@ -1,0 +1,65 @@
+//! Tells activities apart in a sensor's samples, which the host hands in one at a time as the sensor would: front end, classifier,
+//! smoothed posteriors, an event a change.
+//!
+//! The command line (`-append "samples=FILE"` after cargo's `--`) says what to watch; see [`settings`].
+#![no_std]
+#![no_main]
+
+mod failure;
+mod report;
+mod settings;
+mod stream;
+mod watch;
+
+use boards::footprint::Stack;
+use boards::instructions::Counter;
+use boards::{Arguments, Console, command_line, entry, exit};
+use failure::Failure;
+use settings::Settings;
+use static_cell::ConstStaticCell;
+use stream::Stream;
+use watch::Watch;
+
+/// Written by `toeplite convert --meta`: the size of the session's memory, and the front end of the training.
+mod model_meta {
+    include!(env!("TOEPLITE_META"));
+}
+
+/// A command line; not on the stack, which is the scarcer.
+static LINE: ConstStaticCell<[u8; LONGEST_LINE]> = ConstStaticCell::new([0; LONGEST_LINE]);
+
+/// What a command line is added to. TOEPLITE_ARGS at build time takes its place.
+const DEFAULT_ARGUMENTS: &str = match option_env!("TOEPLITE_ARGS") {
+    Some(arguments) => arguments,
+    None => "",
+};
+
+/// Longest command line, bytes.
+const LONGEST_LINE: usize = 384;
+
+#[entry]
+fn main() -> ! {
+    let stack = Stack::paint();
+    let mut console = Console::open();
+    match run(&mut console, &stack) {
+        Ok(()) => exit(0),
+        Err(failure) => {
+            console.text("\n");
+            console.line("error", failure.message());
+            exit(failure.status())
+        }
+    }
+}
+
+fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
+    let line = LINE.try_take().ok_or(Failure::LongLine)?;
+    let settings = Settings::default()
+        .with(Arguments::new(DEFAULT_ARGUMENTS.as_bytes()))?
+        .with(command_line(line).ok_or(Failure::LongLine)?)?;
+    let mut watch = Watch::new(&settings)?;
+    let stream = Stream::open(settings.samples)?;
+    let watched = report::watch(console, &mut watch, &stream, Counter::start())?;
+    watched.write(console);
+    report::memory(console, watch.model(), stack);
+    Ok(())
+}
