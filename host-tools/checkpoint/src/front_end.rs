@@ -1,11 +1,8 @@
 //! Which features of sounds a classifier was trained on, beside its checkpoint.
 
-use super::folder::io;
-use super::{CheckpointError, Config};
+use super::Config;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
-use std::fs;
-use std::path::Path;
 use toeplite_audio::{
     Agc, Buffers, Compression, Config as Audio, ConfigError, LogMel, Pcen, TablesRef, fixed,
 };
@@ -123,22 +120,6 @@ impl FrontEnd {
             after: self.after,
         };
         serde_json::to_value(fields).expect("finite numbers and text")
-    }
-
-    /// The front end of the checkpoint `path`, a folder or a file in it; `None` if there is none.
-    ///
-    /// # Errors
-    /// The file cannot be read, or makes no sense; both name it.
-    pub fn of_checkpoint(path: &Path) -> Result<Option<Self>, CheckpointError> {
-        let folder = match path.is_dir() {
-            true => path,
-            false => path.parent().unwrap_or(Path::new("")),
-        };
-        let path = folder.join(FRONT_END);
-        match path.is_file() {
-            true => Self::read(&path).map(Some),
-            false => Ok(None),
-        }
     }
 
     /// Whether this gives the same features, whatever the classes.

@@ -1,13 +1,13 @@
 //! `cargo xtask listen`: recordings through the keyword example on emulated devices, and through the same code here.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread;
-use toeplite_checkpoint::FrontEnd;
+use toeplite_checkpoint::{AnyFrontEnd, FrontEnd};
 use xtask::boards::{Board, F32, NAMES};
 use xtask::keyword::{self, Settings};
 use xtask::model::{Model, Storage, convert, toeplite};
@@ -70,12 +70,12 @@ impl Listen {
         let files = recordings::some_of(files, self.limit.map(NonZero::get));
         let checkpoint = self.checkpoint.clone();
         let checkpoint = checkpoint.unwrap_or_else(|| paths::checkpoint("keywords"));
-        let front_end = FrontEnd::of_checkpoint(&checkpoint)?.with_context(|| {
-            format!(
-                "{} has no front_end.json: it is no checkpoint of `toeplite-train` on recordings' features; name one by --checkpoint",
+        let Some(AnyFrontEnd::Sound(front_end)) = AnyFrontEnd::of_checkpoint(&checkpoint)? else {
+            bail!(
+                "{} has no front_end.json of sounds: it is no checkpoint of `toeplite-train` on recordings' features; name one by --checkpoint",
                 checkpoint.display()
             )
-        })?;
+        };
         // What cannot be heard is told before anything is built.
         for file in &files {
             keyword::samples(file, front_end.config.rate)?;
