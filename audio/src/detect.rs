@@ -27,7 +27,7 @@ pub const fn words(classes: &[&str]) -> u64 {
     assert!(classes.len() <= 64, "the detector has 64 classes at most");
     let (mut words, mut class) = (0, 0);
     while class < classes.len() {
-        if !is_background(classes[class].as_bytes()) {
+        if is_word(classes[class]) {
             words |= 1 << class;
         }
         class += 1;
@@ -35,8 +35,9 @@ pub const fn words(classes: &[&str]) -> u64 {
     words
 }
 
-const fn is_background(name: &[u8]) -> bool {
-    matches!(name, [b'_', ..] | b"silence" | b"unknown")
+/// Whether a class of this name is a word, as [`words`] says.
+pub const fn is_word(class: &str) -> bool {
+    !matches!(class.as_bytes(), [b'_', ..] | b"silence" | b"unknown")
 }
 
 /// When a word counts as heard.

@@ -61,6 +61,7 @@ mod log_mel;
 pub mod math;
 mod mel;
 mod pcen;
+pub mod stored;
 mod tables;
 pub mod wav;
 

@@ -186,7 +186,7 @@ pub(crate) const fn counts(config: &Config, to: &mut [u16]) -> (usize, usize) {
 
 /// The real FFT of that many points, in place: the numbers of the bins, of bin 0 the real ones of the first and the last.
 /// It is chosen where the tables are made, so that a device links one.
-const fn fft(points: usize) -> fn(&mut [f32]) {
+pub(crate) const fn fft(points: usize) -> fn(&mut [f32]) {
     macro_rules! of_size {
         ($transform:ident) => {
             |x| {

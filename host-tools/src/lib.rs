@@ -7,6 +7,7 @@ pub mod classify;
 pub mod cli;
 pub mod compare;
 pub mod convert;
+pub mod image;
 pub mod listen;
 pub mod masked;
 pub mod quantize;

@@ -20,7 +20,7 @@ set -euo pipefail
 NAME=${EMBEDDED_TOOLCHAIN:-embedded}
 DIR=${EMBEDDED_DIR:-$HOME/.local/share/rust-embedded}
 DEFAULT_TARGETS="thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf
-    thumbv8m.main-none-eabihf riscv32imac-unknown-none-elf"
+    thumbv8m.main-none-eabihf riscv32imac-unknown-none-elf riscv32imc-unknown-none-elf"
 read -ra TARGETS <<<"$(tr '\n' ' ' <<<"${EMBEDDED_TARGETS:-$DEFAULT_TARGETS}")"
 # Oldest rustc whose library sources are laid out as `compile_target` expects.
 OLDEST=1.96

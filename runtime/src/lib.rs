@@ -74,6 +74,7 @@ pub mod error;
 mod fft;
 pub mod fixed;
 pub mod format;
+pub mod image;
 pub mod kernel;
 pub mod layer;
 pub mod math;

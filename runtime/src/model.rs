@@ -468,7 +468,7 @@ pub(crate) fn read_u32(bytes: &[u8], offset: usize) -> u32 {
         .map_or(0, |b| u32::from_le_bytes(*b))
 }
 
-fn read_u16(bytes: &[u8], offset: usize) -> u16 {
+pub(crate) fn read_u16(bytes: &[u8], offset: usize) -> u16 {
     bytes
         .get(offset..)
         .and_then(|b| b.first_chunk())

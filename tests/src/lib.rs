@@ -5,12 +5,13 @@
 
 use ndarray::{Array2, ArrayD, IxDyn};
 use num_complex::Complex64;
+use std::path::Path;
 use toeplite_tools::blob::{Blob, Storage, WeightType, nearest, write, write_fixed, write_window};
 use toeplite_tools::checkpoint::config::{
     Activation, ClassifierConfig, FORMAT, Norm, NormPosition, Pooling, RpeInput, Task,
     ToeplitzConfig, ToeplitzKind, VERSION,
 };
-use toeplite_tools::checkpoint::{Checkpoint, Config, expected_tensors};
+use toeplite_tools::checkpoint::{Checkpoint, Config, FrontEnd, expected_tensors};
 use toeplite_tools::convert::Modal;
 
 /// Numbers in -1..1, the same for the same seed.
@@ -31,6 +32,38 @@ impl Noise {
             .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) as f64 / (1u64 << 52) as f64 - 1.0
     }
+}
+
+/// Writes a blob and the constants that firmware includes to `folder`, as `toeplite convert --meta` does.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn write_model(folder: &Path, blob: &Blob, front_end: Option<&FrontEnd>) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    blob.write(&folder.join("model.toep"))?;
+    let model = blob.any()?;
+    let constant = |name, number| format!("#[allow(dead_code)]\npub const {name} = {number};\n");
+    let mut meta = constant("MEMORY_BYTES: usize", model.memory_needed());
+    meta += &constant("IDENTITY: u32", model.identity() as usize);
+    meta.extend(front_end.map(FrontEnd::rust));
+    std::fs::write(folder.join("model_meta.rs"), meta)?;
+    Ok(())
+}
+
+/// A byte-level language model of two layers.
+pub fn bytes_config(dim: usize) -> Config {
+    Config {
+        vocab_size: 256,
+        dim,
+        glu_dim: dim + 4,
+        ..small_config()
+    }
+}
+
+/// Recurrences for each layer of `config`, all of one shape.
+pub fn layers_of(config: &Config, seed: u64) -> Vec<Modal> {
+    let layer = |i| modal(config.channels(), [3, 1, 1], false, seed + i as u64);
+    (0..config.layers).map(layer).collect()
 }
 
 /// A causal language model of two layers with the usual options: 11 tokens, width 6, two heads of

@@ -1,13 +1,19 @@
 //! The fuzzers' seeds are valid, so that fuzzing starts inside the format.
 #![allow(missing_docs)]
 
+use std::fs;
 use std::path::Path;
+use toeplite::image::{Image, kind};
+use toeplite_audio::Config;
+use toeplite_audio::stored::Stored;
 use toeplite_tests::{
-    small_blob, small_classifier_blob, small_fixed_blob, small_window_blob,
+    CLASSES, small_blob, small_classifier_blob, small_fixed_blob, small_window_blob,
     small_window_classifier_blob,
 };
 use toeplite_tools::blob::{Blob, Storage, Target, WeightType};
+use toeplite_tools::checkpoint::FrontEnd;
 use toeplite_tools::checkpoint::config::Pooling;
+use toeplite_tools::image::{self, Beside};
 
 #[test]
 fn the_seeds_of_the_blob_target_are_models() {
@@ -54,6 +60,39 @@ fn the_seeds_of_the_blob_target_are_models() {
         ("fixed-int4.toep", WeightType::Int4),
     ] {
         check(&folder.join(name), || small_fixed_blob(weights));
+    }
+}
+
+#[test]
+fn the_seeds_of_the_image_target_are_images() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/fuzz/seeds/image");
+    let config = Config::speech(8000)
+        .with_frames(64, 64)
+        .with_bands(7, 300, 4000)
+        .with_agc();
+    for (name, integers) in [("floats.bin", false), ("integers.bin", true)] {
+        let path = folder.join(name);
+        if std::env::var_os("WRITE_SEEDS").is_some() {
+            let blob = small_classifier_blob(Some(7), Pooling::Mean, WeightType::Int8);
+            let classes = (0..CLASSES).map(|i| format!("class {i}"));
+            let front_end = FrontEnd {
+                config,
+                integers,
+                classes: classes.collect(),
+                frames: None,
+            };
+            let beside = Beside::FrontEnd(front_end);
+            let image = image::Image::new(&blob, &blob.any().unwrap(), &beside).unwrap();
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(&path, image.bytes()).unwrap();
+        }
+        let bytes = fs::read(&path).expect("an image; WRITE_SEEDS=1 writes it anew");
+        // at a multiple of 16
+        let aligned = Blob::from_bytes(&bytes);
+        let image = Image::from_bytes(aligned.bytes()).unwrap();
+        assert_eq!(image.classes().unwrap().count(), CLASSES);
+        let stored = Stored::from_bytes(image.section(kind::FRONT_END).unwrap()).unwrap();
+        assert_eq!((stored.config(), stored.integers()), (config, integers));
     }
 }
 

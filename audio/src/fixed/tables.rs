@@ -74,10 +74,10 @@ impl<const FRAME: usize, const BINS: usize, const BANDS: usize> Tables<FRAME, BI
 #[derive(Clone, Copy, Debug)]
 pub struct TablesRef<'t> {
     pub(super) config: Config,
-    pub(super) window: &'t [u16],
-    pub(super) twiddles: &'t [Twiddle],
-    pub(super) weights: &'t [u16],
-    pub(super) bins: Bins<'t>,
+    pub(crate) window: &'t [u16],
+    pub(crate) twiddles: &'t [Twiddle],
+    pub(crate) weights: &'t [u16],
+    pub(crate) bins: Bins<'t>,
 }
 
 impl<'t> TablesRef<'t> {
@@ -113,6 +113,23 @@ impl<'t> TablesRef<'t> {
                 counts,
             },
         })
+    }
+
+    /// Tables that were made elsewhere, of the configuration's lengths and within their ranges.
+    pub(crate) const fn stored(
+        config: Config,
+        window: &'t [u16],
+        twiddles: &'t [Twiddle],
+        weights: &'t [u16],
+        bins: Bins<'t>,
+    ) -> Self {
+        Self {
+            config,
+            window,
+            twiddles,
+            weights,
+            bins,
+        }
     }
 
     /// What is computed with them.

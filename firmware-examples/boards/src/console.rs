@@ -52,6 +52,18 @@ impl Console {
         self.bytes(digits.get(digits.len() - used..).unwrap_or_default());
     }
 
+    /// Writes where the model comes from; if not from the partition, why, and what is needed and found where that is
+    /// the reason.
+    pub fn origin(&mut self, name: &str, why: Option<(&str, Option<(usize, usize)>)>) {
+        self.line("model_from", name);
+        let Some((message, sizes)) = why else { return };
+        self.line("partition", message);
+        if let Some((needed, found)) = sizes {
+            self.number("partition_needs", needed as u64);
+            self.number("partition_finds", found as u64);
+        }
+    }
+
     /// Writes the last `width` (at most 16) hexadecimal digits of a number.
     fn hexadecimal(&mut self, number: u64, width: usize) {
         let mut digits = [0; 16];

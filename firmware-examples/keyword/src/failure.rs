@@ -1,5 +1,6 @@
 //! What can go wrong, as an exit status and a line of text.
 
+use apps::keyword::EarError;
 use toeplite_audio::wav;
 
 /// Why the program ended early.
@@ -27,6 +28,17 @@ pub enum Failure {
     Rate,
     /// The model refused a frame.
     Frame,
+}
+
+impl From<EarError> for Failure {
+    fn from(error: EarError) -> Self {
+        match error {
+            EarError::SelfTest => Self::SelfTest,
+            EarError::HalfLife => Self::Arguments,
+            EarError::Frame => Self::Frame,
+            _ => Self::Memory,
+        }
+    }
 }
 
 impl Failure {

@@ -1,10 +1,10 @@
 //! Listens to a recording from its start to its end.
 
-use crate::ear::{Cost, Ear};
+use crate::Ear;
 use crate::failure::Failure;
 use crate::microphone::{CHUNK, Microphone};
-use crate::model_meta::front_end::{CLASSES, CONFIG};
 use crate::report;
+use apps::keyword::{Meter, Part};
 use boards::Console;
 use boards::instructions::Counter;
 use toeplite_audio::detect::Event;
@@ -14,6 +14,7 @@ const SEPARATOR: &str = "\n---\n";
 
 /// Figures of a recording.
 pub struct Listened {
+    rate: u32,
     samples: u64,
     frames: u64,
     decisions: u64,
@@ -23,14 +24,49 @@ pub struct Listened {
     cost: Option<Cost>,
 }
 
+/// Instructions of the parts.
+#[derive(Default)]
+struct Cost {
+    /// Of the front end: all calls.
+    front_end: u64,
+    /// Of the classifier: all frames.
+    classifier: u64,
+    /// Of logits and detector: all decisions.
+    decisions: u64,
+}
+
+/// Counts instructions, if this machine does.
+struct Costs {
+    counter: Option<Counter>,
+    cost: Cost,
+}
+
+impl Meter for Costs {
+    fn measure<R>(&mut self, part: Part, work: impl FnOnce() -> R) -> R {
+        let Some(counter) = &mut self.counter else {
+            return work();
+        };
+        let (result, instructions) = counter.measure(work);
+        let sum = match part {
+            Part::FrontEnd => &mut self.cost.front_end,
+            Part::Classifier => &mut self.cost.classifier,
+            Part::Decision => &mut self.cost.decisions,
+        };
+        *sum += instructions;
+        result
+    }
+}
+
 /// Writes a line for each event, while the recording goes on: when its last sample was heard.
 pub fn run(
     console: &mut Console,
     ear: &mut Ear,
     microphone: &mut Microphone,
-    mut counter: Option<Counter>,
+    counter: Option<Counter>,
 ) -> Result<Listened, Failure> {
-    let mut cost = Cost::default();
+    let cost = Cost::default();
+    let mut costs = Costs { counter, cost };
+    let rate = ear.config().rate;
     let (mut taken, mut frames, mut decisions, mut events) = (0, 0, 0, 0);
     let mut chunk = [0; CHUNK];
     loop {
@@ -39,17 +75,20 @@ pub fn run(
             break;
         }
         taken += samples.len() as u64;
-        while let Some(heard) = ear.hear(&mut samples, &mut cost, &mut counter)? {
+        while let Some(heard) = ear.hear(&mut samples, &mut costs)? {
             frames += 1;
             decisions += u64::from(heard.decided);
             if let Some(event) = heard.event {
                 events += 1;
-                write(console, taken - samples.len() as u64, event);
+                let milliseconds = milliseconds(taken - samples.len() as u64, rate);
+                write(console, milliseconds, ear.name(event.class), event);
             }
         }
     }
     console.text(SEPARATOR);
+    let Costs { counter, cost } = costs;
     Ok(Listened {
+        rate,
         samples: taken,
         frames,
         decisions,
@@ -60,23 +99,24 @@ pub fn run(
 }
 
 /// `1.240 s: seven 93%`
-fn write(console: &mut Console, samples: u64, event: Event) {
-    report::thousandths(console, milliseconds(samples));
+fn write(console: &mut Console, milliseconds: u64, name: &str, event: Event) {
+    report::thousandths(console, milliseconds);
     console.text(" s: ");
-    console.text(CLASSES.get(event.class).unwrap_or(&"?"));
+    console.text(name);
     console.text(" ");
     console.decimal((event.posterior * 100.0) as u64);
     console.text("%\n");
 }
 
-fn milliseconds(samples: u64) -> u64 {
-    samples * 1000 / u64::from(CONFIG.rate)
+fn milliseconds(samples: u64, rate: u32) -> u64 {
+    // a front end's rate is no less than 4000
+    (samples * 1000).checked_div(u64::from(rate)).unwrap_or(0)
 }
 
 impl Listened {
     /// Writes the figures.
     pub fn write(&self, console: &mut Console) {
-        console.number("milliseconds", milliseconds(self.samples));
+        console.number("milliseconds", milliseconds(self.samples, self.rate));
         console.number("frames", self.frames);
         console.number("decisions", self.decisions);
         console.number("events", self.events);
@@ -102,7 +142,7 @@ impl Listened {
             console.number(key, mean(sum, count));
         }
         let all = cost.front_end + cost.classifier + cost.decisions;
-        let all = mean(all * u64::from(CONFIG.rate), self.samples);
+        let all = mean(all * u64::from(self.rate), self.samples);
         console.number("instructions_per_second", all);
         console.text("percent_of_64_mhz_at_one_instruction_a_cycle: ");
         report::thousandths(console, all / 640);

@@ -5,9 +5,9 @@
 #![no_std]
 #![no_main]
 
-mod ear;
 mod failure;
 mod listen;
+mod memory;
 mod microphone;
 mod report;
 mod settings;
@@ -15,7 +15,6 @@ mod settings;
 use boards::footprint::Stack;
 use boards::instructions::Counter;
 use boards::{Arguments, Console, command_line, entry, exit};
-use ear::Ear;
 use failure::Failure;
 use microphone::Microphone;
 use settings::Settings;
@@ -25,6 +24,9 @@ use static_cell::ConstStaticCell;
 mod model_meta {
     include!(env!("TOEPLITE_META"));
 }
+
+/// Front end of the model's arithmetic, classifier and detector.
+type Ear = apps::keyword::Ear<'static, model_meta::front_end::LogMel<'static>>;
 
 /// A command line; not on the stack, which is the scarcer.
 static LINE: ConstStaticCell<[u8; LONGEST_LINE]> = ConstStaticCell::new([0; LONGEST_LINE]);
@@ -57,10 +59,13 @@ fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
     let settings = Settings::default()
         .with(Arguments::new(DEFAULT_ARGUMENTS.as_bytes()))?
         .with(command_line(line).ok_or(Failure::LongLine)?)?;
-    let mut ear = Ear::new(&settings)?;
-    let mut microphone = Microphone::open(settings.wav)?;
+    let (mut ear, origin) = memory::ear(&settings.ear)?;
+    let mut microphone = Microphone::open(settings.wav, ear.config().rate)?;
     let heard = listen::run(console, &mut ear, &mut microphone, Counter::start())?;
     heard.write(console);
+    if let Some(origin) = origin {
+        console.origin(origin.name(), origin.reason());
+    }
     report::memory(console, ear.model(), stack);
     Ok(())
 }

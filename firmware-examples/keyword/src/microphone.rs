@@ -16,11 +16,11 @@ pub struct Microphone {
 }
 
 impl Microphone {
-    /// Opens a wav file with the front end's sampling rate.
-    pub fn open(path: Escaped<'_>) -> Result<Self, Failure> {
+    /// Opens a wav file of the front end's sampling rate.
+    pub fn open(path: Escaped<'_>, rate: u32) -> Result<Self, Failure> {
         let file = File::open(path).ok_or(Failure::NoFile)?;
         let header = Header::read(|to| file.read(to) == to.len()).map_err(Failure::Wav)?;
-        if header.rate != CONFIG.rate {
+        if header.rate != rate {
             return Err(Failure::Rate);
         }
         Ok(Self {

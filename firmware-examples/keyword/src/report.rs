@@ -1,6 +1,6 @@
 //! The `key: value` lines.
 
-use crate::ear::{DETECTOR_BYTES, FRONT_END_BYTES};
+use crate::memory::{DETECTOR_BYTES, FRONT_END_BYTES};
 use boards::footprint::{Stack, flash_bytes, static_ram_bytes};
 use boards::{BOARD, Console};
 use toeplite::classifier::Model;

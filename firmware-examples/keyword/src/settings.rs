@@ -1,34 +1,23 @@
 //! The command line: `wav=FILE [key=value ...]`.
 
 use crate::failure::Failure;
+use apps::keyword;
 use boards::{Arguments, Escaped, decimal, integer};
-use toeplite_audio::detect;
 
 /// All that can be chosen.
 #[derive(Clone, Copy)]
 pub struct Settings<'a> {
     /// `wav=`: the recording.
     pub wav: Escaped<'a>,
-    /// `every=`: frames from one decision to the next.
-    pub every: u32,
-    /// `half-life=`: what is so many frames old counts half, in models that take the mean.
-    pub half_life: f32,
-    /// `smoothing=`, `threshold=` and `rest=`, in decisions; which classes are words, the model says.
-    pub detector: detect::Settings,
+    /// `every=`, `half-life=`, `smoothing=`, `threshold=` and `rest=`.
+    pub ear: keyword::Settings,
 }
 
 impl Default for Settings<'_> {
     fn default() -> Self {
         Self {
             wav: Escaped(b""),
-            every: 4,
-            half_life: 25.0,
-            detector: detect::Settings {
-                words: 0,
-                smoothing: 0.4,
-                threshold: 0.7,
-                rest: 6,
-            },
+            ear: keyword::Settings::default(),
         }
     }
 }
@@ -47,11 +36,11 @@ impl<'a> Settings<'a> {
         let value = word.get(equals + 1..)?;
         match word.get(..equals)? {
             b"wav" => self.wav = Escaped(value),
-            b"every" => self.every = count(value).filter(|&every| every > 0)?,
-            b"half-life" => self.half_life = number(value)?,
-            b"smoothing" => self.detector.smoothing = share(value)?,
-            b"threshold" => self.detector.threshold = share(value)?,
-            b"rest" => self.detector.rest = count(value)?,
+            b"every" => self.ear.every = count(value).filter(|&every| every > 0)?,
+            b"half-life" => self.ear.half_life = number(value)?,
+            b"smoothing" => self.ear.detector.smoothing = share(value)?,
+            b"threshold" => self.ear.detector.threshold = share(value)?,
+            b"rest" => self.ear.detector.rest = count(value)?,
             _ => return None,
         }
         Some(())

@@ -6,6 +6,7 @@ use crate::profile::Stages;
 use crate::report::Range;
 use crate::settings::Settings;
 use crate::{hash, log};
+use apps::text::{self, Steps};
 use boards::Console;
 use boards::instructions::Counter;
 use toeplite::{StepError, Token};
@@ -17,42 +18,72 @@ const SEPARATOR: &str = "\n---\n";
 pub fn run(
     console: &mut Console,
     session: &mut Session<'_, '_>,
-    mut counter: Option<Counter>,
+    counter: Option<Counter>,
     settings: &Settings<'_>,
 ) -> Result<(), Failure> {
     let mut sampler = Sampler::new(settings.seed)
         .with_temperature(settings.temperature)
         .with_top_k(settings.top_k);
     settings.prompt.for_each(|byte| console.bytes(&[byte]));
-    let logits = session
-        .prefill(settings.prompt)
-        .map_err(|error| match error {
-            StepError::NoTokens => Failure::NoPrompt,
-            _ => Failure::Step,
-        })?;
-    let mut token = sampler.sample(logits);
-    let mut instructions = Range::default();
-    let mut stages = Stages::new();
-    for _ in 0..settings.tokens {
-        write_token(console, token);
-        log::token(token);
-        let mut step = || stages.step(session, token);
-        let result = match &mut counter {
-            Some(counter) => {
-                let (result, count) = counter.measure(step);
-                instructions.add(count);
-                result
-            }
-            None => step(),
-        };
-        result.map_err(|_| Failure::Step)?;
-        token = stages.sample(&mut sampler, session);
-    }
+    let mut steps = Counted {
+        counter,
+        instructions: Range::default(),
+        stages: Stages::new(),
+    };
+    let written = text::generate(
+        session,
+        &mut sampler,
+        settings.prompt.into_iter(),
+        settings.tokens,
+        &mut steps,
+        |token| {
+            write_token(console, token);
+            log::token(token);
+        },
+    );
+    written.map_err(|error| match error {
+        StepError::NoTokens => Failure::NoPrompt,
+        _ => Failure::Step,
+    })?;
+    let Counted {
+        instructions,
+        stages,
+        ..
+    } = steps;
     console.text(SEPARATOR);
     instructions.write(console);
     stages.write(console, settings.tokens);
     hash::run(console, session);
     Ok(())
+}
+
+/// Counts the instructions of steps, and of their stages.
+struct Counted {
+    /// Nothing, if this machine does not count.
+    counter: Option<Counter>,
+    instructions: Range,
+    stages: Stages,
+}
+
+impl Steps<Session<'_, '_>> for Counted {
+    fn step(&mut self, session: &mut Session<'_, '_>, token: Token) -> Result<(), StepError> {
+        let Self {
+            counter,
+            instructions,
+            stages,
+        } = self;
+        let mut step = || stages.step(session, token);
+        let Some(counter) = counter else {
+            return step();
+        };
+        let (result, count) = counter.measure(step);
+        instructions.add(count);
+        result
+    }
+
+    fn sample(&mut self, session: &Session<'_, '_>, sampler: &mut Sampler) -> Token {
+        self.stages.sample(sampler, session)
+    }
 }
 
 /// A token of a byte-level model is a byte of text.

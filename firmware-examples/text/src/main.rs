@@ -30,8 +30,16 @@ mod model_meta {
 }
 
 static MODEL: &[u8] = toeplite::include_aligned!(env!("TOEPLITE_MODEL"));
-static MEMORY: ConstStaticCell<Memory<{ model_meta::MEMORY_BYTES }>> =
-    ConstStaticCell::new(Memory::new());
+static MEMORY: ConstStaticCell<Memory<SESSION_BYTES>> = ConstStaticCell::new(Memory::new());
+
+/// A model in the board's partition may need more memory than the one compiled in.
+const SESSION_BYTES: usize = match cfg!(feature = "partition") {
+    true => apps::flash::session_bytes(
+        option_env!("TOEPLITE_SESSION_BYTES"),
+        model_meta::MEMORY_BYTES,
+    ),
+    false => model_meta::MEMORY_BYTES,
+};
 
 /// A command line; not on the stack, which is the scarcer.
 static LINE: ConstStaticCell<[u8; LONGEST_LINE]> = ConstStaticCell::new([0; LONGEST_LINE]);
@@ -71,6 +79,8 @@ fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
         return Err(Failure::Prediction);
     }
     let memory = MEMORY.try_take().ok_or(Failure::Memory)?.as_mut_slice();
+    #[cfg(feature = "partition")]
+    let (model, origin) = apps::text::choose(apps::flash::partition(), model, memory);
     let mut session: Session = model.session(memory).map_err(|_| Failure::Memory)?;
     log::started(&model);
     session.self_test().map_err(|_| Failure::SelfTest)?;
@@ -82,6 +92,8 @@ fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
         Mode::Cost => cost::run(console, &mut session, counter, settings.steps)?,
     }
     report::memory(console, &model, stack);
+    #[cfg(feature = "partition")]
+    console.origin(origin.name(), origin.reason());
     panic_control(settings.steps);
     float_control(settings.steps);
     Ok(())

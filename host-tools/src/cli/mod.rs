@@ -6,6 +6,7 @@ pub mod compare;
 pub mod convert;
 pub mod eval;
 pub mod files;
+pub mod image;
 pub mod input;
 pub mod inspect;
 pub mod kernel;
@@ -36,6 +37,7 @@ Examples:
   toeplite compare my-checkpoint model.toep --text t.txt what the conversion costs, in bits per byte
   toeplite compare my-classifier model.toep --clips DATA or in clips that are taken for another class
   toeplite run model.toep --prompt 'To be' --tokens 200  stream text through the device's runtime
+  toeplite image model.toep --board pico                 for a board's model partition: no new firmware
   toeplite inspect model.toep                            what is in a model or a checkpoint
 
 Exit codes: 0 done, 1 failed or above a tolerance, 2 wrong arguments.";
@@ -45,6 +47,7 @@ enum Command {
     Convert(Box<convert::Cmd>),
     Compare(compare::Cmd),
     Eval(eval::Cmd),
+    Image(image::Cmd),
     Inspect(inspect::Cmd),
     Run(run::Cmd),
     Reference(reference::Cmd),
@@ -57,6 +60,7 @@ impl App {
             Command::Convert(c) => c.run(),
             Command::Compare(c) => c.run(),
             Command::Eval(c) => c.run(),
+            Command::Image(c) => c.run(),
             Command::Inspect(c) => c.run(),
             Command::Run(c) => c.run(),
             Command::Reference(c) => c.run(),

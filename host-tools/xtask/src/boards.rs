@@ -40,6 +40,17 @@ pub struct Board {
     pub flash: u64,
     /// Bytes of RAM.
     pub ram: u64,
+    /// Where models go that are written apart from the firmware.
+    pub partition: Partition,
+}
+
+/// A region of flash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// Where it begins.
+    pub address: u32,
+    /// Bytes.
+    pub size: u32,
 }
 
 impl Board {
@@ -90,6 +101,8 @@ impl Board {
         Ok(Self {
             flash: bytes("FLASH")?,
             ram: bytes("RAM")?,
+            partition: partition(&text)
+                .with_context(|| format!("{} has no region MODEL", map.display()))?,
             name: name.into(),
             core: core(name),
             target: target.into(),
@@ -108,11 +121,30 @@ fn core(board: &str) -> &'static str {
         .unwrap_or("portable")
 }
 
-/// Bytes of a region of a linker script: `NAME : ORIGIN = 0x0, LENGTH = 256K`.
-fn length(script: &str, region: &str) -> Option<u64> {
+/// The region `MODEL` of a linker script.
+fn partition(script: &str) -> Option<Partition> {
+    let address = u32::try_from(origin(script, "MODEL")?).ok()?;
+    let size = u32::try_from(length(script, "MODEL")?).ok()?;
+    Some(Partition { address, size })
+}
+
+/// What stands behind the name of a region of a linker script: `NAME : ORIGIN = 0x0, LENGTH = 256K`.
+fn region<'s>(script: &'s str, region: &str) -> Option<&'s str> {
     let mut lines = script.lines().filter_map(|line| line.split_once(':'));
     let (_, line) = lines.find(|(name, _)| name.trim() == region)?;
-    let (_, length) = line.split_once("LENGTH = ")?;
+    Some(line)
+}
+
+/// Where a region begins.
+fn origin(script: &str, name: &str) -> Option<u64> {
+    let (_, origin) = region(script, name)?.split_once("ORIGIN = 0x")?;
+    let (digits, _) = origin.split_once(',')?;
+    u64::from_str_radix(digits.trim(), 16).ok()
+}
+
+/// Bytes of a region.
+fn length(script: &str, name: &str) -> Option<u64> {
+    let (_, length) = region(script, name)?.split_once("LENGTH = ")?;
     let length = length.trim();
     let digits = length.trim_end_matches(['K', 'M']);
     let unit = match &length[digits.len()..] {
@@ -131,7 +163,7 @@ mod tests {
     #[test]
     fn memories_are_those_of_the_linker_script() {
         let sizes = |name| Board::named(name).map(|b| (b.flash, b.ram)).unwrap();
-        assert_eq!(sizes("microbit"), (256 << 10, 16 << 10));
+        assert_eq!(sizes("microbit"), (192 << 10, 16 << 10));
         assert_eq!(sizes("virt-rv32"), (8 << 20, 8 << 20));
         assert_eq!(
             length("FLASH : ORIGIN = 0, LENGTH = 1000", "FLASH"),

@@ -148,6 +148,18 @@ pub fn variable_bytes(path: &Path, krate: &str, name: &str) -> Result<u64> {
     variable.with_context(|| format!("{}: no variable {krate}::{name}", path.display()))
 }
 
+/// The address of the symbol `name`, which a linker script may have defined.
+///
+/// # Errors
+/// The file cannot be read as ELF, or it has no such symbol.
+pub fn address(path: &Path, name: &str) -> Result<u64> {
+    let bytes = read(path)?;
+    let file = parse(path, &bytes)?;
+    let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name));
+    let symbol = symbol.with_context(|| format!("{}: no symbol {name}", path.display()))?;
+    Ok(symbol.address())
+}
+
 /// Functions in the binary that panic; none means that nothing that was linked can panic.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ pub mod command;
 pub mod counts;
 pub mod elf;
 pub mod firmware;
+pub mod hardware;
 pub mod host;
 pub mod keyword;
 pub mod model;

@@ -17,7 +17,7 @@ use clap::Parser;
 enum Chore {
     /// Makes QEMU and the toolchain for bare-metal targets available, saying what it installs.
     Setup {
-        /// Also Chromium and NVRTC, which only the tests need.
+        /// Also Chromium, NVRTC, and what the firmware of real boards depends on, which only the tests need.
         #[arg(long)]
         tests: bool,
     },
@@ -42,6 +42,7 @@ fn main() -> Result<()> {
             if tests {
                 xtask::setup::browser()?;
                 xtask::nvrtc::setup()?;
+                xtask::hardware::fetch()?;
             }
             Ok(())
         }

@@ -57,9 +57,23 @@ pub fn run(
     firmware: &Firmware,
     arguments: &str,
     limit: Duration,
+    watch: impl FnMut(&[u8]),
+) -> Result<Output> {
+    run_with(firmware, None, arguments, limit, watch)
+}
+
+/// [`run`], with the bytes of a file at the beginning of the board's model partition.
+///
+/// # Errors
+/// Those of [`run`].
+pub fn run_with(
+    firmware: &Firmware,
+    partition: Option<&Path>,
+    arguments: &str,
+    limit: Duration,
     mut watch: impl FnMut(&[u8]),
 ) -> Result<Output> {
-    let mut child = start(firmware, arguments)?;
+    let mut child = start(firmware, partition, arguments)?;
     let stderr = child
         .stderr
         .take()
@@ -110,7 +124,7 @@ pub fn run(
     Ok(output)
 }
 
-fn start(firmware: &Firmware, arguments: &str) -> Result<Child> {
+fn start(firmware: &Firmware, partition: Option<&Path>, arguments: &str) -> Result<Child> {
     let runner = &firmware.board.runner;
     let mut command = Command::new(&runner[0]);
     // The path is the command line's first word, so it must have no spaces: a bare file name has none.
@@ -120,6 +134,14 @@ fn start(firmware: &Firmware, arguments: &str) -> Result<Child> {
         .context("firmware has a file name")?;
     command.args(&runner[1..]).arg(name);
     command.current_dir(firmware.elf.parent().unwrap_or(Path::new(".")));
+    if let Some(file) = partition {
+        let address = firmware.board.partition.address;
+        let loader = format!(
+            "loader,file={},addr={address:#x},force-raw=on",
+            file.display()
+        );
+        command.args(["-device", &loader]);
+    }
     if !arguments.is_empty() {
         command.args(["-append", arguments]);
     }

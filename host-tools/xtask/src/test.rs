@@ -14,7 +14,7 @@ use xtask::boards::{Board, NAMES};
 use xtask::command::{cargo, cargo_embedded, complete};
 use xtask::counts::{TARGETS, measure, record};
 use xtask::model::{Files, named};
-use xtask::{firmware, nvrtc, paths};
+use xtask::{firmware, hardware, nvrtc, paths};
 
 /// Runs the steps in order; stops at the first that fails.
 pub fn run() -> Result<()> {
@@ -123,11 +123,12 @@ fn step<R>(name: &str, work: impl FnOnce() -> Result<R>) -> Result<R> {
 
 fn format() -> Result<()> {
     complete(cargo().args(["fmt", "--all", "--check"]))?;
-    complete(
-        cargo()
-            .current_dir(paths::firmware())
-            .args(["fmt", "--all", "--check"]),
-    )
+    for workspace in [paths::firmware(), hardware::folder()] {
+        let mut format = cargo();
+        format.current_dir(workspace);
+        complete(format.args(["fmt", "--all", "--check"]))?;
+    }
+    Ok(())
 }
 
 /// Holds counts against the committed ones, and says so. The models are those of the tests.
@@ -180,7 +181,11 @@ fn clippy_classifier(package: &str) -> Result<String> {
         .arg("--config")
         .arg(&board.config)
         .args(["clippy", "--release", "--package", package]);
-    clippy.args(["--no-default-features", "--features", &board.name]);
+    let features = match package {
+        "keyword" => format!("{},partition", board.name),
+        _ => board.name.clone(),
+    };
+    clippy.args(["--no-default-features", "--features", &features]);
     firmware::with_model(&mut clippy, &files).args(["--", "-D", "warnings"]);
     let outcome = programs::run(&mut clippy)?;
     ensure!(outcome.status.success(), "{}", outcome.text);
@@ -197,9 +202,11 @@ const CLASSIFIERS: [(&str, &str); 2] = [
 ];
 
 /// Programs of tests that run long, by their sources, and about how many seconds: they begin first.
-const LONG: [(&str, u32); 8] = [
+const LONG: [(&str, u32); 10] = [
     // and what comes after it
     (FIRMWARE, 200),
+    ("tests/tests/hardware.rs", 90),
+    ("tests/tests/partition.rs", 40),
     ("gpu-backend/tests/cuda/main.rs", 70),
     ("host-tools/src/lib.rs", 60),
     ("gpu-backend/src/lib.rs", 35),
@@ -255,7 +262,11 @@ fn tests() -> Result<u64> {
 /// What compiles with the models that the tests of firmware have made, in the same folder as they did.
 fn with_their_models(results: &Results) {
     results.step("instruction counts", counts);
-    for (board, features) in [(NAMES[0], &[][..]), (NAMES[5], &[]), (NAMES[0], &["defmt"])] {
+    for (board, features) in [
+        (NAMES[0], &[][..]),
+        (NAMES[5], &["partition"]),
+        (NAMES[0], &["defmt"]),
+    ] {
         let name = ["clippy, firmware for", board].into_iter();
         let name: Vec<_> = name.chain(features.iter().copied()).collect();
         results.step(&name.join(" "), || clippy_firmware(board, features));

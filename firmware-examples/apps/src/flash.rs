@@ -1,0 +1,34 @@
+//! The part of a board's flash that a model is written to apart from the firmware.
+#![allow(unsafe_code)]
+
+unsafe extern "C" {
+    static _model_start: u8;
+    static _model_end: u8;
+}
+
+/// What the region `MODEL` of `memory.x` holds: from the linker's symbol `_model_start` to `_model_end`.
+pub fn partition() -> &'static [u8] {
+    let (start, end) = (&raw const _model_start, &raw const _model_end);
+    let length = end.addr().wrapping_sub(start.addr());
+    // SAFETY: `memory.x` sets this memory aside, no variable lies there, and nobody writes it while the program runs.
+    unsafe { core::slice::from_raw_parts(start, length) }
+}
+
+/// Bytes of session memory for whatever model the partition has: as many as `chosen` says (digits; TOEPLITE_SESSION_BYTES at
+/// build time), or half as many again as the model compiled in needs.
+///
+/// # Panics
+/// In a `const` this is an error of compilation: `chosen` is no number, or less than `needed`.
+pub const fn session_bytes(chosen: Option<&str>, needed: usize) -> usize {
+    let Some(chosen) = chosen else {
+        return (needed + needed / 2).next_multiple_of(16);
+    };
+    let Ok(bytes) = usize::from_str_radix(chosen, 10) else {
+        panic!("TOEPLITE_SESSION_BYTES is no number");
+    };
+    assert!(
+        bytes >= needed,
+        "TOEPLITE_SESSION_BYTES is less than the model compiled in needs"
+    );
+    bytes.next_multiple_of(16)
+}

@@ -1,0 +1,16 @@
+//! What the applications do, on any board: no registers, no console, no memory of its own.
+//!
+//! * [`flash`]: where a board's flash has a partition for a model;
+//! * [`partition`]: the model that a board's flash partition has, if it is good, or the one compiled in;
+//! * [`text`]: from a prompt to text;
+//! * [`keyword`] (feature): from a microphone's samples to events.
+//!
+//! Nothing here panics, allocates or formats with `core::fmt`.
+#![no_std]
+#![deny(unsafe_code)]
+
+pub mod flash;
+#[cfg(feature = "keyword")]
+pub mod keyword;
+pub mod partition;
+pub mod text;

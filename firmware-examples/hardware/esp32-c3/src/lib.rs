@@ -1,0 +1,27 @@
+//! The partition of the ESP32-C3.
+#![no_std]
+
+use esp_hal::peripherals::FLASH;
+use esp_storage::FlashStorage;
+use static_cell::ConstStaticCell;
+use toeplite::Memory;
+
+/// Where partitions.csv has the model, in the flash.
+const OFFSET: u32 = 0x21_0000;
+/// Bytes of that partition.
+const BYTES: usize = 128 * 1024;
+
+static COPY: ConstStaticCell<Memory<BYTES>> = ConstStaticCell::new(Memory::new());
+
+/// What the partition of the model holds, in RAM: the chip sees flash through a memory management unit that the boot loader
+/// sets for the firmware alone. A partition that cannot be read is empty.
+pub fn partition(flash: FLASH<'static>) -> &'static [u8] {
+    let copy = COPY.take().as_mut_slice();
+    if FlashStorage::new(flash).read_nor(OFFSET, copy).is_err() {
+        defmt::warn!(
+            "the partition of the model cannot be read: flash with --partition-table partitions.csv"
+        );
+        copy.fill(0xFF);
+    }
+    copy
+}
