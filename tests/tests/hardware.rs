@@ -63,6 +63,7 @@ fn keywords(integers: bool) -> Files {
         integers,
         classes: names.map(String::from).to_vec(),
         frames: None,
+        after: None,
     };
     let folder = folder(if integers { "integers" } else { "floats" });
     write_model(&folder, &blob, Some(&front_end)).unwrap();

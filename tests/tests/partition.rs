@@ -225,6 +225,7 @@ fn heard_by(config: Config, integers: bool, classes: Vec<String>) -> FrontEnd {
         integers,
         classes,
         frames: None,
+        after: None,
     }
 }
 

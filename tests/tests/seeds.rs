@@ -80,6 +80,7 @@ fn the_seeds_of_the_image_target_are_images() {
                 integers,
                 classes: classes.collect(),
                 frames: None,
+                after: None,
             };
             let beside = Beside::FrontEnd(front_end);
             let image = image::Image::new(&blob, &blob.any().unwrap(), &beside).unwrap();
