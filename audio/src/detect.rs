@@ -54,6 +54,23 @@ pub struct Settings {
     pub rest: u32,
 }
 
+/// Frames from one decision to the next, where nothing else is said.
+pub const EVERY: u32 = 3;
+/// Frames after which what was heard counts half in classifiers that take a mean, where nothing else is said.
+pub const HALF_LIFE: f32 = 15.0;
+
+impl Settings {
+    /// Smoothed over some half a second of decisions every [`EVERY`] frames of 20 ms, and half a second of rest after an event.
+    pub const fn usual(words: u64) -> Self {
+        Self {
+            words,
+            smoothing: 0.12,
+            threshold: 0.65,
+            rest: 8,
+        }
+    }
+}
+
 /// A word that was heard.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Event {

@@ -22,16 +22,16 @@ pub struct Options {
     /// with pooling = "last", whose logits are those].
     #[arg(long, value_name = "N", value_parser = half_life)]
     half_life: Option<f64>,
-    /// Streams: frames from one decision to the next [default: 5].
+    /// Streams: frames from one decision to the next [default: 3].
     #[arg(long, value_name = "N", value_parser = positive)]
     every: Option<usize>,
-    /// Streams: share of a new decision in the smoothed posteriors [default: 0.5].
+    /// Streams: share of a new decision in the smoothed posteriors [default: 0.12].
     #[arg(long, value_name = "X", value_parser = share)]
     smoothing: Option<f64>,
     /// Streams: seconds after an event before there can be another one [default: 0.5].
     #[arg(long, value_name = "S", value_parser = rest)]
     rest: Option<f64>,
-    /// Streams: smoothed posteriors from which a word counts as heard, a row each [default: 0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.95].
+    /// Streams: smoothed posteriors from which a word counts as heard, a row each [default: 0.4,0.5,0.55,0.6,0.65,0.7,0.75,0.8].
     #[arg(long, value_name = "P,...", value_delimiter = ',', value_parser = share)]
     thresholds: Option<Vec<f64>>,
     /// Streams: classes that are no words [default: silence, unknown, and those whose names begin with _].
@@ -43,7 +43,7 @@ pub struct Options {
 }
 
 /// Thresholds, where none are given.
-const THRESHOLDS: [f64; 8] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
+const THRESHOLDS: [f64; 8] = [0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8];
 
 /// What a network hears by.
 #[derive(Clone, Copy, Debug)]
@@ -87,11 +87,12 @@ impl Options {
         let streams = self.streams(path, ear, &listening, decide)?;
         let config = ear.front_end.config;
         let decision = listening.every as f64 * config.hop as f64 / f64::from(config.rate);
+        let usual = Settings::usual(words);
         let settings = |threshold: f64| Settings {
-            words,
-            smoothing: self.smoothing.unwrap_or(0.5) as f32,
+            smoothing: self.smoothing.map_or(usual.smoothing, |s| s as f32),
             threshold: threshold as f32,
             rest: (self.rest.unwrap_or(0.5) / decision).round() as u32,
+            ..usual
         };
         if let Some(path) = &self.posteriors {
             posteriors::save(path, &streams, classes, settings(1.0))?;
@@ -166,11 +167,11 @@ impl Options {
         let half_life = match (pooling, self.half_life) {
             (Pooling::Last, Some(_)) => return Err(StreamsError::HalfLife),
             (Pooling::Last, None) => None,
-            (Pooling::Mean, given) => Some(given.unwrap_or(15.0)),
+            (Pooling::Mean, given) => Some(given.unwrap_or(detect::HALF_LIFE.into())),
         };
         Ok(Listening {
             half_life,
-            every: self.every.unwrap_or(5),
+            every: self.every.unwrap_or(detect::EVERY as usize),
         })
     }
 

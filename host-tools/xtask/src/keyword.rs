@@ -26,14 +26,9 @@ impl Default for Settings {
     /// Those of the firmware without arguments.
     fn default() -> Self {
         Self {
-            every: 4,
-            half_life: 25.0,
-            detector: detect::Settings {
-                words: 0,
-                smoothing: 0.4,
-                threshold: 0.7,
-                rest: 6,
-            },
+            every: detect::EVERY as usize,
+            half_life: detect::HALF_LIFE,
+            detector: detect::Settings::usual(0),
         }
     }
 }

@@ -30,14 +30,9 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            every: 4,
-            half_life: 25.0,
-            detector: detect::Settings {
-                words: 0,
-                smoothing: 0.4,
-                threshold: 0.7,
-                rest: 6,
-            },
+            every: detect::EVERY,
+            half_life: detect::HALF_LIFE,
+            detector: detect::Settings::usual(0),
         }
     }
 }
