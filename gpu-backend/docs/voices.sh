@@ -1,8 +1,9 @@
 #!/bin/bash
-# Digits by synthetic voices, to train on: voices.sh OUT, for `data make keywords --voices OUT`.
+# Digits by synthetic voices, to train on: voices.sh OUT [PROMPTS], for `data make keywords --voices OUT`. PROMPTS: the unpacked
+# package asterisk-core-sounds-en-wav, whose digits are one more voice.
 # Needs espeak-ng and flite (apt-get install espeak-ng flite).
 set -euo pipefail
-out=$1
+out=$1 prompts=${2:-}
 words=(zero one two three four five six seven eight nine)
 for digit in {0..9}; do
     mkdir -p "$out/$digit"
@@ -23,4 +24,5 @@ for digit in {0..9}; do
             espeak-ng -v $accent+$voice -s $speed -w "$out/$digit/espeak-$accent-${voice}_0.wav" $word
         done
     done
+    [ -z "$prompts" ] || cp "$prompts"/usr/share/asterisk/sounds/en_US_f_Allison/digits/$digit.wav "$out/$digit/allison_0.wav"
 done

@@ -18,6 +18,7 @@ use crate::network::Network;
 use crate::train::{ModelError, Trainable};
 use learner::Learner;
 use open::{Opened, open};
+use std::path::Path;
 use std::time::Instant;
 use toeplite_checkpoint::Checkpoint;
 
@@ -64,7 +65,7 @@ impl Backend for Devices {
         on!(open(placement, member)?, |device| {
             let mut network = Network::new(device, model, train.gamma as f32, train.seed)?;
             if let Some(from) = &train.from {
-                network.set_checkpoint(&Checkpoint::open(from)?)?;
+                begin_with(&mut network, from)?;
             }
             Ok(Box::new(Learner::new(network)))
         })
@@ -126,6 +127,28 @@ impl Backend for Devices {
             device, check, report
         ))
     }
+}
+
+/// Gives a network the parameters of the checkpoint `path`. The head for classes of another number stays as it is, and that is
+/// said.
+fn begin_with<D: Device>(network: &mut Network<D>, path: &Path) -> Result<(), ModelError> {
+    const HEAD: &str = "head.weight";
+    let mut checkpoint = Checkpoint::open(path)?;
+    let own = network.checkpoint()?;
+    let (learnt, asked) = (checkpoint.config.outputs(), own.config.outputs());
+    let is_classifier = own.config.classifier.is_some();
+    if let Some(head) = own
+        .tensors
+        .get(HEAD)
+        .filter(|_| is_classifier && learnt != asked)
+    {
+        checkpoint.tensors.insert(HEAD.to_owned(), head.clone());
+        let path = path.display();
+        toeplite_terminal::tell(format_args!(
+            "{path} tells {learnt} classes apart, this network {asked}: its head begins anew"
+        ));
+    }
+    Ok(network.set_checkpoint(&checkpoint)?)
 }
 
 fn bench_network<D: Device>(

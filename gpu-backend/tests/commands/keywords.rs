@@ -184,6 +184,37 @@ fn streams_are_learnt_at_every_frame_and_another_run_begins_with_what_was_learnt
         (best(&second) / best(&first) - 1.0).abs() < 1e-3,
         "{first} {second}"
     );
+    // words of one's own: another number of classes needs another head, and the rest is kept
+    let others = place.path("others");
+    for part in ["train", "valid"] {
+        for class in ["high", "low", "unknown"] {
+            let (from, to) = (
+                place.path("data").join(part).join(class),
+                others.join(part).join(class),
+            );
+            fs::create_dir_all(&to).unwrap();
+            for file in fs::read_dir(from).unwrap() {
+                let file = file.unwrap();
+                fs::copy(file.path(), to.join(file.file_name())).unwrap();
+            }
+        }
+    }
+    train(
+        "train --config run.toml --out own --json --set train.from=first/best --set train.steps=1 --set optimiser.rate=1e-9 --set model.classifier.classes=3 --set data.train=others/train --set data.valid=others/valid",
+    );
+    let tensor = |run: &str, name: &str| {
+        let bytes = fs::read(place.path(run).join("best/model.safetensors")).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        tensors.tensor(name).unwrap().data().to_vec()
+    };
+    assert_eq!(
+        tensor("own", "frames.weight").len(),
+        tensor("first", "frames.weight").len()
+    );
+    assert_eq!(
+        tensor("own", "head.weight").len() * 4,
+        tensor("first", "head.weight").len() * 3
+    );
     fs::rename(place.path("first"), place.path("elsewhere")).unwrap();
     train("train --resume second --json --set train.steps=2");
     let error = place.fail(&[
