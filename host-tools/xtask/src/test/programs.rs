@@ -41,18 +41,54 @@ pub fn build(mut each: impl FnMut(Program)) -> Result<()> {
         .spawn()
         .with_context(|| format!("cannot start {}", shown(&command)))?;
     let messages = child.stdout.take().context("standard output is piped")?;
+    let mut ready = Ready::default();
     for line in BufReader::new(messages).lines() {
         let line = line.context("reading cargo's messages")?;
         let message = serde_json::from_str(&line).context("reading cargo's messages")?;
-        if let Some(program) = program(&message, &paths::root()) {
-            each(program);
-        }
+        ready.read(&message, &paths::root(), &mut each);
     }
     let status = child.wait().context("waiting for cargo")?;
     if !status.success() {
         bail!("{} failed ({status})", shown(&command));
     }
     Ok(())
+}
+
+/// Which programs can be run: cargo may link tests before the command of their package, which they start.
+#[derive(Default)]
+struct Ready {
+    /// Packages whose command is there.
+    commands: Vec<PathBuf>,
+    waiting: Vec<Program>,
+}
+
+impl Ready {
+    /// Hands on what can be run after `message`.
+    fn read(&mut self, message: &Value, root: &Path, each: &mut impl FnMut(Program)) {
+        if let Some(program) = program(message, root) {
+            let is_integration = message["target"]["kind"] == serde_json::json!(["test"]);
+            let has_command = program.folder.join("src/main.rs").is_file();
+            match is_integration && has_command && !self.commands.contains(&program.folder) {
+                true => self.waiting.push(program),
+                false => each(program),
+            }
+        } else if let Some(folder) = command_of(message) {
+            let (ready, waiting) = self.waiting.drain(..).partition(|p| p.folder == folder);
+            self.waiting = waiting;
+            let ready: Vec<Program> = ready;
+            ready.into_iter().for_each(each);
+            self.commands.push(folder);
+        }
+    }
+}
+
+/// The package whose command a message of cargo tells of.
+fn command_of(message: &Value) -> Option<PathBuf> {
+    let is_command = message["reason"] == "compiler-artifact"
+        && message["target"]["kind"] == serde_json::json!(["bin"])
+        && message["executable"].is_string();
+    let folder = Path::new(message["manifest_path"].as_str()?).parent()?;
+    is_command.then(|| folder.into())
 }
 
 /// The program that a message of cargo tells of, if it is of tests.
@@ -148,6 +184,36 @@ mod tests {
         assert_eq!(program(&message, Path::new("/root")), None);
         let end = json!({ "reason": "build-finished", "success": true });
         assert_eq!(program(&end, Path::new("/root")), None);
+    }
+
+    #[test]
+    fn tests_of_a_command_wait_for_it() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        std::fs::create_dir_all(root.join("tools/src")).unwrap();
+        std::fs::write(root.join("tools/src/main.rs"), "").unwrap();
+        let message = |package: &str, kind: &str, test: bool| {
+            let source = format!("{package}/{kind}.rs");
+            json!({
+                "reason": "compiler-artifact",
+                "manifest_path": root.join(package).join("Cargo.toml"),
+                "target": { "src_path": root.join(source), "kind": [kind] },
+                "profile": { "test": test },
+                "executable": root.join("x"),
+            })
+        };
+        let mut ready = Ready::default();
+        let mut names = |message: &Value| {
+            let mut names = Vec::new();
+            ready.read(message, root, &mut |program| names.push(program.name));
+            names
+        };
+        assert!(names(&message("tools", "test", true)).is_empty());
+        assert_eq!(names(&message("tools", "lib", true)), ["tools/lib.rs"]);
+        assert_eq!(names(&message("tests", "test", true)), ["tests/test.rs"]);
+        assert!(names(&message("other", "bin", false)).is_empty());
+        assert_eq!(names(&message("tools", "bin", false)), ["tools/test.rs"]);
+        assert_eq!(names(&message("tools", "test", true)), ["tools/test.rs"]);
     }
 
     #[test]
