@@ -186,7 +186,8 @@ fn envelope(partition: &[u8]) -> Result<&[u8], ImageError> {
     let (expected, rest) = (read_u32(header, 12), bytes.get(HEADER_BYTES..));
     let found = crc32(rest.unwrap_or_default());
     if expected != found {
-        // flash that was not written is all ones or, on some chips, zeros
+        // Flash that was not written is all ones. Where erased flash is zeros, an image that was cut short cannot be told from
+        // a corrupt one: every image ends with zeros.
         let end = bytes.last_chunk::<HEADER_BYTES>();
         let erased = end == Some(&[0xFF; HEADER_BYTES]);
         return Err(match erased {
