@@ -42,6 +42,7 @@ fn the_file_holds_the_model_where_the_board_looks_for_it() {
     assert_eq!(printed["file"], file.to_str().unwrap());
     assert_eq!(printed["address"], 0x8_0000);
     assert_eq!(printed["format"], "hex");
+    assert_eq!(printed["features"], serde_json::json!([]));
     let command = printed["command"].as_str().unwrap();
     assert!(
         command.starts_with("probe-rs download --chip nRF52840_xxAA"),
@@ -77,6 +78,17 @@ fn the_file_holds_the_model_where_the_board_looks_for_it() {
     let printed = json(&toeplite(&own));
     assert_eq!(printed["board"], serde_json::Value::Null);
     assert_eq!(std::fs::read(bin).unwrap(), bytes.bytes());
+}
+
+#[test]
+fn the_firmware_that_the_model_needs_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(folder.path(), &["--weights", "int4"]);
+    let arguments = ["image", &model, "--board", "nrf52840-dk"];
+    let printed = json(&toeplite(&[&arguments[..], &["--json"]].concat()));
+    assert_eq!(printed["features"], serde_json::json!(["int4"]));
+    let text = String::from_utf8(toeplite(&arguments).stdout).unwrap();
+    assert!(text.contains("--features int4"), "{text}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::files::{self, Output};
 use super::output::{self, bytes};
 use crate::blob::{Blob, write_atomically};
 use crate::checkpoint::{AnyFrontEnd, FRONT_END, FrontEnd};
-use crate::image::{BOARDS, Beside, Board, Format, Image, Partition, board};
+use crate::image::{BOARDS, Beside, Board, Format, Image, Partition, board, features};
 use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Args};
 use serde_json::json;
@@ -99,6 +99,7 @@ impl Cmd {
         let command = board.map(|board| board.command(format, &name));
         let Partition { address, size } = partition;
         let used = image.bytes().len();
+        let needed = features(&model);
         if self.json {
             output::json(&json!({
                 "file": name,
@@ -110,6 +111,7 @@ impl Cmd {
                 "blob_bytes": model.blob_bytes(),
                 "memory_bytes": model.memory_needed(),
                 "identity": format!("{:08x}", model.identity()),
+                "features": needed,
                 "command": command,
             }))?;
             return Ok(ExitCode::SUCCESS);
@@ -120,6 +122,13 @@ impl Cmd {
             bytes(size as usize),
             bytes(model.memory_needed()),
         ))?;
+        if !needed.is_empty() {
+            output::line(format!(
+                "firmware runs it only if it is built with --features {}, which supplied firmware is not: it refuses the image and runs \
+                 its own model",
+                needed.join(",")
+            ))?;
+        }
         if let Some(command) = command {
             output::line(format!("flash it by\n    {command}"))?;
         }
@@ -171,7 +180,9 @@ fn front_end(path: &Path) -> Result<FrontEnd> {
     match found {
         Some(AnyFrontEnd::Sound(front_end)) => Ok(front_end),
         Some(AnyFrontEnd::Sensor(_)) => bail!(
-            "{} is of a sensor's samples, and images hold front ends of sounds: name the classes by --classes",
+            "{} is of a sensor's samples, and images hold front ends of sounds: supplied firmware with a partition runs text and \
+             keywords. Build the sensor's model into its firmware (firmware-examples/sensor); for firmware of your own, give --classes and \
+             --address",
             path.display()
         ),
         None => bail!(

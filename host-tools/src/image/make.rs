@@ -6,6 +6,7 @@ use crate::checkpoint::{FrontEnd, FrontEndError};
 use thiserror::Error;
 use toeplite::format::WeightOrder;
 use toeplite::image::{self, kind};
+use toeplite::model::Activation;
 use toeplite_audio::stored::{stored_bytes, write_fixed, write_float};
 use toeplite_audio::{TableError, TablesRef, fixed};
 
@@ -36,7 +37,8 @@ pub enum ImageError {
     /// The partition is too small.
     #[error(
         "the image has {bytes} bytes, {over} more than the partition of {size} bytes at {address:#x}; convert with fewer bits or states \
-         (--weights int4, --budget-flash), or make the partition larger (--address, --size, and memory.x)"
+         (--weights int4, for firmware built with --features int4; --budget-flash), or make the partition larger (--address, --size, and \
+         memory.x)"
     )]
     TooLarge {
         /// Of the image.
@@ -221,7 +223,8 @@ impl Image {
 }
 
 impl Board {
-    /// Refuses a model that the board's firmware would refuse, whatever its size.
+    /// Refuses a model that the board's firmware would refuse, whatever features it is built with, and whatever the model's size.
+    /// What it needs of them, [`features`] says.
     ///
     /// # Errors
     /// [`ImageError::Window`], [`ImageError::WrongContract`] or [`ImageError::PackedFor`].
@@ -253,6 +256,20 @@ impl Board {
         }
         Ok(())
     }
+}
+
+/// Features of the runtime, `gelu` or `int4`, that firmware must be built with for this model (`--features`): as it is
+/// supplied it has neither, and runs the model that it was built with instead.
+pub fn features(model: &AnyModel<'_>) -> Vec<&'static str> {
+    let shape = model.shape();
+    let activations = [shape.gtu_act, shape.glu_act, shape.glu_final_act];
+    let gelu = activations.contains(&Activation::Gelu);
+    let int4 = model.weights() == "int4";
+    let needed = [(gelu, "gelu"), (int4, "int4")];
+    needed
+        .into_iter()
+        .filter_map(|(needed, feature)| needed.then_some(feature))
+        .collect()
 }
 
 fn check_frames(model: &AnyModel<'_>, front_end: &FrontEnd) -> Result<(), ImageError> {

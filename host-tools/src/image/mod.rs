@@ -8,7 +8,7 @@ mod uf2;
 
 pub use boards::{BOARDS, Board, Flasher, board};
 pub use hex::intel_hex;
-pub use make::{Beside, Image, ImageError, Partition};
+pub use make::{Beside, Image, ImageError, Partition, features};
 pub use uf2::{RP2040, RP2350_ARM_S, SECTOR, uf2};
 
 use std::path::Path;
