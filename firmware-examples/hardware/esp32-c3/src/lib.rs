@@ -6,10 +6,12 @@ use esp_storage::FlashStorage;
 use static_cell::ConstStaticCell;
 use toeplite::Memory;
 
-/// Where partitions.csv has the model, in the flash.
-const OFFSET: u32 = 0x21_0000;
-/// Bytes of that partition.
-const BYTES: usize = 128 * 1024;
+/// What partitions.csv has, by build.rs.
+mod table {
+    include!(concat!(env!("OUT_DIR"), "/partition.rs"));
+}
+
+pub use table::{BYTES, OFFSET};
 
 static COPY: ConstStaticCell<Memory<BYTES>> = ConstStaticCell::new(Memory::new());
 
