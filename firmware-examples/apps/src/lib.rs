@@ -2,8 +2,9 @@
 //!
 //! * [`flash`]: where a board's flash has a partition for a model;
 //! * [`partition`]: the model that a board's flash partition has, if it is good, or the one compiled in;
-//! * [`text`]: from a prompt to text;
-//! * [`keyword`] (feature): from a microphone's samples to events.
+//! * [`text`]: from a prompt to text, [`line`](mod@line) by line;
+//! * [`microphone`]: from a converter's numbers to samples;
+//! * [`keyword`] (feature): from samples to events.
 //!
 //! Nothing here panics, allocates or formats with `core::fmt`.
 #![no_std]
@@ -12,5 +13,7 @@
 pub mod flash;
 #[cfg(feature = "keyword")]
 pub mod keyword;
+pub mod line;
+pub mod microphone;
 pub mod partition;
 pub mod text;

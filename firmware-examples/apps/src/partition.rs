@@ -57,6 +57,13 @@ pub enum Refusal {
     /// The front end cannot be used.
     #[cfg(feature = "keyword")]
     FrontEnd(toeplite_audio::stored::StoredError),
+    /// The board takes samples at other rates than the front end's.
+    Rate {
+        /// Samples a second of the front end.
+        needed: u32,
+        /// The board's highest.
+        found: u32,
+    },
     /// Frames of the front end and of the model differ.
     OtherFrames {
         /// Numbers that the model takes.
@@ -117,6 +124,9 @@ impl Refusal {
             }
             #[cfg(feature = "keyword")]
             Self::FrontEnd(error) => error.message(),
+            Self::Rate { .. } => {
+                "the front end takes samples at another rate than this board's microphone gives exactly"
+            }
             Self::OtherFrames { .. } => {
                 "the model takes other frames than the image's front end gives: both must be of one checkpoint"
             }
@@ -146,6 +156,7 @@ impl Refusal {
     pub fn sizes(&self) -> Option<(usize, usize)> {
         match *self {
             Self::Image(ImageError::TooLong { length, partition }) => Some((length, partition)),
+            Self::Rate { needed, found } => Some((needed as usize, found as usize)),
             Self::OtherFrames { needed, found }
             | Self::OtherClasses { needed, found }
             | Self::Budget { needed, found, .. } => Some((needed, found)),

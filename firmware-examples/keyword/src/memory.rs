@@ -54,7 +54,8 @@ pub fn ear(settings: &Settings) -> Result<(Ear, Option<Origin>), Failure> {
     #[cfg(feature = "partition")]
     let (built_in, memory, origin) = {
         let mut memory = memory;
-        let (chosen, origin) = keyword::choose(apps::flash::partition(), built_in, &mut memory);
+        let (chosen, origin) =
+            keyword::choose(apps::flash::partition(), built_in, None, &mut memory);
         (chosen, memory, Some(origin))
     };
     #[cfg(not(feature = "partition"))]

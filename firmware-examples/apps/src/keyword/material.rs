@@ -104,6 +104,18 @@ mod stored {
             })
         }
 
+        /// Refuses a rate that the microphone has not.
+        fn check_rate(&self, rates: Option<&[u32]>) -> Result<(), Refusal> {
+            let needed = F::config(&self.tables).rate;
+            match rates {
+                Some(rates) if !rates.contains(&needed) => {
+                    let found = rates.iter().copied().max().unwrap_or_default();
+                    Err(Refusal::Rate { needed, found })
+                }
+                _ => Ok(()),
+            }
+        }
+
         /// Refuses what the memory has no room for.
         fn check_budget(&self, memory: &Memory<'a, F>) -> Result<(), Refusal> {
             let (config, room) = (F::config(&self.tables), F::room(&memory.front_end));
@@ -129,14 +141,16 @@ mod stored {
         }
     }
 
-    /// That of the image in `partition`, if all is good, or `built_in`. What is returned of the partition fits `memory`, and
+    /// That of the image in `partition`, if all is good, or `built_in`. `rates`: samples a second that the microphone gives;
+    /// none where any will do. What is returned of the partition fits `memory`, and
     /// passed its known-answer test.
     pub fn choose<'a, F: FrontEnd<'a>>(
         partition: &'a [u8],
         built_in: Material<'a, F>,
+        rates: Option<&[u32]>,
         memory: &mut Memory<'a, F>,
     ) -> (Material<'a, F>, Origin) {
-        match stored(partition, memory) {
+        match stored(partition, rates, memory) {
             Ok(material) => (material, Origin::Partition),
             Err(refusal) => (built_in, Origin::BuiltIn(refusal)),
         }
@@ -144,11 +158,13 @@ mod stored {
 
     fn stored<'a, F: FrontEnd<'a>>(
         partition: &'a [u8],
+        rates: Option<&[u32]>,
         memory: &mut Memory<'a, F>,
     ) -> Result<Material<'a, F>, Refusal> {
         let image = partition::image(partition)?;
         let material = Material::stored(&image)?;
         material.check()?;
+        material.check_rate(rates)?;
         material.check_budget(memory)?;
         let needed = material.model.memory_needed();
         let session = material.model.session(memory.session);

@@ -1,9 +1,10 @@
 //! Streams text into the log.
 
 use crate::{MODEL, SESSION_BYTES, built_wrongly, model_meta, tell};
+use apps::line::Line;
 use apps::text::{choose, generate};
 use static_cell::ConstStaticCell;
-use toeplite::{Memory, Token};
+use toeplite::Memory;
 
 #[cfg(contract = "fixed")]
 use toeplite::fixed::{Model, sample::Sampler};
@@ -14,8 +15,6 @@ static MEMORY: ConstStaticCell<Memory<SESSION_BYTES>> = ConstStaticCell::new(Mem
 
 const PROMPT: &[u8] = b"PROSPERO.  My ";
 const TOKENS: u32 = 400;
-/// Of a log message: a line of the text, or as much of it.
-const LINE: usize = 80;
 
 #[cfg(contract = "fixed")]
 fn sampler(seed: u64) -> Sampler {
@@ -47,7 +46,7 @@ pub fn run(partition: &'static [u8], mut each: impl FnMut()) -> ! {
     }
     for seed in 1.. {
         session.reset();
-        let mut line = Line::default();
+        let mut line = Line::new(log);
         let prompt = PROMPT.iter().copied();
         for byte in prompt.clone() {
             line.add(byte);
@@ -61,7 +60,8 @@ pub fn run(partition: &'static [u8], mut each: impl FnMut()) -> ! {
             &mut (),
             |token| {
                 each();
-                line.token(token);
+                // a token of a byte-level model is a byte; others stand for none
+                line.add(u8::try_from(token.0).unwrap_or(b'?'));
             },
         );
         line.end();
@@ -72,43 +72,10 @@ pub fn run(partition: &'static [u8], mut each: impl FnMut()) -> ! {
     built_wrongly("no more seeds")
 }
 
-/// A line of text that is not logged yet.
-struct Line {
-    bytes: [u8; LINE],
-    used: usize,
-}
-
-impl Default for Line {
-    fn default() -> Self {
-        let (bytes, used) = ([0; LINE], 0);
-        Self { bytes, used }
-    }
-}
-
-impl Line {
-    /// A token of a byte-level model is a byte; others stand for none.
-    fn token(&mut self, token: Token) {
-        self.add(u8::try_from(token.0).unwrap_or(b'?'));
-    }
-
-    fn add(&mut self, byte: u8) {
-        if byte != b'\n'
-            && let Some(slot) = self.bytes.get_mut(self.used)
-        {
-            *slot = byte;
-            self.used += 1;
-        }
-        if byte == b'\n' || self.used == LINE {
-            self.end();
-        }
-    }
-
-    fn end(&mut self) {
-        let bytes = self.bytes.get(..self.used).unwrap_or_default();
-        match core::str::from_utf8(bytes) {
-            Ok(text) => defmt::println!("{=str}", text),
-            Err(_) => defmt::println!("{=[u8]:a}", bytes),
-        }
-        self.used = 0;
+/// Logs a line.
+fn log(bytes: &[u8]) {
+    match core::str::from_utf8(bytes) {
+        Ok(text) => defmt::println!("{=str}", text),
+        Err(_) => defmt::println!("{=[u8]:a}", bytes),
     }
 }

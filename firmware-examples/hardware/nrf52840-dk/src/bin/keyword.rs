@@ -2,8 +2,9 @@
 #![no_std]
 #![no_main]
 
-use common::keyword::{BLOCK, Blocks, Leveller, Listener, put};
+use common::keyword::{BLOCK, Leveller, Listener, Rates, Sound};
 use embassy_executor::InterruptExecutor;
+use embassy_nrf::config::HfclkSource;
 use embassy_nrf::gpio::{Level, Output, OutputDrive};
 use embassy_nrf::interrupt::{InterruptExt, Priority};
 use embassy_nrf::saadc::{self, CallbackResult, ChannelConfig, Saadc};
@@ -17,7 +18,7 @@ bind_interrupts!(struct Irqs {
 
 /// Runs the microphone's task above the main program.
 static MICROPHONE: InterruptExecutor = InterruptExecutor::new();
-static BLOCKS: Blocks = Blocks::new();
+static SOUND: Sound = Sound::new();
 
 #[interrupt]
 unsafe fn EGU1_SWI1() {
@@ -25,8 +26,10 @@ unsafe fn EGU1_SWI1() {
     unsafe { MICROPHONE.on_interrupt() }
 }
 
-/// Ticks a second of the timer that paces the converter.
+/// Ticks a second of the timer that paces the converter, which the crystal makes.
 const TICKS: u32 = 16_000_000;
+/// Whole numbers of ticks.
+const RATES: Rates = Rates::new(&[8000, 16_000]);
 
 /// Samples for ever, into two buffers in turn.
 #[embassy_executor::task]
@@ -49,7 +52,7 @@ async fn sample(
             // noise around the ground may be negative
             *to = leveller.sample((*from).max(0) as u16);
         }
-        put(&BLOCKS, block);
+        SOUND.put(block);
         CallbackResult::Continue
     };
     let period = TICKS / rate;
@@ -68,9 +71,12 @@ async fn sample(
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    let p = embassy_nrf::init(Default::default());
+    let mut config = embassy_nrf::config::Config::default();
+    // the oscillator inside is off by some per cent, and trembles
+    config.hfclk_source = HfclkSource::ExternalXtal;
+    let p = embassy_nrf::init(config);
     let mut led = Output::new(p.P0_13, Level::High, OutputDrive::Standard);
-    let mut listener = Listener::new(apps::flash::partition());
+    let listener = Listener::new(apps::flash::partition(), RATES);
     interrupt::EGU1_SWI1.set_priority(Priority::P6);
     let spawner = MICROPHONE.start(interrupt::EGU1_SWI1);
     match sample(
@@ -84,15 +90,6 @@ fn main() -> ! {
         Ok(task) => spawner.spawn(task),
         Err(_) => defmt::panic!("the microphone's task is started once"),
     }
-    loop {
-        match BLOCKS.try_receive() {
-            Ok(block) => {
-                if listener.hear(&block) {
-                    led.toggle();
-                }
-            }
-            // an interrupt on the way is an event: none is missed
-            Err(_) => cortex_m::asm::wfe(),
-        }
-    }
+    // an interrupt on the way is an event: none is missed
+    listener.listen(&SOUND, cortex_m::asm::wfe, || led.toggle())
 }

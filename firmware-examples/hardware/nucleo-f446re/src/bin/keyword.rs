@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use common::keyword::{BLOCK, Blocks, Leveller, Listener, put};
+use common::keyword::{BLOCK, Leveller, Listener, Rates, Sound};
 use embassy_executor::InterruptExecutor;
 use embassy_stm32::adc::{Adc, AdcChannel, Exten, SampleTime};
 use embassy_stm32::gpio::{Level, Output, Speed};
@@ -19,7 +19,9 @@ bind_interrupts!(struct Irqs {
 
 /// Runs the microphone's task above the main program.
 static MICROPHONE: InterruptExecutor = InterruptExecutor::new();
-static BLOCKS: Blocks = Blocks::new();
+static SOUND: Sound = Sound::new();
+/// The timer's clock is 84 MHz: whole numbers of its ticks.
+const RATES: Rates = Rates::new(&[8000, 16_000]);
 
 #[interrupt]
 unsafe fn UART5() {
@@ -54,10 +56,11 @@ async fn sample(
     loop {
         let mut numbers = [0; BLOCK];
         if converter.read(&mut numbers).await.is_err() {
-            defmt::warn!("samples are lost: another interrupt takes too long");
+            // overwritten: this many, or more
+            SOUND.lose(BLOCK as u32);
             continue;
         }
-        put(&BLOCKS, numbers.map(|number| leveller.sample(number)));
+        SOUND.put(numbers.map(|number| leveller.sample(number)));
     }
 }
 
@@ -65,22 +68,13 @@ async fn sample(
 fn main() -> ! {
     let p = embassy_stm32::init(nucleo_f446re::config());
     let mut led = Output::new(p.PA5, Level::Low, Speed::Low);
-    let mut listener = Listener::new(apps::flash::partition());
+    let listener = Listener::new(apps::flash::partition(), RATES);
     interrupt::UART5.set_priority(Priority::P6);
     let spawner = MICROPHONE.start(interrupt::UART5);
     match sample(p.ADC1, p.PA0, p.DMA2_CH0, p.TIM2, listener.rate()) {
         Ok(task) => spawner.spawn(task),
         Err(_) => defmt::panic!("the microphone's task is started once"),
     }
-    loop {
-        match BLOCKS.try_receive() {
-            Ok(block) => {
-                if listener.hear(&block) {
-                    led.toggle();
-                }
-            }
-            // an interrupt on the way is an event: none is missed
-            Err(_) => cortex_m::asm::wfe(),
-        }
-    }
+    // an interrupt on the way is an event: none is missed
+    listener.listen(&SOUND, cortex_m::asm::wfe, || led.toggle())
 }
