@@ -180,7 +180,10 @@ impl Device {
         for (seed, file) in files.iter().enumerate() {
             write_wav(file, &recording(100 + seed as u64, 1));
         }
-        assert_eq!(recordings::wav_files(std::slice::from_ref(&folder)).unwrap(), files);
+        assert_eq!(
+            recordings::wav_files(std::slice::from_ref(&folder)).unwrap(),
+            files
+        );
         let paused = folder.with_extension("paused");
         let files = recordings::with_pause(&files, RATE, 0.3, &paused).unwrap();
         let listener = Listener {
