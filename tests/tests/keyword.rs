@@ -291,3 +291,9 @@ fn bundled_words_cost_less_than(name: &str, board: &str, instructions: u64, ram:
 fn bundled_words_in_time_on_cortex_m4f() {
     bundled_words_cost_less_than("keywords", "mps2-an386", 6_000_000, 16 << 10);
 }
+
+/// A network for cores without an FPU, whose features are integers.
+#[test]
+fn bundled_words_in_time_on_cortex_m0() {
+    bundled_words_cost_less_than("keywords-24x2", "microbit", 64_000_000, 10 << 10);
+}
