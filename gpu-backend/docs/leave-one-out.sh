@@ -16,7 +16,8 @@ for speaker in ${SPEAKERS:-george jackson nicolas theo yweweler}; do
     [ -d "$data" ] || toeplite-train data make keywords --source "$source" "${options[@]}" --leave-out $speaker --out "$data" --json >/dev/null
     toeplite-train train --config "$config" --set data.train="$data/train" --set data.valid="$data/valid" \
         "${settings[@]}" --out "$out/run-$speaker" --json >/dev/null
-    run=$out/run-$speaker/best
+    # the last: which one is best is not for the speakers that it learnt from to say
+    run=$(ls -d "$out/run-$speaker"/checkpoint-* | sort -V | tail -n 1)
     toeplite-train eval "$run" --data "$data/test" --json >"$out/$speaker.json"
     toeplite convert "$run" -o "$out/$speaker.toep" --json >"$out/$speaker-convert.json"
     toeplite eval "$out/$speaker.toep" --clips "$data/test" --front-end "$run" --json >"$out/$speaker-int8.json"

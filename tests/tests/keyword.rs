@@ -14,7 +14,7 @@ use toeplite_streams::Listening;
 use toeplite_tests::{CLASSES, Noise, checkpoint, small_classifier_config};
 use toeplite_tools::blob::Blob;
 use toeplite_tools::checkpoint::config::{Config as Network, Pooling};
-use toeplite_tools::checkpoint::{FRONT_END, FrontEnd};
+use toeplite_tools::checkpoint::{AnyFrontEnd, FRONT_END, FrontEnd};
 use toeplite_tools::listen::decisions;
 use xtask::boards::{Board, F32};
 use xtask::firmware::{self, Firmware};
@@ -180,7 +180,12 @@ impl Device {
         for (seed, file) in files.iter().enumerate() {
             write_wav(file, &recording(100 + seed as u64, 1));
         }
-        assert_eq!(recordings::wav_files(&[folder]).unwrap(), files);
+        assert_eq!(
+            recordings::wav_files(std::slice::from_ref(&folder)).unwrap(),
+            files
+        );
+        let paused = folder.with_extension("paused");
+        let files = recordings::with_pause(&files, RATE, 0.3, &paused).unwrap();
         let listener = Listener {
             firmware: &self.firmware,
             blob: &self.model.files.blob,
@@ -191,6 +196,9 @@ impl Device {
         assert_eq!(checked.len(), files.len());
         for (one, file) in checked.iter().zip(&files) {
             assert_eq!((&one.recording, &one.difference), (file, &None));
+            // a wav file of this length with the pause
+            let bytes = fs::metadata(file).unwrap().len();
+            assert_eq!(one.milliseconds, (bytes - 44) / 2 * 1000 / u64::from(RATE));
             assert!(one.decisions > 5 && one.ram_bytes > 1000, "{one:?}");
         }
         recordings::hash(&checked)
@@ -249,4 +257,43 @@ fn keywords_on_cortex_m55() {
 #[test]
 fn keywords_on_cortex_m0() {
     keywords_like_on_the_host("microbit", 2);
+}
+
+/// The bundled network's costs on a device without arguments: what the guide promises.
+fn bundled_words_cost_less_than(name: &str, board: &str, instructions: u64, ram: u64) {
+    let into = folder(&format!("{board}-{name}"));
+    let board = Board::named(board).unwrap();
+    let checkpoint = paths::checkpoint(name);
+    let Ok(Some(AnyFrontEnd::Sound(front_end))) = AnyFrontEnd::of_checkpoint(&checkpoint) else {
+        panic!("{name} hears sounds");
+    };
+    let cli = Path::new(env!("CARGO_BIN_EXE_toeplite-tests-cli"));
+    let model = convert(cli, &checkpoint, Storage::int8(F32, board.core), &into).unwrap();
+    let firmware = firmware::keyword(&board, &model).unwrap();
+    let wav = firmware
+        .elf
+        .with_file_name(format!("{}-{name}.wav", board.name));
+    let samples = recording(5, 2);
+    write_wav(&wav, &samples);
+    let settings = Settings::default();
+    let expected = keyword::listen(&model.files.blob, &front_end, &samples, &settings).unwrap();
+    let arguments = format!("wav={}", wav.file_name().unwrap().display());
+    let output = qemu::run(&firmware, &arguments, LIMIT, |_| ()).unwrap();
+    let report = Report::parse(&output.success().unwrap().stdout);
+    assert_eq!(report.get("posteriors_hash").unwrap(), expected.hash);
+    let number = |key| report.number(key).unwrap();
+    let found = (number("instructions_per_second"), number("ram_bytes"));
+    eprintln!("{name} on {}: {found:?}", board.name);
+    assert!(found.0 < instructions && found.1 < ram, "{found:?}");
+}
+
+#[test]
+fn bundled_words_in_time_on_cortex_m4f() {
+    bundled_words_cost_less_than("keywords", "mps2-an386", 6_000_000, 16 << 10);
+}
+
+/// A network for cores without an FPU, whose features are integers.
+#[test]
+fn bundled_words_in_time_on_cortex_m0() {
+    bundled_words_cost_less_than("keywords-24x2", "microbit", 64_000_000, 10 << 10);
 }

@@ -193,7 +193,7 @@ fn every_configuration_fits_the_data_that_it_names() {
     let place = Place::new();
     make_all(&place);
     let configurations = configurations(&place);
-    assert_eq!(configurations.len(), 9);
+    assert_eq!(configurations.len(), 10);
     for path in configurations {
         let config = RunConfig::load(&path, &[]).unwrap();
         network::check(&config.model).unwrap();

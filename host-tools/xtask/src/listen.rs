@@ -28,7 +28,7 @@ const CORES: [&str; 3] = ["mps2-an386", "mps3-an547", "microbit"];
 #[command(after_help = "\
 Examples:
   cargo xtask listen word.wav --checkpoint runs/keywords/best
-  cargo xtask listen keywords/test --limit 100 --board all       on a Cortex-M4F, an M55 and an M0
+  cargo xtask listen keywords/test --limit 100 --pause 1 --board all       on a Cortex-M4F, an M55 and an M0
   cargo xtask listen keywords/streams/test --board microbit --json
 
 With --json {checkpoint, same, boards}, each board {board, core, recordings, same, events, seconds, instructions_per_second,
@@ -46,6 +46,9 @@ pub struct Listen {
     /// Most recordings, evenly spaced over all of them [default: all].
     #[arg(long, value_name = "N")]
     limit: Option<NonZero<usize>>,
+    /// Seconds of silence after each recording: words that are cut close are noticed after their end.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
+    pause: f64,
     /// Recordings heard at a time [default: one for each processor].
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
@@ -61,6 +64,12 @@ pub struct Listen {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let parsed = text.parse().ok();
+    let seconds = parsed.filter(|seconds| (0.0..=60.0).contains(seconds));
+    seconds.ok_or_else(|| "expected 0 to 60 seconds".into())
 }
 
 impl Listen {
@@ -80,6 +89,13 @@ impl Listen {
         for file in &files {
             keyword::samples(file, front_end.config.rate)?;
         }
+        let files = match self.pause > 0.0 {
+            true => {
+                let folder = paths::output().join("recordings");
+                recordings::with_pause(&files, front_end.config.rate, self.pause, &folder)?
+            }
+            false => files,
+        };
         setup::quietly()?;
         match &files[..] {
             [file] if self.board != ALL && !self.json => self.follow(file, &checkpoint, &front_end),

@@ -61,6 +61,40 @@ fn gather(folder: &Path, to: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
+/// Copies in `folder` that go on for so many seconds of silence, as a microphone does when a word has been said.
+///
+/// # Errors
+/// A recording cannot be read, or a copy be written.
+pub fn with_pause(
+    files: &[PathBuf],
+    rate: u32,
+    seconds: f64,
+    folder: &Path,
+) -> Result<Vec<PathBuf>> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: rate,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let copy = |(index, file): (usize, &PathBuf)| {
+        let mut samples = keyword::samples(file, rate)?;
+        samples.resize(samples.len() + (seconds * f64::from(rate)) as usize, 0);
+        // two folders may have recordings of the same name
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let to = folder.join(format!("{index:05}-{name}"));
+        let write = || {
+            let mut wav = hound::WavWriter::create(&to, spec)?;
+            samples.iter().try_for_each(|x| wav.write_sample(*x))?;
+            wav.finalize()
+        };
+        write().with_context(|| format!("cannot write {}", to.display()))?;
+        Ok(to)
+    };
+    files.iter().enumerate().map(copy).collect()
+}
+
 /// At most `limit` of them, evenly spaced: folders are often sorted by what is said.
 pub fn some_of(files: Vec<PathBuf>, limit: Option<usize>) -> Vec<PathBuf> {
     let count = limit.unwrap_or(usize::MAX).min(files.len());
