@@ -127,7 +127,6 @@ fn lines(text: &[u8]) -> Vec<Vec<u8>> {
     let mut line = Line::new(|bytes: &[u8]| written.push(bytes.to_vec()));
     text.iter().for_each(|byte| line.add(*byte));
     line.end();
-    drop(line);
     written
 }
 
