@@ -255,6 +255,8 @@ fn streams_are_heard_as_by_the_trainer() {
         let options = [
             "--every",
             "2",
+            "--smoothing",
+            "0.5",
             "--rest",
             "0.1",
             "--thresholds",
