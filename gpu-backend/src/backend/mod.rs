@@ -20,7 +20,7 @@ use learner::Learner;
 use open::{Opened, open};
 use std::path::Path;
 use std::time::Instant;
-use toeplite_checkpoint::Checkpoint;
+use toeplite_checkpoint::{Checkpoint, Config as ModelConfig};
 
 /// Decay rate of a benchmark's kernels: the published models'.
 const GAMMA: f32 = 0.99;
@@ -135,6 +135,14 @@ fn begin_with<D: Device>(network: &mut Network<D>, path: &Path) -> Result<(), Mo
     const HEAD: &str = "head.weight";
     let mut checkpoint = Checkpoint::open(path)?;
     let own = network.checkpoint()?;
+    let differing = differing(&checkpoint.config, &own.config);
+    if !differing.is_empty() {
+        return Err(format!(
+            "train.from: {} is of another network: {differing}",
+            path.display()
+        )
+        .into());
+    }
     let (learnt, asked) = (checkpoint.config.outputs(), own.config.outputs());
     let is_classifier = own.config.classifier.is_some();
     if let Some(head) = own
@@ -149,6 +157,19 @@ fn begin_with<D: Device>(network: &mut Network<D>, path: &Path) -> Result<(), Mo
         ));
     }
     Ok(network.set_checkpoint(&checkpoint)?)
+}
+
+/// Keys of two configurations that make other tensors, with both values; nothing if there are none.
+fn differing(from: &ModelConfig, own: &ModelConfig) -> String {
+    let json = |config: &ModelConfig| serde_json::to_value(config).unwrap_or_default();
+    let (from, own) = (json(from), json(own));
+    // what a head is for, how long sequences are, and what positions are divided by may change
+    let mays = ["classifier", "train_len", "format", "version", "vocab_size"];
+    let keys = own.as_object().into_iter().flatten();
+    let keys = keys.filter(|(key, value)| !mays.contains(&&key[..]) && from[key] != **value);
+    keys.map(|(key, value)| format!("model.{key} = {} there, {value} here", from[key]))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 fn bench_network<D: Device>(

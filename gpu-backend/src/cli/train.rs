@@ -13,6 +13,7 @@ use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use toeplite_checkpoint::AnyFrontEnd;
 use toeplite_terminal as output;
 
 /// Train a network: a new run, or go on with one.
@@ -135,8 +136,24 @@ impl Cmd {
         Portions::check(&config, self.processes)?;
         network::check(&config.model).map_err(|e| TrainError::Model(e.into()))?;
         let sources = Sources::open(&config)?;
+        check_start(&config, &sources)?;
         sources.complete(&mut config);
         let folder = self.out.clone().unwrap_or_else(|| path.with_extension(""));
         Ok((Run::create(&folder, config)?, sources))
+    }
+}
+
+/// Refuses to begin with what was learnt of other features.
+fn check_start(config: &RunConfig, sources: &Sources) -> Result<(), TrainError> {
+    let Some(path) = &config.train.from else {
+        return Ok(());
+    };
+    let theirs = AnyFrontEnd::of_checkpoint(path);
+    let theirs = theirs.map_err(|cause| TrainError::Checkpoint(Box::new(cause)))?;
+    match (theirs, sources.train.front_end()) {
+        (Some(theirs), Some(ours)) if !theirs.makes_as(&ours) => {
+            Err(TrainError::OtherFeatures { path: path.clone() })
+        }
+        _ => Ok(()),
     }
 }

@@ -50,6 +50,15 @@ pub enum TrainError {
         /// Processes.
         processes: usize,
     },
+    /// The checkpoint to begin with heard other features.
+    #[error(
+        "train.from: {} was trained on other features or frames than data.train gives, see its front_end.json: set data.features as they were there \
+         (integers = true among them), or begin without train.from", path.display()
+    )]
+    OtherFeatures {
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// The data was refused.
     #[error(transparent)]
     Data(#[from] DataError),

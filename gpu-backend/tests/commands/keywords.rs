@@ -224,6 +224,24 @@ fn streams_are_learnt_at_every_frame_and_another_run_begins_with_what_was_learnt
         "--set=train.from=first/best",
     ]);
     assert!(error.contains("first/best"), "{error}");
+    fs::rename(place.path("elsewhere"), place.path("first")).unwrap();
+    for (setting, expected) in [
+        ("model.glu_dim=12", "model.glu_dim = 8 there, 12 here"),
+        ("data.features.integers=true", "data.features"),
+    ] {
+        let error = place.fail(&[
+            "train",
+            "--config=run.toml",
+            "--out=third",
+            "--set=train.from=first/best",
+            "--set",
+            setting,
+        ]);
+        assert!(
+            error.contains("train.from") && error.contains(expected),
+            "{error}"
+        );
+    }
     place.write("run.toml", listening.replace("\"last\"", "\"mean\""));
     let error = place.fail(&["train", "--config=run.toml", "--out=third"]);
     assert!(

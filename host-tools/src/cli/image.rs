@@ -32,7 +32,7 @@ pub struct Cmd {
     #[arg(long, value_name = "ADDRESS", group = "place", value_parser = number, requires = "size")]
     address: Option<u32>,
     /// Bytes of that partition; K and M are 1024 and 1024 * 1024.
-    #[arg(long, value_name = "BYTES", value_parser = number, requires = "address")]
+    #[arg(long, value_name = "BYTES", value_parser = number, requires = "address", conflicts_with = "board")]
     size: Option<u32>,
     /// The audio front end of a classifier of sounds: its checkpoint, or the front_end.json in it.
     #[arg(long, value_name = "PATH", conflicts_with = "classes")]

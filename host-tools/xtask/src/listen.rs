@@ -28,7 +28,7 @@ const CORES: [&str; 3] = ["mps2-an386", "mps3-an547", "microbit"];
 #[command(after_help = "\
 Examples:
   cargo xtask listen word.wav --checkpoint runs/keywords/best
-  cargo xtask listen keywords/test --limit 100 --pause 1 --board all       on a Cortex-M4F, an M55 and an M0
+  cargo xtask listen keywords/test --limit 100 --board all       on a Cortex-M4F, an M55 and an M0
   cargo xtask listen keywords/streams/test --board microbit --json
 
 With --json {checkpoint, same, boards}, each board {board, core, recordings, same, events, seconds, instructions_per_second,
@@ -47,7 +47,7 @@ pub struct Listen {
     #[arg(long, value_name = "N")]
     limit: Option<NonZero<usize>>,
     /// Seconds of silence after each recording: words that are cut close are noticed after their end.
-    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     pause: f64,
     /// Recordings heard at a time [default: one for each processor].
     #[arg(long, value_name = "N")]

@@ -12,6 +12,7 @@ use crate::data::{Draw, Permutation, mix};
 use hound::{SampleFormat, WavSpec, WavWriter};
 use rayon::prelude::*;
 use sources::{Word, words};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use toeplite_clips::{Sound, read_sound, to_pcm};
@@ -84,6 +85,7 @@ impl Keywords {
         clips.extend(self.voices()?);
         clips.extend(pieces(&speech, seed));
         clips.extend(silence(seed));
+        check(&clips)?;
         clips.par_iter().try_for_each(|clip| clip.write(folder))?;
         let made = |part: Part| MadeFile {
             name: part.name().to_owned(),
@@ -140,9 +142,14 @@ impl Keywords {
         let mut all = Vec::new();
         for folder in &self.negatives {
             let voice = name_of(folder);
-            for file in sources::recordings(folder)? {
-                all.push((voice.clone(), file));
+            let files = sources::recordings(folder)?;
+            if files.is_empty() {
+                let folder = folder.display();
+                return Err(TaskError::Options(format!(
+                    "--negatives {folder}: there are no wav files in it"
+                )));
             }
+            all.extend(files.into_iter().map(|file| (voice.clone(), file)));
         }
         let places = Permutation::new(all.len() as u64, mix(seed));
         let read = |(index, (voice, file)): (usize, &(String, PathBuf))| {
@@ -189,6 +196,36 @@ impl Keywords {
     }
 }
 
+/// Refuses words that nothing is learnt of, and says how many clips there are of each.
+fn check(clips: &[Clip]) -> Result<()> {
+    let mut counts: BTreeMap<&str, [usize; PARTS.len()]> = BTreeMap::new();
+    for clip in clips {
+        counts.entry(&clip.class).or_default()[clip.part as usize] += 1;
+    }
+    for (class, [train, valid, test]) in &counts {
+        if *train == 0 {
+            return Err(TaskError::Options(format!(
+                "there are no recordings of `{class}` to train on: of a speaker's recordings those numbered 0 to {} are tested and those up to {} \
+                 validated with (with --leave-out, 0 to {} of the others are validated with), so record more, or add --voices",
+                OWN_TEST - 1,
+                OWN_TEST + OWN_VALID - 1,
+                OWN_TEST - 1
+            )));
+        }
+        if *valid + *test == 0 {
+            return Err(TaskError::Options(format!(
+                "`{class}` is a folder of --voices, and no word of --source: call it as the word that is said in it"
+            )));
+        }
+    }
+    for (class, [train, valid, test]) in counts {
+        toeplite_terminal::tell(format_args!(
+            "{class}: {train} to train on, {valid} to validate with, {test} to test"
+        ));
+    }
+    Ok(())
+}
+
 /// A recording without the words.
 struct Speech {
     part: Part,
@@ -207,8 +244,8 @@ fn pieces(speech: &[Speech], seed: u64) -> Vec<Clip> {
         for (index, piece) in recording.samples.chunks(length).enumerate() {
             let count = &mut judged[recording.part as usize];
             let is_enough = recording.part != Part::Train && *count >= JUDGED;
-            // what is left may be a breath
-            if is_enough || piece.len() < length / 4 {
+            // what is left may be a breath; a short recording is all that there is
+            if is_enough || index > 0 && piece.len() < length / 4 {
                 continue;
             }
             *count += 1;
@@ -320,7 +357,7 @@ mod tests {
 
     fn sources(folder: &Path) -> Keywords {
         let tone = |i: usize| ((i * i) % 199) as f32 / 400.0;
-        for (word, speaker, index) in (0..24).map(|i| (i % 2, ["ann", "bob"][i / 2 % 2], i / 4)) {
+        for (word, speaker, index) in (0..36).map(|i| (i % 2, ["ann", "bob"][i / 2 % 2], i / 4)) {
             let samples: Vec<f32> = (0..2000 + index).map(tone).collect();
             let name = format!("source/{word}_{speaker}_{index}.wav");
             write_wav(&folder.join(name), &samples).unwrap();
@@ -371,8 +408,8 @@ mod tests {
             );
         }
         let has = |start: &str| names.iter().filter(|n| n.starts_with(start)).count();
-        // of 6 recordings of a word by a speaker 5 are tested, the next validated with
-        assert_eq!((has("train/1"), has("valid/1"), has("test/1")), (1, 2, 10));
+        // of 9 recordings of a word by a speaker 5 are tested, the next 3 validated with
+        assert_eq!((has("train/1"), has("valid/1"), has("test/1")), (3, 6, 10));
         assert_eq!((has("train/silence"), has("test/silence")), (200, 50));
         // two pieces of each of 20 recordings
         let pieces = ["train", "valid", "test"].map(|p| has(&format!("{p}/unknown/no-words_")));
@@ -411,6 +448,47 @@ mod tests {
         assert!(
             error.is_usage() && error.to_string().contains("ann, bob"),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn what_would_not_be_learnt_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keywords = sources(dir.path());
+        let make = |keywords: &Keywords, name: &str| {
+            let made = keywords.make(&dir.path().join(name), 1, &|_| ());
+            made.map_err(|error| error.to_string())
+        };
+        // a word of two parts with too few recordings
+        let few = dir.path().join("source/turn_on_ann_3.wav");
+        write_wav(&few, &[0.5; 900]).unwrap();
+        let error = make(&keywords, "few").unwrap_err();
+        assert!(
+            error.contains("`turn_on`") && error.contains("0 to 4"),
+            "{error}"
+        );
+        fs::remove_file(few).unwrap();
+        let stray = dir.path().join("voices/2/robot_1.wav");
+        write_wav(&stray, &[0.5; 900]).unwrap();
+        let error = make(&keywords, "stray").unwrap_err();
+        assert!(error.contains("`2` is a folder of --voices"), "{error}");
+        fs::remove_file(stray).unwrap();
+        // short recordings of other speech are kept as they are
+        for index in 0..10 {
+            let name = format!("short/{index}.wav");
+            write_wav(&dir.path().join(name), &[0.5; 900]).unwrap();
+        }
+        keywords.negatives = vec![dir.path().join("short")];
+        make(&keywords, "short-ones").unwrap();
+        let names = files(&dir.path().join("short-ones"));
+        let kept = names.iter().filter(|n| n.contains("/unknown/short_"));
+        assert_eq!(kept.count(), 10);
+        keywords.negatives.push(dir.path().join("empty"));
+        fs::create_dir(dir.path().join("empty")).unwrap();
+        assert!(
+            make(&keywords, "none")
+                .unwrap_err()
+                .contains("no wav files")
         );
     }
 }

@@ -29,10 +29,12 @@ pub struct Word {
 /// It cannot be read, or holds none.
 pub fn words(source: &Path) -> Result<Vec<Word>> {
     let mut words = Vec::new();
+    let mut others = Vec::new();
     if source.is_dir() {
         for file in recordings(source)? {
-            if let Some(named) = named(&file) {
-                words.push(word(named, read_sound(&file)?));
+            match named(&file) {
+                Some(named) => words.push(word(named, read_sound(&file)?)),
+                None => others.push(file),
             }
         }
     } else {
@@ -45,8 +47,10 @@ pub fn words(source: &Path) -> Result<Vec<Word>> {
         for entry in archive.entries().map_err(damaged)? {
             let entry = entry.map_err(damaged)?;
             let path = entry.path().map_err(damaged)?.into_owned();
-            if let Some(named) = named(&path) {
-                words.push(word(named, decode_sound(entry.take(MAX_FILE), &path)?));
+            match named(&path) {
+                Some(named) => words.push(word(named, decode_sound(entry.take(MAX_FILE), &path)?)),
+                None if is_wav(&path) => others.push(path),
+                None => (),
             }
         }
         words.sort_by(|a, b| key(a).cmp(&key(b)));
@@ -56,6 +60,13 @@ pub fn words(source: &Path) -> Result<Vec<Word>> {
             "{} holds no recordings WORD_SPEAKER_INDEX.wav: give the Free Spoken Digit Dataset, or files that are named so",
             source.display()
         )));
+    }
+    if let Some(other) = others.first() {
+        toeplite_terminal::tell(format_args!(
+            "warning: {} wav files are not called WORD_SPEAKER_INDEX.wav and are left out, {} among them",
+            others.len(),
+            other.display()
+        ));
     }
     Ok(words)
 }
@@ -73,17 +84,16 @@ fn word((word, speaker, index): (String, String, usize), sound: Sound) -> Word {
     }
 }
 
-/// What a file's name says.
+/// What a file's name says. Words may have a `_`, speakers have none.
 fn named(path: &Path) -> Option<(String, String, usize)> {
     if !is_wav(path) {
         return None;
     }
     let name = path.file_stem()?.to_str()?;
-    let mut parts = name.split('_');
-    let (word, speaker, index) = (parts.next()?, parts.next()?, parts.next()?);
-    let whole = parts.next().is_none() && !word.is_empty() && !speaker.is_empty();
+    let mut parts = name.rsplitn(3, '_');
+    let (index, speaker, word) = (parts.next()?, parts.next()?, parts.next()?);
     let index = index.parse().ok()?;
-    whole.then(|| (word.to_owned(), speaker.to_owned(), index))
+    (!word.is_empty() && !speaker.is_empty()).then(|| (word.to_owned(), speaker.to_owned(), index))
 }
 
 fn is_wav(path: &Path) -> bool {
