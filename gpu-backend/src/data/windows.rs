@@ -255,8 +255,8 @@ mod tests {
 
     #[test]
     fn training_data_have_mean_0_and_deviation_1() {
-        let samples: Vec<i16> = (0..3000)
-            .map(|i| (i * 7919) % 1001 + 20 * (i % 2))
+        let samples: Vec<i16> = (0..3000i32)
+            .map(|i| ((i * 7919) % 1001 + 20 * (i % 2)) as i16)
             .collect();
         let clips = [clip(0, &samples)];
         let sensor = Sensor {
