@@ -102,3 +102,17 @@ pub fn decimal(text: &[u8]) -> Option<(u64, u64, u32)> {
     };
     Some((integer(whole)?, fraction, digits))
 }
+
+/// A number above 0, at most 1, as [`number`] reads it.
+pub fn share(text: &[u8]) -> Option<f32> {
+    number(text).filter(|&x| x > 0.0 && x <= 1.0)
+}
+
+/// The nearest number, of digits with a point among them; `None` for more than six digits behind it or 24 bits in all.
+pub fn number(text: &[u8]) -> Option<f32> {
+    let (whole, fraction, digits) = decimal(text)?;
+    let scale = 10u64.checked_pow(digits)?;
+    let all = whole.checked_mul(scale)?.checked_add(fraction)?;
+    // both exact: one rounding
+    (all < 1 << 24 && digits <= 6).then(|| all as f32 / scale as f32)
+}

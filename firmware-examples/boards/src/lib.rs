@@ -14,10 +14,11 @@ mod file;
 pub mod footprint;
 pub mod instructions;
 mod panic;
+pub mod report;
 mod semihosting;
 
 pub use board::{BOARD, Board};
-pub use command_line::{Arguments, Escaped, command_line, decimal, integer};
+pub use command_line::{Arguments, Escaped, command_line, decimal, integer, number, share};
 pub use console::{Console, exit};
 pub use file::File;
 

@@ -3,14 +3,9 @@
 use crate::Ear;
 use crate::failure::Failure;
 use crate::microphone::{CHUNK, Microphone};
-use crate::report;
 use apps::keyword::{Meter, Part};
-use boards::Console;
 use boards::instructions::Counter;
-use toeplite_audio::detect::Event;
-
-/// Ends the events; everything after it is `key: value` lines.
-const SEPARATOR: &str = "\n---\n";
+use boards::{Console, report};
 
 /// Figures of a recording.
 pub struct Listened {
@@ -81,11 +76,16 @@ pub fn run(
             if let Some(event) = heard.event {
                 events += 1;
                 let milliseconds = milliseconds(taken - samples.len() as u64, rate);
-                write(console, milliseconds, ear.name(event.class), event);
+                report::event(
+                    console,
+                    milliseconds,
+                    ear.name(event.class),
+                    event.posterior,
+                );
             }
         }
     }
-    console.text(SEPARATOR);
+    console.text(report::SEPARATOR);
     let Costs { counter, cost } = costs;
     Ok(Listened {
         rate,
@@ -96,16 +96,6 @@ pub fn run(
         hash: ear.hash(),
         cost: counter.map(|_| cost),
     })
-}
-
-/// `1.240 s: seven 93%`
-fn write(console: &mut Console, milliseconds: u64, name: &str, event: Event) {
-    report::thousandths(console, milliseconds);
-    console.text(" s: ");
-    console.text(name);
-    console.text(" ");
-    console.decimal((event.posterior * 100.0) as u64);
-    console.text("%\n");
 }
 
 fn milliseconds(samples: u64, rate: u32) -> u64 {
@@ -121,31 +111,22 @@ impl Listened {
         console.number("decisions", self.decisions);
         console.number("events", self.events);
         console.hash("posteriors_hash", self.hash);
-        let Some(cost) = &self.cost else {
-            console.line("instructions", "not counted (needs QEMU's -icount)");
-            return;
-        };
-        let mean = |sum: u64, count: u64| sum.checked_div(count).unwrap_or(0);
-        for (key, sum, count) in [
-            (
-                "instructions_per_frame_front_end",
-                cost.front_end,
-                self.frames,
-            ),
-            (
-                "instructions_per_frame_classifier",
-                cost.classifier,
-                self.frames,
-            ),
-            ("instructions_per_decision", cost.decisions, self.decisions),
-        ] {
-            console.number(key, mean(sum, count));
-        }
-        let all = cost.front_end + cost.classifier + cost.decisions;
-        let all = mean(all * u64::from(self.rate), self.samples);
-        console.number("instructions_per_second", all);
-        console.text("percent_of_64_mhz_at_one_instruction_a_cycle: ");
-        report::thousandths(console, all / 640);
-        console.text("\n");
+        let parts = self.cost.as_ref().map(|cost| {
+            [
+                (
+                    "instructions_per_frame_front_end",
+                    cost.front_end,
+                    self.frames,
+                ),
+                (
+                    "instructions_per_frame_classifier",
+                    cost.classifier,
+                    self.frames,
+                ),
+                ("instructions_per_decision", cost.decisions, self.decisions),
+            ]
+            .map(|(key, sum, count)| report::Part { key, sum, count })
+        });
+        report::costs(console, parts, self.rate, self.samples);
     }
 }

@@ -9,13 +9,14 @@ mod failure;
 mod listen;
 mod memory;
 mod microphone;
-mod report;
 mod settings;
 
 use boards::footprint::Stack;
 use boards::instructions::Counter;
+use boards::report::{self, Tested};
 use boards::{Arguments, Console, command_line, entry, exit};
 use failure::Failure;
+use memory::{DETECTOR_BYTES, FRONT_END_BYTES};
 use microphone::Microphone;
 use settings::Settings;
 use static_cell::ConstStaticCell;
@@ -66,6 +67,16 @@ fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
     if let Some(origin) = origin {
         console.origin(origin.name(), origin.reason());
     }
-    report::memory(console, ear.model(), stack);
+    let model = ear.model();
+    let tested = Tested {
+        identity: model.identity(),
+        bytes: model.blob_bytes(),
+        session: model.memory_needed(),
+    };
+    let parts = [
+        ("front_end_memory_bytes", FRONT_END_BYTES),
+        ("detector_memory_bytes", DETECTOR_BYTES),
+    ];
+    report::memory(console, &tested, parts, stack);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use apps::keyword;
-use boards::{Arguments, Escaped, decimal, integer};
+use boards::{Arguments, Escaped, integer, number, share};
 
 /// All that can be chosen.
 #[derive(Clone, Copy)]
@@ -49,18 +49,4 @@ impl<'a> Settings<'a> {
 
 fn count(digits: &[u8]) -> Option<u32> {
     u32::try_from(integer(digits)?).ok()
-}
-
-/// A number above 0, at most 1.
-fn share(text: &[u8]) -> Option<f32> {
-    number(text).filter(|&x| x > 0.0 && x <= 1.0)
-}
-
-/// The nearest number, with up to six digits in all.
-fn number(text: &[u8]) -> Option<f32> {
-    let (whole, fraction, digits) = decimal(text)?;
-    let scale = 10u64.checked_pow(digits)?;
-    let all = whole.checked_mul(scale)?.checked_add(fraction)?;
-    // both exact: one rounding
-    (all < 1 << 24 && digits <= 6).then(|| all as f32 / scale as f32)
 }

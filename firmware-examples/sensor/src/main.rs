@@ -6,19 +6,20 @@
 #![no_main]
 
 mod failure;
-mod report;
 mod settings;
 mod stream;
 mod watch;
+mod watched;
 
 use boards::footprint::Stack;
 use boards::instructions::Counter;
+use boards::report::{self, Tested};
 use boards::{Arguments, Console, command_line, entry, exit};
 use failure::Failure;
 use settings::Settings;
 use static_cell::ConstStaticCell;
 use stream::Stream;
-use watch::Watch;
+use watch::{FRONT_END_BYTES, TRACKER_BYTES, Watch};
 
 /// Written by `toeplite convert --meta`: the size of the session's memory, and the front end of the training.
 mod model_meta {
@@ -58,8 +59,18 @@ fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
         .with(command_line(line).ok_or(Failure::LongLine)?)?;
     let mut watch = Watch::new(&settings)?;
     let stream = Stream::open(settings.samples)?;
-    let watched = report::watch(console, &mut watch, &stream, Counter::start())?;
+    let watched = watched::watch(console, &mut watch, &stream, Counter::start())?;
     watched.write(console);
-    report::memory(console, watch.model(), stack);
+    let model = watch.model();
+    let tested = Tested {
+        identity: model.identity(),
+        bytes: model.blob_bytes(),
+        session: model.memory_needed(),
+    };
+    let parts = [
+        ("front_end_memory_bytes", FRONT_END_BYTES),
+        ("tracker_memory_bytes", TRACKER_BYTES),
+    ];
+    report::memory(console, &tested, parts, stack);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The command line: `samples=FILE [key=value ...]`.
 
 use crate::failure::Failure;
-use boards::{Arguments, Escaped, decimal, integer};
+use boards::{Arguments, Escaped, integer, number, share};
 use toeplite_sensor::activity;
 
 /// All that can be chosen.
@@ -53,18 +53,4 @@ impl<'a> Settings<'a> {
         }
         Some(())
     }
-}
-
-/// A number above 0, at most 1.
-fn share(text: &[u8]) -> Option<f32> {
-    number(text).filter(|&x| x > 0.0 && x <= 1.0)
-}
-
-/// The nearest number, with up to six digits in all.
-fn number(text: &[u8]) -> Option<f32> {
-    let (whole, fraction, digits) = decimal(text)?;
-    let scale = 10u64.checked_pow(digits)?;
-    let all = whole.checked_mul(scale)?.checked_add(fraction)?;
-    // both exact: one rounding
-    (all < 1 << 24 && digits <= 6).then(|| all as f32 / scale as f32)
 }
