@@ -1,8 +1,8 @@
 //! A converted model on recordings' features, as devices run it: one frame after another, asked every few of them.
 
-use crate::blob::SessionMemory;
-use toeplite::classifier::{Decay, Model};
-use toeplite::{DecayError, InputError};
+use crate::blob::{AnyModel, SessionMemory};
+use toeplite::fixed::{self, FRAME_BITS, LOGIT_BITS};
+use toeplite::{DecayError, InputError, Token, classifier};
 use toeplite_streams::Listening;
 
 /// Why a model made no decisions.
@@ -14,6 +14,101 @@ pub enum ListenError {
     /// A half-life that cannot be, or for a model without a mean.
     #[error("half-life: {0}")]
     Decay(#[from] DecayError),
+    /// A language model, or a classifier of windows.
+    #[error("the model is no classifier that streams")]
+    NoListener,
+}
+
+/// A session of a classifier that streams, of any contract: it is given, and gives, floats.
+pub enum Listener<'a, 'm> {
+    /// Contract `f32`.
+    F32(classifier::Session<'a, 'm>),
+    /// Contract `fixed`.
+    Fixed(fixed::classifier::Session<'a, 'm>),
+}
+
+const ENOUGH: &str = "the memory is the size that the model asks for";
+
+impl<'a, 'm> Listener<'a, 'm> {
+    /// A session in `memory`, which has the bytes that the model needs; nothing of other models.
+    ///
+    /// # Panics
+    /// It has not.
+    pub fn new(model: &AnyModel<'a>, memory: &'m mut [u8]) -> Option<Self> {
+        match model {
+            AnyModel::Classifier(model) => Some(Self::F32(model.session(memory).expect(ENOUGH))),
+            AnyModel::FixedClassifier(model) => {
+                Some(Self::Fixed(model.session(memory).expect(ENOUGH)))
+            }
+            AnyModel::F32(_)
+            | AnyModel::Fixed(_)
+            | AnyModel::Window(_)
+            | AnyModel::WindowClassifier(_) => None,
+        }
+    }
+
+    /// Makes the mean forget: what is `half_life` inputs old counts half.
+    ///
+    /// # Errors
+    /// There is no mean, or no such half-life.
+    pub fn set_half_life(&mut self, half_life: f64) -> Result<(), DecayError> {
+        match self {
+            Self::F32(session) => {
+                session.set_decay(classifier::Decay::half_life(half_life as f32)?)
+            }
+            Self::Fixed(session) => {
+                let thousandths = (half_life * 1000.0).round() as u32;
+                session.set_decay(fixed::classifier::Decay::half_life(thousandths)?)
+            }
+        }
+    }
+
+    /// Takes a token.
+    ///
+    /// # Errors
+    /// Those of the session.
+    pub fn push(&mut self, token: u32) -> Result<(), InputError> {
+        match self {
+            Self::F32(session) => session.push(Token(token)),
+            Self::Fixed(session) => session.push(Token(token)),
+        }
+    }
+
+    /// Takes a frame. Its numbers are rounded to the contract's.
+    ///
+    /// # Errors
+    /// Those of the session; [`InputError::FrameNumber`] of a number that the contract does not have.
+    pub fn push_frame(&mut self, frame: &[f32]) -> Result<(), InputError> {
+        match self {
+            Self::F32(session) => session.push_frame(frame),
+            Self::Fixed(session) => session.push_frame(&fixed_frame(frame)?),
+        }
+    }
+
+    /// The logits `[classes]` so far.
+    pub fn logits(&mut self) -> Vec<f32> {
+        match self {
+            Self::F32(session) => session.logits().to_vec(),
+            Self::Fixed(session) => {
+                let unit = f32::from(2u8).powi(-LOGIT_BITS);
+                let logits = session.logits().iter();
+                logits.map(|logit| *logit as f32 * unit).collect()
+            }
+        }
+    }
+}
+
+/// A frame as the contract `fixed` takes it.
+fn fixed_frame(frame: &[f32]) -> Result<Vec<i32>, InputError> {
+    let unit = f64::from(FRAME_BITS).exp2();
+    let number = |(element, x): (usize, &f32)| {
+        let scaled = (f64::from(*x) * unit).round();
+        match scaled.abs() <= f64::from(i32::MAX) {
+            true => Ok(scaled as i32),
+            false => Err(InputError::FrameNumber { element }),
+        }
+    };
+    frame.iter().enumerate().map(number).collect()
 }
 
 /// The logits `[decisions, classes]` of `model` on `features`, `[frames, frame_dim]`, from a state of rest.
@@ -21,22 +116,22 @@ pub enum ListenError {
 /// # Errors
 /// [`ListenError`].
 pub fn decisions(
-    model: &Model<'_>,
+    model: &AnyModel<'_>,
     features: &[f32],
     listening: &Listening,
 ) -> Result<Vec<f32>, ListenError> {
     let mut memory = SessionMemory::of_bytes(model.memory_needed());
-    let session = model.session(memory.as_mut_slice());
-    let mut session = session.expect("the memory is the size that the model asks for");
+    let listener = Listener::new(model, memory.as_mut_slice());
+    let mut listener = listener.ok_or(ListenError::NoListener)?;
     if let Some(half_life) = listening.half_life {
-        session.set_decay(Decay::half_life(half_life as f32)?)?;
+        listener.set_half_life(half_life)?;
     }
     let mut decisions = Vec::new();
     let frames = features.chunks(model.shape().frame_dim.max(1));
     for (number, frame) in frames.enumerate() {
-        session.push_frame(frame)?;
+        listener.push_frame(frame)?;
         if (number + 1).is_multiple_of(listening.every) {
-            decisions.extend_from_slice(session.logits());
+            decisions.extend(listener.logits());
         }
     }
     Ok(decisions)

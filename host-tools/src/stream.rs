@@ -3,6 +3,7 @@
 use crate::blob::{AnyModel, SessionMemory, StreamError};
 use crate::convert::modal::Modal;
 use crate::convert::rounding::DOUBLE;
+use crate::listen::Listener;
 use crate::reference::mix::Mix;
 use crate::reference::recurrence::{ModalMix, TwoSidedMix};
 use crate::reference::{Input, ReferenceError};
@@ -53,10 +54,10 @@ pub fn classify<'a>(
     let mut memory = SessionMemory::of_bytes(model.memory_needed());
     let memory = memory.as_mut_slice();
     match model {
-        AnyModel::Classifier(model) => {
-            let mut session = model.session(memory).expect(ENOUGH);
-            push_all(&mut session, clip)?;
-            Ok(session.logits().to_vec())
+        AnyModel::Classifier(_) | AnyModel::FixedClassifier(_) => {
+            let mut listener = Listener::new(&model, memory).expect("a classifier that streams");
+            push_all(&mut listener, clip)?;
+            Ok(listener.logits())
         }
         AnyModel::WindowClassifier(model) => {
             let mut session = model.session(memory).expect(ENOUGH);
@@ -100,20 +101,20 @@ pub fn classify_frames<'a>(
 const ENOUGH: &str = "the memory is the size that the model asks for";
 const CONTIGUOUS: &str = "the standard layout is contiguous";
 
-fn push_all(session: &mut classifier::Session<'_, '_>, clip: Input<'_>) -> Result<(), ClipError> {
+fn push_all(listener: &mut Listener<'_, '_>, clip: Input<'_>) -> Result<(), ClipError> {
     let at = |position| move |source| ClipError::Input { position, source };
     match clip {
         _ if clip.is_empty() => return Err(ClipError::Empty),
         Input::Tokens(tokens) => {
             for (i, token) in tokens.iter().enumerate() {
-                session.push(*token).map_err(at(i))?;
+                listener.push(*token).map_err(at(i))?;
             }
         }
         Input::Frames(frames) => {
             let frames = frames.as_standard_layout();
             for (i, frame) in frames.rows().into_iter().enumerate() {
                 let frame = frame.to_slice().expect(CONTIGUOUS);
-                session.push_frame(frame).map_err(at(i))?;
+                listener.push_frame(frame).map_err(at(i))?;
             }
         }
     }
@@ -148,6 +149,9 @@ pub fn recurrences<'a>(model: impl Into<AnyModel<'a>>) -> Vec<Modal> {
         .map(|i| match model {
             AnyModel::F32(model) => recurrence(&model.layer(i).recurrence, shape.channels),
             AnyModel::Fixed(model) => fixed_recurrence(&model.layer(i).recurrence, shape.channels),
+            AnyModel::FixedClassifier(model) => {
+                fixed_recurrence(&model.layer(i).recurrence, shape.channels)
+            }
             AnyModel::Window(model) => recurrence(&model.layer(i).recurrence, shape.channels),
             AnyModel::Classifier(model) => recurrence(&model.layer(i).recurrence, shape.channels),
             AnyModel::WindowClassifier(model) => {
@@ -165,7 +169,10 @@ pub fn backward_recurrences<'a>(model: impl Into<AnyModel<'a>>) -> Vec<Modal> {
     let backward = |i| match model {
         AnyModel::Window(model) => Some(model.backward(i)),
         AnyModel::WindowClassifier(model) => Some(model.backward(i)),
-        AnyModel::F32(_) | AnyModel::Fixed(_) | AnyModel::Classifier(_) => None,
+        AnyModel::F32(_)
+        | AnyModel::Fixed(_)
+        | AnyModel::Classifier(_)
+        | AnyModel::FixedClassifier(_) => None,
     };
     let all = (0..shape.layers).filter_map(backward);
     all.map(|r| recurrence(&r, shape.channels)).collect()

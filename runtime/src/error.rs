@@ -102,8 +102,10 @@ impl fmt::Display for ModelError {
             ),
             Self::UnsupportedContract { found, expected } => {
                 let name = |contract: &u16| match *contract {
-                    format::CONTRACT_F32 => "f32: toeplite::Model reads it",
-                    format::CONTRACT_FIXED => "fixed: toeplite::fixed::Model reads it",
+                    format::CONTRACT_F32 => "f32: toeplite::Model or toeplite::classifier::Model reads it",
+                    format::CONTRACT_FIXED => {
+                        "fixed: toeplite::fixed::Model or toeplite::fixed::classifier::Model reads it"
+                    }
                     _ => "unknown: a newer runtime may read it",
                 };
                 write!(
@@ -114,12 +116,12 @@ impl fmt::Display for ModelError {
             }
             Self::UnsupportedTask { found, expected } => {
                 let name = |task: &u16| match *task {
-                    format::TASK_CAUSAL_LM => "it streams tokens: toeplite::Model reads it",
+                    format::TASK_CAUSAL_LM => "it streams tokens: toeplite::Model reads it, with the contract fixed toeplite::fixed::Model",
                     format::TASK_WINDOW_LM => {
                         "it sees a window of tokens at once: toeplite::window::Model reads it"
                     }
                     format::TASK_CLASSIFIER => {
-                        "it is a classifier: toeplite::classifier::Model reads it"
+                        "it is a classifier: toeplite::classifier::Model reads it, with the contract fixed toeplite::fixed::classifier::Model"
                     }
                     format::TASK_WINDOW_CLASSIFIER => {
                         "it is a classifier of windows: toeplite::classifier::window::Model reads it"

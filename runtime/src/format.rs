@@ -70,7 +70,8 @@ pub const CONTRACT_FIXED: u16 = 2;
 pub const TASK_CAUSAL_LM: u16 = 1;
 /// Task: tokens of a window in, logits at each of them out; contract `f32` only. See [`window`](crate::window).
 pub const TASK_WINDOW_LM: u16 = 2;
-/// Task: tokens or frames in, logits of classes out; contract `f32` only. See [`classifier`](crate::classifier).
+/// Task: tokens or frames in, logits of classes out. See [`classifier`](crate::classifier) and
+/// [`fixed::classifier`](crate::fixed::classifier).
 pub const TASK_CLASSIFIER: u16 = 3;
 /// Task: tokens or frames of a window in, logits of classes out; contract `f32` only. See
 /// [`classifier::window`](crate::classifier::window).
@@ -444,11 +445,18 @@ fn fixed(x: f32, places: u32) -> u64 {
 /// `number`, becomes `1664525 * state + 1013904223` (modulo 2^32) for each of the frame's numbers, which is the
 /// state's high half, signed, divided by 2^13: between -4 and 4, and exact.
 pub fn known_frame(number: u32, frame: &mut [f32]) {
-    let mut state = number;
-    for x in frame {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        *x = f32::from((state >> 16) as u16 as i16) / 8192.0;
+    for (x, number) in frame.iter_mut().zip(known_numbers(number)) {
+        *x = f32::from(number) / 8192.0;
     }
+}
+
+/// The numbers of [`known_frame`] times 2^13, without end.
+pub(crate) fn known_numbers(number: u32) -> impl Iterator<Item = i16> {
+    let mut state = number;
+    core::iter::repeat_with(move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) as u16 as i16
+    })
 }
 
 /// CRC-32 (IEEE 802.3) of `bytes`, four bits at a time: 64 bytes of table instead of the usual

@@ -288,7 +288,20 @@ pub fn window_blob(
 
 /// The same of the contract `fixed`, which has no decays of channels' own.
 pub fn small_fixed_blob(weights: WeightType) -> Blob {
-    let checkpoint = checkpoint(small_config(), 1);
+    fixed_blob(small_config(), weights)
+}
+
+/// [`small_classifier_blob`] of the contract `fixed`.
+pub fn small_fixed_classifier_blob(
+    frame_dim: Option<usize>,
+    pooling: Pooling,
+    weights: WeightType,
+) -> Blob {
+    fixed_blob(small_classifier_config(frame_dim, pooling), weights)
+}
+
+fn fixed_blob(config: Config, weights: WeightType) -> Blob {
+    let checkpoint = checkpoint(config, 1);
     let channels = checkpoint.config.channels();
     let layers = [
         modal(channels, [3, 1, 2], false, 2),

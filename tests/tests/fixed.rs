@@ -5,14 +5,17 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::path::Path;
-use toeplite::fixed::Model;
+use toeplite::classifier::Input;
+use toeplite::fixed::{Model, classifier};
 use toeplite::format::{ENTRY_BYTES, GLOBALS, HEADER_BYTES, PER_LAYER, crc32, offset};
 use toeplite::{LogitsHash, ModelError, SnapshotError, StepError};
-use toeplite_tests::{checkpoint, modal, small_config, small_fixed_blob};
+use toeplite_tests::{
+    checkpoint, modal, small_config, small_fixed_blob, small_fixed_classifier_blob,
+};
 use toeplite_tools::blob::{AnyModel, Blob, SessionMemory, WeightType, WriteError};
 use toeplite_tools::blob::{write, write_fixed};
 use toeplite_tools::checkpoint::Checkpoint;
-use toeplite_tools::checkpoint::config::{Activation, Norm, NormPosition};
+use toeplite_tools::checkpoint::config::{Activation, Norm, NormPosition, Pooling};
 use toeplite_tools::compare::compare;
 use toeplite_tools::convert::network::{operators, trained_kernels};
 use toeplite_tools::convert::{Method, convert_layers};
@@ -52,7 +55,14 @@ fn repair(bytes: &mut [u8]) {
 /// Reads the bytes as a model and, if they are one, uses all of it. These tests have overflow checks.
 fn use_all(bytes: &[u8]) -> Result<(), ModelError> {
     let blob = Blob::from_bytes(bytes);
-    let model = Model::from_bytes(blob.bytes())?;
+    let model = match blob.any()? {
+        AnyModel::Fixed(model) => model,
+        AnyModel::FixedClassifier(model) => {
+            use_classifier(&model);
+            return Ok(());
+        }
+        _ => unreachable!("no changes make a model of floats of one of integers"),
+    };
     assert!(model.memory_needed() <= 8 * bytes.len() + 4096);
     let mut memory = memory(&model);
     let mut session = model.session(memory.as_mut_slice()).unwrap();
@@ -68,10 +78,35 @@ fn use_all(bytes: &[u8]) -> Result<(), ModelError> {
     Ok(())
 }
 
+fn use_classifier(model: &classifier::Model<'_>) {
+    let mut memory = SessionMemory::of_bytes(model.memory_needed());
+    let mut session = model.session(memory.as_mut_slice()).unwrap();
+    let _ = session.self_test();
+    for i in 0..20 {
+        match model.input() {
+            Input::Tokens { vocabulary } => session.push(i % vocabulary as u32).unwrap(),
+            Input::Frames { numbers } => {
+                let frame: Vec<i32> = (0..numbers as i32).map(|k| (k << 12) - 999).collect();
+                session.push_frame(&frame).unwrap();
+            }
+        }
+        session.logits();
+    }
+    let mut snapshot = vec![0; session.snapshot_bytes()];
+    session.save(&mut snapshot).unwrap();
+    session.restore(&snapshot).unwrap();
+}
+
+/// A language model, and a classifier of frames.
+fn blobs(weights: WeightType) -> [Blob; 2] {
+    let classifier = small_fixed_classifier_blob(Some(7), Pooling::Mean, weights);
+    [small_fixed_blob(weights), classifier]
+}
+
 #[test]
 fn every_truncation_and_every_flipped_bit_is_an_error() {
-    for blob in STORED.map(small_fixed_blob) {
-        truncated_and_flipped(&blob);
+    for blob in STORED.map(blobs).as_flattened() {
+        truncated_and_flipped(blob);
     }
 }
 
@@ -91,8 +126,8 @@ fn truncated_and_flipped(blob: &Blob) {
 
 #[test]
 fn every_flipped_bit_behind_a_right_checksum_is_an_error_or_runs() {
-    for blob in STORED.map(small_fixed_blob) {
-        flipped_behind_a_right_checksum(&blob);
+    for blob in STORED.map(blobs).as_flattened() {
+        flipped_behind_a_right_checksum(blob);
     }
 }
 
@@ -330,9 +365,10 @@ proptest! {
     fn several_changes_behind_a_right_checksum_never_panic(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
         weights in select(STORED.to_vec()),
-        in_table: bool,
+        (in_table, classifies) in (any::<bool>(), any::<bool>()),
     ) {
-        let good = small_fixed_blob(weights);
+        let [language_model, listener] = blobs(weights);
+        let good = if classifies { listener } else { language_model };
         let mut bytes = good.bytes().to_vec();
         let end = if in_table { TABLE_END } else { bytes.len() };
         for (at, byte) in changes {
@@ -345,8 +381,9 @@ proptest! {
 
     /// Weights, multipliers and biases at their extremes: overflow checks are on.
     #[test]
-    fn extreme_weights_do_not_overflow(weights in select(STORED.to_vec()), start in any::<prop::sample::Index>(), length in 1usize..600, byte in select(vec![0x7Fu8, 0xFF, 0x81, 0x00])) {
-        let good = small_fixed_blob(weights);
+    fn extreme_weights_do_not_overflow(weights in select(STORED.to_vec()), classifies: bool, start in any::<prop::sample::Index>(), length in 1usize..600, byte in select(vec![0x7Fu8, 0xFF, 0x81, 0x00])) {
+        let [language_model, listener] = blobs(weights);
+        let good = if classifies { listener } else { language_model };
         let mut bytes = good.bytes().to_vec();
         let start = TABLE_END + start.index(bytes.len() - TABLE_END);
         let end = (start + length).min(bytes.len());

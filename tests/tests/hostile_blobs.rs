@@ -83,7 +83,9 @@ fn use_all(bytes: &[u8]) -> Result<(), ModelError> {
             use_window_classifier(&model);
             return Ok(());
         }
-        AnyModel::Fixed(_) => unreachable!("no changes make an integer model of one of floats"),
+        AnyModel::Fixed(_) | AnyModel::FixedClassifier(_) => {
+            unreachable!("no changes make an integer model of one of floats")
+        }
     };
     // a hostile model may ask for much memory, but not for more than a few times its own size
     assert!(model.memory_needed() <= 8 * bytes.len() + 4096);

@@ -108,6 +108,14 @@ impl AnyFrontEnd {
         }
     }
 
+    /// The same, with features of sounds in integers or in floats. Samples of a sensor are what they are.
+    pub fn in_integers(self, integers: bool) -> Self {
+        match self {
+            Self::Sound(made) => Self::Sound(made.in_integers(integers)),
+            Self::Sensor(made) => Self::Sensor(made),
+        }
+    }
+
     /// The same, with other names of the classes.
     pub fn with_classes(self, classes: Vec<String>) -> Self {
         match self {

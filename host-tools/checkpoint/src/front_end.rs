@@ -122,6 +122,12 @@ impl FrontEnd {
         serde_json::to_value(fields).expect("finite numbers and text")
     }
 
+    /// The same features, computed in integers or in floats: what a model of that contract hears. They differ by less than a
+    /// network of int8 tells apart; see [`toeplite_audio::fixed`](fixed#errors).
+    pub fn in_integers(self, integers: bool) -> Self {
+        Self { integers, ..self }
+    }
+
     /// Whether this gives the same features, whatever the classes.
     pub fn makes_as(&self, other: &Self) -> bool {
         (self.config, self.integers) == (other.config, other.integers)

@@ -1,6 +1,7 @@
 //! A model of any numeric contract.
 
 use super::file::SessionMemory;
+use toeplite::classifier::Pooling;
 use toeplite::format::{self, ElementType, offset};
 use toeplite::model::Shape;
 use toeplite::{
@@ -20,6 +21,8 @@ pub enum AnyModel<'a> {
     Classifier(classifier::Model<'a>),
     /// Contract `f32`, of a window's class.
     WindowClassifier(classifier::window::Model<'a>),
+    /// Contract `fixed`, of a sequence's class.
+    FixedClassifier(fixed::classifier::Model<'a>),
 }
 
 /// Why a model gave no logits after each token.
@@ -80,6 +83,12 @@ impl<'a> From<&classifier::window::Model<'a>> for AnyModel<'a> {
     }
 }
 
+impl<'a> From<&fixed::classifier::Model<'a>> for AnyModel<'a> {
+    fn from(model: &fixed::classifier::Model<'a>) -> Self {
+        Self::FixedClassifier(*model)
+    }
+}
+
 impl<'a> From<&AnyModel<'a>> for AnyModel<'a> {
     fn from(model: &AnyModel<'a>) -> Self {
         *model
@@ -95,6 +104,7 @@ macro_rules! each {
             AnyModel::Window($model) => $what,
             AnyModel::Classifier($model) => $what,
             AnyModel::WindowClassifier($model) => $what,
+            AnyModel::FixedClassifier($model) => $what,
         }
     };
 }
@@ -106,7 +116,10 @@ impl<'a> AnyModel<'a> {
     /// What the runtime finds wrong.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
         let has = |at: usize, number: u16| bytes.get(at..at + 2) == Some(&number.to_le_bytes());
-        if has(offset::CONTRACT, format::CONTRACT_FIXED) {
+        let is_fixed = has(offset::CONTRACT, format::CONTRACT_FIXED);
+        if is_fixed && has(offset::TASK, format::TASK_CLASSIFIER) {
+            fixed::classifier::Model::from_bytes(bytes).map(Self::FixedClassifier)
+        } else if is_fixed {
             fixed::Model::from_bytes(bytes).map(Self::Fixed)
         } else if has(offset::TASK, format::TASK_WINDOW_LM) {
             window::Model::from_bytes(bytes).map(Self::Window)
@@ -121,10 +134,15 @@ impl<'a> AnyModel<'a> {
 
     /// Name of the numeric contract.
     pub fn contract(&self) -> &'static str {
-        match self {
-            Self::Fixed(_) => "fixed",
-            _ => "f32",
+        match self.is_fixed() {
+            true => "fixed",
+            false => "f32",
         }
+    }
+
+    /// Whether it computes in integers.
+    pub fn is_fixed(&self) -> bool {
+        matches!(self, Self::Fixed(_) | Self::FixedClassifier(_))
     }
 
     /// Name of the type of the weights.
@@ -175,7 +193,7 @@ impl<'a> AnyModel<'a> {
     pub fn state_bytes(&self, taps: usize, order: usize) -> StateBytes {
         let (tap, channels) = match self {
             Self::F32(_) | Self::Classifier(_) => (4, self.shape().channels),
-            Self::Fixed(_) => (2, self.shape().channels),
+            Self::Fixed(_) | Self::FixedClassifier(_) => (2, self.shape().channels),
             Self::Window(_) | Self::WindowClassifier(_) => (4, window::CHANNELS),
         };
         StateBytes {
@@ -190,7 +208,28 @@ impl<'a> AnyModel<'a> {
         match self {
             Self::F32(model) => Some(model.prefill_memory_needed(tokens)),
             Self::Fixed(model) => Some(model.prefill_memory_needed(tokens)),
-            Self::Window(_) | Self::Classifier(_) | Self::WindowClassifier(_) => None,
+            Self::Window(_)
+            | Self::Classifier(_)
+            | Self::WindowClassifier(_)
+            | Self::FixedClassifier(_) => None,
+        }
+    }
+
+    /// Whether it has a class for a sequence.
+    pub fn is_classifier(&self) -> bool {
+        match self {
+            Self::Classifier(_) | Self::WindowClassifier(_) | Self::FixedClassifier(_) => true,
+            Self::F32(_) | Self::Fixed(_) | Self::Window(_) => false,
+        }
+    }
+
+    /// What a classifier looks at; nothing of a language model.
+    pub fn pooling(&self) -> Option<Pooling> {
+        match self {
+            Self::Classifier(model) => Some(model.pooling()),
+            Self::WindowClassifier(model) => Some(model.pooling()),
+            Self::FixedClassifier(model) => Some(model.pooling()),
+            Self::F32(_) | Self::Fixed(_) | Self::Window(_) => None,
         }
     }
 
@@ -232,7 +271,9 @@ impl<'a> AnyModel<'a> {
                     each(Logits::F32(session.logits(position)?));
                 }
             }
-            Self::Classifier(_) | Self::WindowClassifier(_) => return Err(StreamError::Classifier),
+            Self::Classifier(_) | Self::WindowClassifier(_) | Self::FixedClassifier(_) => {
+                return Err(StreamError::Classifier);
+            }
         }
         Ok(())
     }
@@ -246,6 +287,9 @@ impl<'a> AnyModel<'a> {
             Self::F32(model) => model.session(memory).expect(ENOUGH).hash_steps(numbers),
             Self::Fixed(model) => model.session(memory).expect(ENOUGH).hash_steps(numbers),
             Self::Classifier(model) => model.session(memory).expect(ENOUGH).hash_inputs(numbers),
+            Self::FixedClassifier(model) => {
+                model.session(memory).expect(ENOUGH).hash_inputs(numbers)
+            }
             Self::WindowClassifier(model) => {
                 let mut session = model.session(memory).expect(ENOUGH);
                 let hash = session.hash_inputs(&numbers.collect::<Vec<_>>());

@@ -207,18 +207,22 @@ impl Contract {
             None => config.embed_scale as f32,
             Some(_) => 1.0,
         };
-        let task = match config.classifier {
-            None => format::TASK_CAUSAL_LM,
-            Some(_) => format::TASK_CLASSIFIER,
-        };
         Self {
             number: format::CONTRACT_F32,
             order,
             embed_scale: embed_scale.to_le_bytes(),
             tied: config.tie_embeddings,
-            task,
+            task: task(config),
             window: 0,
         }
+    }
+}
+
+/// The task of a model that streams.
+pub(super) fn task(config: &Config) -> u16 {
+    match config.classifier {
+        None => format::TASK_CAUSAL_LM,
+        Some(_) => format::TASK_CLASSIFIER,
     }
 }
 

@@ -298,7 +298,7 @@ impl Cmd {
         // both are on disk before either takes its name: constants and model belong together
         let staged = Staged::new(output, made.blob.bytes())?;
         let meta = self.meta.as_deref().map(|path| {
-            let constants = made::meta(&made.blob, front_end.as_ref())?;
+            let constants = made::meta(&made.blob, front_end)?;
             Ok::<_, anyhow::Error>(Staged::new(path, constants.as_bytes())?)
         });
         let meta = meta.transpose()?;

@@ -93,11 +93,8 @@ fn layer_rows(model: &AnyModel<'_>) -> [Vec<LayerRow>; 2] {
         AnyModel::Window(model) => matrix_bytes(&model.layer(i)),
         AnyModel::Classifier(model) => matrix_bytes(&model.layer(i)),
         AnyModel::WindowClassifier(model) => matrix_bytes(&model.layer(i)),
-        AnyModel::Fixed(model) => {
-            let layer = model.layer(i);
-            let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
-            matrices.iter().map(|m| m.bytes()).sum()
-        }
+        AnyModel::Fixed(model) => fixed_matrix_bytes(&model.layer(i)),
+        AnyModel::FixedClassifier(model) => fixed_matrix_bytes(&model.layer(i)),
     };
     let forward = stream::recurrences(model);
     let backward = stream::backward_recurrences(model);
@@ -116,6 +113,11 @@ fn layer_rows(model: &AnyModel<'_>) -> [Vec<LayerRow>; 2] {
     [forward.collect(), backward.collect()]
 }
 
+fn fixed_matrix_bytes(layer: &toeplite::fixed::model::Layer<'_>) -> usize {
+    let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
+    matrices.iter().map(|m| m.bytes()).sum()
+}
+
 fn matrix_bytes(layer: &Layer<'_>) -> usize {
     let matrices = [layer.gtu_in, layer.gtu_out, layer.glu_in, layer.glu_out];
     matrices.iter().map(|m| m.bytes()).sum()
@@ -130,14 +132,9 @@ struct Classifier {
 
 impl Classifier {
     fn of_model(model: &AnyModel<'_>) -> Option<Self> {
-        let (classes, pooling) = match model {
-            AnyModel::Classifier(model) => (model.classes(), model.pooling()),
-            AnyModel::WindowClassifier(model) => (model.classes(), model.pooling()),
-            AnyModel::F32(_) | AnyModel::Fixed(_) | AnyModel::Window(_) => return None,
-        };
         Some(Self {
-            classes,
-            pooling: match pooling {
+            classes: model.outputs(),
+            pooling: match model.pooling()? {
                 classifier::Pooling::Mean => "mean",
                 classifier::Pooling::Last => "last",
             },

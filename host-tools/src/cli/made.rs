@@ -4,7 +4,7 @@ use super::allocate::Allocation;
 use super::layers::{self, Converted};
 use super::output::{self, bytes};
 use super::weights::{self, Rounded};
-use crate::blob::{AnyModel, Blob};
+use crate::blob::Blob;
 use crate::checkpoint::{AnyFrontEnd, Checkpoint, CheckpointError, Config, FRONT_END};
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -94,10 +94,11 @@ pub fn front_end(path: &Path, network: &Config) -> Result<Option<AnyFrontEnd>> {
     Ok(Some(front_end))
 }
 
-/// Rust constants that firmware includes, and what makes the frames of a model that listens or watches a sensor. Each by itself may go unused, which is no fault: a lint
+/// Rust constants that firmware includes, and what makes the frames of a model that listens, in the contract's arithmetic, or watches a sensor. Each by itself may go unused, which is no fault: a lint
 /// for the whole file cannot stand in a file that is included.
-pub fn meta(blob: &Blob, front_end: Option<&AnyFrontEnd>) -> Result<String> {
+pub fn meta(blob: &Blob, front_end: Option<AnyFrontEnd>) -> Result<String> {
     let model = blob.any().context("the model just written")?;
+    let front_end = front_end.map(|made| made.in_integers(model.is_fixed()).rust());
     let prefill = model.prefill_memory_needed(2).map(|bytes| {
         (
             "Bytes of a workspace for a prefill in blocks of two tokens.",
@@ -111,11 +112,7 @@ pub fn meta(blob: &Blob, front_end: Option<&AnyFrontEnd>) -> Result<String> {
         ),
         frame => ("Numbers of a frame.", format!("FRAME_DIM: usize = {frame}")),
     };
-    let classifier = matches!(
-        model,
-        AnyModel::Classifier(_) | AnyModel::WindowClassifier(_)
-    );
-    let classes = classifier.then(|| {
+    let classes = model.is_classifier().then(|| {
         (
             "Classes that the model tells apart.",
             format!("CLASSES: usize = {}", model.outputs()),
@@ -150,5 +147,5 @@ pub fn meta(blob: &Blob, front_end: Option<&AnyFrontEnd>) -> Result<String> {
         .chain(prefill)
         .chain(window);
     let constants = constants.map(line);
-    Ok(constants.chain(front_end.map(AnyFrontEnd::rust)).collect())
+    Ok(constants.chain(front_end).collect())
 }

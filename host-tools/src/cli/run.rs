@@ -58,7 +58,9 @@ impl Cmd {
                 "{} is a bidirectional model, which sees a window of tokens at once and writes no text: toeplite eval gives its logits",
                 self.model.display()
             ),
-            AnyModel::Classifier(_) | AnyModel::WindowClassifier(_) => bail!(
+            AnyModel::Classifier(_)
+            | AnyModel::WindowClassifier(_)
+            | AnyModel::FixedClassifier(_) => bail!(
                 "{} is a classifier, which tells the class of a sequence and writes no text: toeplite eval --clips asks it for classes",
                 self.model.display()
             ),

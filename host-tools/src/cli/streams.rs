@@ -40,12 +40,12 @@ pub fn run(
     (model, subject): (&AnyModel<'_>, &Path),
     json: bool,
 ) -> Result<()> {
-    let model = listener(model, subject)?;
-    let asked = Asked::of_shape(model.shape());
+    let pooling = listens(model, subject)?;
+    let asked = Asked::of_classifier(model);
     let sound = front_end.need_sound(subject, asked)?;
     let ear = Ear {
         front_end: &sound,
-        pooling: match model.pooling() {
+        pooling: match pooling {
             classifier::Pooling::Mean => Pooling::Mean,
             classifier::Pooling::Last => Pooling::Last,
         },
@@ -55,16 +55,13 @@ pub fn run(
     options.run(path, ear, &mut network, json)
 }
 
-fn listener<'a, 'b>(
-    model: &'a AnyModel<'b>,
-    subject: &Path,
-) -> Result<&'a classifier::Model<'b>, NoStreamError> {
+/// What the model, which must be one that listens, looks at.
+fn listens(model: &AnyModel<'_>, subject: &Path) -> Result<classifier::Pooling, NoStreamError> {
     let subject = subject.to_owned();
-    match model {
-        AnyModel::Classifier(model) if model.shape().frame_dim > 0 => Ok(model),
-        AnyModel::WindowClassifier(model) if model.shape().frame_dim > 0 => {
-            Err(NoStreamError::Bidirectional(subject))
-        }
-        _ => Err(NoStreamError::NoFrames(subject)),
+    match model.pooling() {
+        Some(_) if model.shape().frame_dim == 0 => Err(NoStreamError::NoFrames(subject)),
+        Some(_) if model.window().is_some() => Err(NoStreamError::Bidirectional(subject)),
+        Some(pooling) => Ok(pooling),
+        None => Err(NoStreamError::NoFrames(subject)),
     }
 }

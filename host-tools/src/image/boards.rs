@@ -34,7 +34,7 @@ pub struct Board {
     pub target: &'static str,
     /// Whether the core has instructions for the weights' order of Cortex-M4, M7 and M33.
     pub dsp: bool,
-    /// The numeric contract of language models in its firmware; classifiers are `f32` everywhere.
+    /// The numeric contract of its firmware.
     pub contract: &'static str,
     /// Where a model goes.
     pub partition: Partition,

@@ -143,12 +143,12 @@ pub struct Image {
 }
 
 impl Image {
-    /// Puts the model and what is beside it together.
+    /// Puts the model and what is beside it together: a front end in the arithmetic of the model's contract.
     ///
     /// # Errors
     /// [`ImageError`]: parts that do not belong together.
     pub fn new(model: &Blob, any: &AnyModel<'_>, beside: &Beside) -> Result<Self, ImageError> {
-        let is_classifier = matches!(any, AnyModel::Classifier(_) | AnyModel::WindowClassifier(_));
+        let is_classifier = any.is_classifier();
         let names = match beside {
             Beside::Nothing if is_classifier => return Err(ImageError::Unnamed),
             Beside::Nothing => None,
@@ -163,7 +163,9 @@ impl Image {
             .map(|names| packed(names, any.outputs()))
             .transpose()?;
         let front_end = match beside {
-            Beside::FrontEnd(front_end) => Some(stored(front_end)?),
+            Beside::FrontEnd(front_end) => {
+                Some(stored(&front_end.clone().in_integers(any.is_fixed()))?)
+            }
             _ => None,
         };
         let mut sections = vec![(kind::MODEL, model.bytes())];
@@ -232,8 +234,10 @@ impl Board {
         let (board, core) = (self.name, self.core);
         match model {
             AnyModel::Window(_) | AnyModel::WindowClassifier(_) => return Err(ImageError::Window),
-            AnyModel::Classifier(_) => {}
-            AnyModel::F32(_) | AnyModel::Fixed(_) => {
+            AnyModel::F32(_)
+            | AnyModel::Fixed(_)
+            | AnyModel::Classifier(_)
+            | AnyModel::FixedClassifier(_) => {
                 let (expected, found) = (self.contract, model.contract());
                 if expected != found {
                     return Err(ImageError::WrongContract {

@@ -35,9 +35,12 @@ impl Pooling {
     /// What the options of a checked model say.
     pub(super) fn read(model: &crate::Model<'_>, task: u16) -> Result<Self, ModelError> {
         let index = options(model.layers(), task);
-        let number = model.section::<u32>(index).get(1).copied();
-        let pooling = number.and_then(Self::from_number);
-        pooling.ok_or(ModelError::BadSection { index })
+        Self::of(model.section(index)).ok_or(ModelError::BadSection { index })
+    }
+
+    /// What the numbers of the section of options say.
+    pub(crate) fn of(options: &[u32]) -> Option<Self> {
+        options.get(1).copied().and_then(Self::from_number)
     }
 }
 
@@ -57,7 +60,7 @@ pub enum Input {
 }
 
 impl Input {
-    pub(super) fn of(shape: &Shape) -> Self {
+    pub(crate) fn of(shape: &Shape) -> Self {
         match *shape {
             Shape {
                 frame_dim: 0,
@@ -68,17 +71,21 @@ impl Input {
         }
     }
 
+    /// Whether a frame of so many numbers is one.
+    pub(crate) fn check_length(self, found: usize) -> Result<(), InputError> {
+        match self {
+            Self::Tokens { .. } => Err(InputError::TakesTokens),
+            Self::Frames { numbers } if numbers == found => Ok(()),
+            Self::Frames { numbers } => Err(InputError::FrameLength {
+                expected: numbers,
+                found,
+            }),
+        }
+    }
+
     /// Whether `frame` is one of so many numbers, all of which can be computed with.
     pub(super) fn check_frame(self, frame: &[f32]) -> Result<(), InputError> {
-        let Self::Frames { numbers } = self else {
-            return Err(InputError::TakesTokens);
-        };
-        if frame.len() != numbers {
-            return Err(InputError::FrameLength {
-                expected: numbers,
-                found: frame.len(),
-            });
-        }
+        self.check_length(frame.len())?;
         let good = |x: &f32| x.abs() <= LARGEST;
         match frame.iter().position(|x| !good(x)) {
             Some(element) => Err(InputError::FrameNumber { element }),

@@ -10,7 +10,7 @@ use crate::format::{
     PerLayer, offset,
 };
 use crate::kernel::dense::int4;
-use crate::model::check::{envelope, header, places, self_test};
+use crate::model::check::{envelope, header, options, places, self_test};
 use crate::model::{Activation, Norm, NormPosition, Shape, read_u32};
 
 /// Largest magnitude of an input of a recurrence.
@@ -21,17 +21,22 @@ const LIMIT: u64 = 1 << 31;
 const BIAS: u32 = 1 << 30;
 
 /// Envelope and header.
-pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
+pub(super) fn shape(bytes: &[u8], task: u16) -> Result<Shape, ModelError> {
     envelope(bytes, format::CONTRACT_FIXED)?;
     let shape = Shape {
         embed_scale: 1.0,
-        ..header(bytes, format::TASK_CAUSAL_LM)?
+        ..header(bytes, task)?
     };
     let has = |activation| activation::is_supported(activation);
     let fields = [
         (offset::NORM, shape.norm != Norm::GatedRms),
         (offset::FINAL_NORM, shape.final_norm != Norm::GatedRms),
         (offset::GTU_NORM, shape.gtu_norm != Norm::GatedRms),
+        // the mean is taken of numbers that are at most 1
+        (
+            offset::FINAL_NORM,
+            shape.final_norm != Norm::None || !format::is_classifier(task),
+        ),
         (
             offset::NORM_POSITION,
             shape.norm_position == NormPosition::Pre,
@@ -59,17 +64,36 @@ pub(super) fn shape(bytes: &[u8]) -> Result<Shape, ModelError> {
 }
 
 /// Places, kinds, types, sizes and contents of all sections.
-pub(super) fn sections(model: &Model<'_>) -> Result<(), ModelError> {
+pub(super) fn sections(model: &Model<'_>, task: u16) -> Result<(), ModelError> {
     let shape = &model.shape;
-    places(model.bytes, shape.layers, format::TASK_CAUSAL_LM)?;
-    let (vocabulary, dim) = (shape.vocabulary, shape.dim);
-    weights(model, Global::Embedding as usize, vocabulary, dim)?;
-    multipliers(model, Global::EmbeddingScale as usize, vocabulary)?;
+    places(model.bytes, shape.layers, task)?;
+    input(model, task)?;
     let [head, scale, bias] = [Global::Head, Global::HeadScale, Global::FinalNorm];
     let head = [head as usize, scale as usize, bias as usize];
-    matrix(model, head, vocabulary, dim)?;
-    self_test(model.bytes, vocabulary)?;
+    matrix(model, head, shape.outputs, shape.dim)?;
+    self_test(model.bytes, shape.vocabulary)?;
     (0..shape.layers).try_for_each(|index| layer(model, index))
+}
+
+/// The embedding, or the map of frames, and its biases.
+fn input(model: &Model<'_>, task: u16) -> Result<(), ModelError> {
+    let shape = &model.shape;
+    let [weights, scale] = [Global::Embedding as usize, Global::EmbeddingScale as usize];
+    let bias = match format::is_classifier(task) {
+        true => Some(options(shape.layers, task) + 1),
+        false => None,
+    };
+    match bias {
+        Some(bias) if shape.frame_dim > 0 => {
+            return matrix(model, [weights, scale, bias], shape.dim, shape.frame_dim);
+        }
+        Some(index) if model.entry(index).length != 0 => {
+            return Err(ModelError::BadSection { index });
+        }
+        _ => {}
+    }
+    self::weights(model, weights, shape.vocabulary, shape.dim)?;
+    multipliers(model, scale, shape.vocabulary)
 }
 
 fn layer(model: &Model<'_>, layer: usize) -> Result<(), ModelError> {

@@ -1,6 +1,6 @@
 //! The numeric contract `fixed`: integers only, for cores without an FPU.
 //!
-//! [`Model`] and [`Session`] are those of the `f32` contract in integers: a program that uses only
+//! [`Model`] and [`Session`], and those of a [`classifier`], are those of the `f32` contract in integers: a program that uses only
 //! these links no function of a software float library. `toeplite convert --contract fixed` writes
 //! the blobs.
 //!
@@ -63,10 +63,14 @@
 //! other has its states set to zero where all of a channel's are below `2^rest`. `from_bytes` proves
 //! that what rounding keeps alive is smaller, so that silence decays to exactly zero.
 //!
+//! **Classifiers**: a frame's numbers are i32 in Q[`FRAME_BITS`], an input of the map of frames as other inputs of matrices are. What is
+//! pooled: see [`classifier`](classifier#numbers).
+//!
 //! **Gates**: the GTU's is `(y >> n) * u`, `n >= 0` such that all `y >> n` have 16 bits; the GLU's is
 //! `gate * value`.
 
 pub mod activation;
+pub mod classifier;
 pub mod model;
 pub mod number;
 pub mod sample;
@@ -90,3 +94,5 @@ pub use session::Session;
 pub const ACTIVATION_BITS: i32 = 11;
 /// Places after the point of logits.
 pub const LOGIT_BITS: i32 = 16;
+/// Places after the point of the numbers of a [classifier](classifier)'s frames.
+pub const FRAME_BITS: i32 = 16;

@@ -13,6 +13,7 @@
 //! | [`Taps`](PerLayer::Taps) | i16 `[M, channels]`, of `[M + 1, channels]` if there are modes: the last is the real part of the residues' sum |
 //! | [`Poles`](PerLayer::Poles) | eight i16 a mode, see [`Mode`]: real and imaginary part, `low`, `down`, `input`, `rest`, low and high half of `high` |
 //! | [`Residues`](PerLayer::Residues) | i32 `[modes, channels]`, times the pole: a number of 16 bits; of a complex mode two, the real part in the low half |
+//! | [`FramesBias`](crate::format::Classifier::FramesBias) of a classifier of frames | that of the map of frames, `[dim, frame_dim]`, which lies where the embedding does |
 //! | all others | empty |
 //!
 //! The table's element type says of each matrix what its weights are. There is always a matrix for the head, and the field for tied embeddings is 0: the parameters of norms
@@ -23,7 +24,9 @@ use super::quantize::Mean;
 use super::session::Session;
 use crate::block::Longest;
 use crate::error::{MemoryError, ModelError};
-use crate::format::{ElementType, GLOBALS, Global, PER_LAYER, Packing, PerLayer, offset};
+use crate::format::{
+    ElementType, GLOBALS, Global, PER_LAYER, Packing, PerLayer, TASK_CAUSAL_LM, offset,
+};
 use crate::kernel::dense::{self, int4};
 use crate::layer::Counts;
 use crate::model::{Entry, Shape, known_answer, read_u32, section};
@@ -60,14 +63,21 @@ impl<'a> Model<'a> {
     /// [`ModelError`] says what is wrong and where.
     #[inline(never)] // its numbers are not to stay on the stack of who called it
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ModelError> {
-        let shape = check::shape(bytes)?;
+        Self::of_task(bytes, TASK_CAUSAL_LM)
+    }
+
+    /// [`from_bytes`](Self::from_bytes) of a model of another task. Inlined: the task is known where it is called, and what
+    /// it has not is left out.
+    #[inline(always)]
+    pub(super) fn of_task(bytes: &'a [u8], task: u16) -> Result<Self, ModelError> {
+        let shape = check::shape(bytes, task)?;
         let mut model = Self {
             bytes,
             shape,
             means: [Mean::over(shape.dim), Mean::over(shape.channels)],
             sizes: StateSizes::default(),
         };
-        check::sections(&model)?;
+        check::sections(&model, task)?;
         for layer in 0..shape.layers {
             let counts = model.counts(layer);
             model.sizes.modes += counts.order() * shape.channels;
@@ -142,9 +152,10 @@ impl<'a> Model<'a> {
         self.sizes.ring.div_ceil(2)
     }
 
-    /// Words of the largest of a step's intermediate results: those of a layer, or the logits.
+    /// Words of the largest of a step's intermediate results: those of a layer, the logits, or a frame.
     pub(super) fn work_words(&self) -> usize {
-        self.shape.layer_words().max(self.shape.vocabulary)
+        let shape = &self.shape;
+        shape.layer_words().max(shape.outputs).max(shape.frame_dim)
     }
 
     /// Words of the longest quantized vectors.
@@ -188,7 +199,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The head, `[vocabulary, dim]`.
+    /// The head, `[outputs, dim]`.
     pub fn head(&self) -> Matrix<'a> {
         let [weights, multipliers, bias] = [Global::Head, Global::HeadScale, Global::FinalNorm];
         self.matrix([weights as usize, multipliers as usize, bias as usize])
@@ -242,7 +253,7 @@ impl<'a> Model<'a> {
 
     /// Number of sections.
     pub(super) fn sections(&self) -> usize {
-        GLOBALS + PER_LAYER * self.shape.layers
+        read_u32(self.bytes, offset::SECTIONS) as usize
     }
 
     pub(super) fn entry(&self, index: usize) -> Entry {
@@ -269,7 +280,7 @@ impl<'a> Model<'a> {
 
     /// The matrix of the sections of weights, multipliers and biases.
     #[inline(never)]
-    fn matrix(&self, [weights, multipliers, bias]: [usize; 3]) -> Matrix<'a> {
+    pub(super) fn matrix(&self, [weights, multipliers, bias]: [usize; 3]) -> Matrix<'a> {
         let (low, places, bias) = match self.section::<i32>(bias) {
             [low, places, bias @ ..] => (*low as u32, *places, bias),
             _ => (0, 0, &[][..]),

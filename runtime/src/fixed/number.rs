@@ -1,6 +1,8 @@
 //! Integer arithmetic of the `fixed` contract: no loop depends on the data, no product is wider
 //! than 32 bits where a number is not said to be wider.
 
+use core::num::NonZero;
+
 /// Largest and smallest of 16 bits: what [`clamp`] leaves.
 const MOST: i32 = i16::MAX as i32;
 const LEAST: i32 = i16::MIN as i32;
@@ -94,6 +96,17 @@ pub struct Factor {
 }
 
 impl Factor {
+    /// The number divided by another.
+    pub fn divided_by(self, divisor: NonZero<u32>) -> Self {
+        // in 16 bits
+        let places = 16 - divisor.leading_zeros() as i32;
+        let divisor = scale64(divisor.get().into(), -places) as u32;
+        Self {
+            mantissa: ratio(self.mantissa << 15, divisor),
+            exponent: self.exponent - places - 15,
+        }
+    }
+
     /// `part / sqrt(square)`, for `part < 2^15` and `part^2 <= square`.
     #[inline(never)]
     pub fn of_root(part: u32, square: u64) -> Self {
@@ -156,6 +169,19 @@ mod tests {
             let exact = f64::from(part) / libm::sqrt(square as f64);
             let absolute = libm::ldexp(1.0, found.exponent);
             prop_assert!((value - exact).abs() <= exact / 16_384.0 + absolute, "{} {}", value, exact);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn quotients_of_factors(mantissa in 1u32..32_768, exponent in -60i32..60, divisor in 1u32..) {
+            let divisor = NonZero::new(divisor).unwrap();
+            let found = Factor { mantissa, exponent }.divided_by(divisor);
+            prop_assert!(found.mantissa < 1 << 15);
+            let value = |f: Factor| libm::ldexp(f64::from(f.mantissa), f.exponent);
+            let exact = value(Factor { mantissa, exponent }) / f64::from(divisor.get());
+            let absolute = libm::ldexp(1.0, found.exponent);
+            prop_assert!((value(found) - exact).abs() <= exact / 16_384.0 + absolute);
         }
     }
 

@@ -1,7 +1,10 @@
 //! Inputs of matrices: signed bytes and a factor.
 
-use super::number::{Factor, bits, ratio, scale64};
+use super::number::{Factor, bits, ratio, scale64, shift};
 use crate::model::Norm;
+
+/// Places after the point of what [`normalize`] leaves.
+pub(super) const NORMAL_PLACES: i32 = 30;
 
 /// `1e-5 * 2^47`.
 const EPSILON: u64 = 1_407_374_884;
@@ -76,11 +79,7 @@ fn quantize_large(
             exponent: places,
         },
         Norm::SimpleRms | Norm::Rms | Norm::Scale | Norm::Layer => {
-            let epsilon = match norm {
-                Norm::Scale | Norm::Layer => EPSILON * x.len() as u64,
-                _ => 0,
-            };
-            let epsilon = scale64(epsilon, 2 * (fraction - places) - 47);
+            let epsilon = epsilon(norm, x.len(), fraction - places);
             Factor::of_root(largest, squares(x, down).saturating_add(epsilon))
         }
     };
@@ -89,6 +88,35 @@ fn quantize_large(
         *q = (((x >> down) * inverse + (1 << 22)) >> 23) as i8;
     }
     factor
+}
+
+/// What the norm adds to the sum of squares of `width` numbers with `places` after the point.
+fn epsilon(norm: Norm, width: usize, places: i32) -> u64 {
+    let epsilon = match norm {
+        Norm::Scale | Norm::Layer => EPSILON * width as u64,
+        _ => 0,
+    };
+    scale64(epsilon, 2 * places - 47)
+}
+
+/// Makes `norm` of the numbers of `x`, which have `fraction` places after the point: in [`NORMAL_PLACES`], at most 1 in magnitude. Not
+/// for [`Norm::None`], which has no such limit.
+pub(super) fn normalize(norm: Norm, mean: &Mean, fraction: i32, x: &mut [i32]) {
+    if norm == Norm::Layer {
+        mean.center(x);
+    }
+    let largest = x.iter().fold(1, |most, x| most.max((x ^ (x >> 31)) as u32));
+    let places = bits(largest) - 15;
+    // to 15 bits
+    x.iter_mut().for_each(|x| *x = shift(*x, places, i32::MAX));
+    let largest = scale64(largest.into(), -places) as u32;
+    let square = squares(x, 0).saturating_add(epsilon(norm, x.len(), fraction - places));
+    let factor = Factor::of_root(largest, square);
+    // of each number: the factor is that of the largest
+    let share = ratio(factor.mantissa << 15, largest) as i32;
+    let down = 15 - factor.exponent - NORMAL_PLACES;
+    x.iter_mut()
+        .for_each(|x| *x = shift(*x * share, down, 1 << NORMAL_PLACES));
 }
 
 fn squares(x: &[i32], down: u32) -> u64 {
@@ -157,9 +185,31 @@ mod tests {
         }
 
         #[test]
+        fn normal_numbers_are_those_of_the_norm(x in prop::collection::vec(-1_000_000i32..1_000_000, 2..200), up in 0..10u32, down in 0..18u32, fraction in 0i32..30) {
+            let x: Vec<i32> = x.iter().map(|x| x << up >> down).collect();
+            for norm in NORMS.into_iter().filter(|norm| *norm != Norm::None) {
+                let mut found = x.clone();
+                normalize(norm, &Mean::over(x.len()), fraction, &mut found);
+                // a mean that is a whole number is off by less than two
+                let mean = x.iter().map(|x| f64::from(*x)).sum::<f64>() / x.len() as f64;
+                let largest = x.iter().fold(1f64, |most, x| most.max((f64::from(*x) - mean).abs()));
+                let tolerance = 2e-4 + if norm == Norm::Layer { 2.0 / largest } else { 0.0 };
+                for (a, b) in found.iter().zip(exact(norm, fraction, &x)) {
+                    let a = libm::ldexp(f64::from(*a), -NORMAL_PLACES);
+                    prop_assert!((a - b).abs() <= tolerance || !b.is_finite(), "{:?}: {} {}", norm, a, b);
+                }
+            }
+        }
+
+        #[test]
         fn nothing_overflows(x in prop::collection::vec(prop_oneof![Just(i32::MIN), Just(i32::MAX), Just(0), Just(-1), any::<i32>()], 1..40), fraction in 0i32..31) {
             for norm in NORMS {
                 run(norm, fraction, &x);
+                if norm != Norm::None {
+                    let mut x = x.clone();
+                    normalize(norm, &Mean::over(x.len()), fraction, &mut x);
+                    prop_assert!(x.iter().all(|x| x.abs() <= 1 << NORMAL_PLACES));
+                }
             }
         }
     }

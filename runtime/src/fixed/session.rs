@@ -3,6 +3,7 @@
 use super::check::Bounds;
 use super::dense::{finish, sums};
 use super::model::Model;
+use super::number::Factor;
 use super::pass::Passage;
 use super::recurrence::State;
 use crate::block::{Pass, Scratch};
@@ -117,10 +118,8 @@ impl<'a, 'm> Session<'a, 'm> {
     /// The logits that the last step or prefill returned; zeros before the first, after a failed
     /// prefill, [`reset`](Self::reset) and [`restore`](Self::restore).
     pub fn logits(&self) -> &[i32] {
-        self.scratch
-            .work
-            .get(..self.model.vocab_size())
-            .unwrap_or(&[])
+        let outputs = self.model.shape().outputs;
+        self.scratch.work.get(..outputs).unwrap_or(&[])
     }
 
     /// Back to the start of a sequence.
@@ -133,10 +132,7 @@ impl<'a, 'm> Session<'a, 'm> {
 
     /// Bytes of a [`save`](Self::save).
     pub fn snapshot_bytes(&self) -> usize {
-        let kept = &self.kept;
-        snapshot::HEADER
-            + 4 * (2 * kept.places.len() + kept.modes.len())
-            + size_of_val(&*kept.rings)
+        snapshot::HEADER + 4 * self.kept.count()
     }
 
     /// Writes the state to the start of `out` and returns its size. Logits are not saved.
@@ -145,12 +141,7 @@ impl<'a, 'm> Session<'a, 'm> {
     /// [`SnapshotError::WrongLength`] if `out` has fewer than
     /// [`snapshot_bytes`](Self::snapshot_bytes) bytes.
     pub fn save(&self, out: &mut [u8]) -> Result<usize, SnapshotError> {
-        let kept = &self.kept;
-        let pair = |[low, high]: &[i16; 2]| u32::from(*low as u16) | u32::from(*high as u16) << 16;
-        let places = kept.places.iter().flatten().copied();
-        let modes = kept.modes.iter().map(|s| *s as u32);
-        let rings = kept.rings.as_chunks().0.iter().map(pair);
-        let words = places.chain(modes).chain(rings);
+        let words = self.kept.words();
         snapshot::write(out, self.snapshot_bytes(), self.model.identity(), words)
     }
 
@@ -160,24 +151,8 @@ impl<'a, 'm> Session<'a, 'm> {
     /// [`SnapshotError`]; the session is then unchanged.
     pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), SnapshotError> {
         let body = snapshot::read(snapshot, self.snapshot_bytes(), self.model.identity())?;
-        let corrupt = SnapshotError::Corrupt;
-        let kept = &mut self.kept;
-        let (places, rest) = body
-            .split_at_checked(2 * kept.places.len())
-            .ok_or(corrupt)?;
-        let (modes, rings) = rest.split_at_checked(kept.modes.len()).ok_or(corrupt)?;
-        if !holds(&self.model, places, modes) {
-            return Err(corrupt);
-        }
-        let places = snapshot::words(places);
-        let to = kept.places.iter_mut().flatten();
-        to.zip(places).for_each(|(to, from)| *to = from);
-        let to = kept.modes.iter_mut();
-        to.zip(snapshot::words(modes))
-            .for_each(|(to, from)| *to = from as i32);
-        let to = kept.rings.as_chunks_mut().0.iter_mut();
-        to.zip(snapshot::words(rings))
-            .for_each(|(to, from)| *to = [from as i16, (from >> 16) as i16]);
+        let restored = self.kept.restore(&self.model, body);
+        restored.ok_or(SnapshotError::Corrupt)?;
         self.scratch.work.fill(0);
         Ok(())
     }
@@ -214,13 +189,23 @@ impl<'a, 'm> Session<'a, 'm> {
 
     /// Runs the embedding and all layers. Not inlined, here and below: once in flash is enough.
     #[inline(never)]
-    fn advance<P: Probe>(&mut self, token: Token, probe: &mut P) -> Result<(), StepError> {
+    pub(super) fn advance<P: Probe>(
+        &mut self,
+        token: Token,
+        probe: &mut P,
+    ) -> Result<(), StepError> {
         let shape = *self.model.shape();
         let row = shape.row(token)?;
-        let s = &mut self.scratch;
         probe.enter(Stage::Embedding);
-        self.model.embed(row, s.x);
-        let tokens = core::array::from_mut(s);
+        self.model.embed(row, self.scratch.x);
+        self.run_layers(probe);
+        Ok(())
+    }
+
+    /// Takes the residual stream through all layers.
+    #[inline(always)]
+    pub(super) fn run_layers<P: Probe>(&mut self, probe: &mut P) {
+        let tokens = core::array::from_mut(&mut self.scratch);
         for (i, state) in self.kept.layers(&self.model).enumerate() {
             probe.enter(Stage::Norm);
             let layer = self.model.layer(i);
@@ -232,7 +217,6 @@ impl<'a, 'm> Session<'a, 'm> {
             };
             passage.pass(tokens, &mut []);
         }
-        Ok(())
     }
 
     /// The final norm and the head.
@@ -243,8 +227,14 @@ impl<'a, 'm> Session<'a, 'm> {
         probe.enter(Stage::Norm);
         let factor = s.input(&self.model, shape.final_norm);
         probe.enter(Stage::Head);
-        let head = self.model.head();
-        let logits = s.work.get_mut(..shape.vocabulary).unwrap_or(&mut []);
+        self.head_of(factor)
+    }
+
+    /// The head of a quantized vector and its factor.
+    pub(super) fn head_of(&mut self, factor: Factor) -> &[i32] {
+        let (head, shape) = (self.model.head(), *self.model.shape());
+        let s = &mut self.scratch;
+        let logits = s.work.get_mut(..shape.outputs).unwrap_or(&mut []);
         sums(&head, shape.dim, s.quantized, logits);
         finish(&head, 0, factor, logits, |x| x);
         logits
@@ -252,6 +242,39 @@ impl<'a, 'm> Session<'a, 'm> {
 }
 
 impl Kept<'_> {
+    /// Words of a snapshot.
+    pub(super) fn count(&self) -> usize {
+        2 * self.places.len() + self.modes.len() + self.rings.len() / 2
+    }
+
+    /// All that is kept.
+    pub(super) fn words(&self) -> impl Iterator<Item = u32> {
+        let pair = |[low, high]: &[i16; 2]| u32::from(*low as u16) | u32::from(*high as u16) << 16;
+        let places = self.places.iter().flatten().copied();
+        let modes = self.modes.iter().map(|s| *s as u32);
+        let rings = self.rings.as_chunks().0.iter().map(pair);
+        places.chain(modes).chain(rings)
+    }
+
+    /// Takes over [`words`](Self::words), unless a session of `model` cannot have them: then nothing changes.
+    pub(super) fn restore(&mut self, model: &Model<'_>, words: &[[u8; 4]]) -> Option<()> {
+        let (places, rest) = words.split_at_checked(2 * self.places.len())?;
+        let (modes, rings) = rest.split_at_checked(self.modes.len())?;
+        if !holds(model, places, modes) {
+            return None;
+        }
+        let to = self.places.iter_mut().flatten();
+        to.zip(snapshot::words(places))
+            .for_each(|(to, from)| *to = from);
+        let to = self.modes.iter_mut();
+        to.zip(snapshot::words(modes))
+            .for_each(|(to, from)| *to = from as i32);
+        let to = self.rings.as_chunks_mut().0.iter_mut();
+        to.zip(snapshot::words(rings))
+            .for_each(|(to, from)| *to = [from as i16, (from >> 16) as i16]);
+        Some(())
+    }
+
     /// The state of one layer after the other.
     pub(super) fn layers(&mut self, model: &Model<'_>) -> impl Iterator<Item = State<'_>> {
         let (mut modes, mut rings) = (&mut *self.modes, &mut *self.rings);

@@ -61,7 +61,11 @@ pub(crate) fn envelope(bytes: &[u8], contract: u16) -> Result<(), ModelError> {
 /// The header's fields, as the contract `f32` has them for a task.
 pub(super) fn shape(bytes: &[u8], task: u16) -> Result<Shape, ModelError> {
     let shape = header(bytes, task)?;
-    if !in_range(shape.embed_scale) {
+    let good = match shape.frame_dim {
+        0 => in_range(shape.embed_scale),
+        _ => shape.embed_scale == 1.0,
+    };
+    if !good {
         return Err(ModelError::BadField {
             offset: offset::EMBED_SCALE,
         });
@@ -99,7 +103,6 @@ fn classifier_fields(shape: &Shape) -> Result<(), ModelError> {
     let fields = [
         (offset::VOCABULARY, (shape.vocabulary == 0) == has_frames),
         (offset::TIED, !shape.tied),
-        (offset::EMBED_SCALE, !has_frames || shape.embed_scale == 1.0),
     ];
     match fields.into_iter().find(|(_, good)| !good) {
         Some((offset, _)) => Err(ModelError::BadField { offset }),

@@ -1,6 +1,7 @@
 //! Classifiers that stream: against the reference in f64, and what a session promises.
 #![allow(missing_docs)]
 
+mod fixed;
 mod sessions;
 mod windows;
 

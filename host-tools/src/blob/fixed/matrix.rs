@@ -12,6 +12,10 @@ use toeplite::kernel::dense::int4::COLUMNS;
 const MULTIPLIER_BITS: i32 = 16;
 /// Of the embedding, where it leaves room above for what the layers add.
 const EMBEDDING_BITS: i32 = 13;
+/// The largest number of a frame that leaves room for what the layers add. Audio features have none; larger ones take some of it.
+const USUAL_FRAME: f64 = 16.0;
+/// Bits of the largest number that such frames begin the residual stream with.
+const FRAMES_BITS: i32 = 25;
 /// Bits of a row's largest sum after the matrix's shift.
 const SUM_BITS: u32 = 16;
 
@@ -85,6 +89,22 @@ impl Linear {
         let [weights, multipliers] = rows.sections();
         Ok([weights, multipliers, bias])
     }
+}
+
+/// Places of the residual stream such that frames of no number above [`USUAL_FRAME`] leave as much room as an embedding.
+pub(super) fn places_of_frames(frames: &Linear) -> Result<i32, WriteError> {
+    let rows = frames.weights.rows().into_iter().zip(&frames.bias);
+    let largest = rows.map(|(row, bias)| {
+        let sum: f64 = row.iter().map(|w| w.abs()).sum();
+        USUAL_FRAME * sum + bias.abs()
+    });
+    let largest = largest.fold(f64::MIN_POSITIVE, f64::max);
+    let places = FRAMES_BITS - 1 - largest.log2().floor() as i32;
+    if places < 0 {
+        let what = "the map of frames".into();
+        return Err(WriteError::TooLargeForFixed { what });
+    }
+    Ok(places.min(30))
 }
 
 /// The embedding's weights and multipliers, and the places of the residual stream.

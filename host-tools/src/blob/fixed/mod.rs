@@ -4,6 +4,7 @@
 mod matrix;
 mod recurrence;
 
+use super::classifier;
 use super::file::Blob;
 use super::writer::{self, Contract, Section, Source, WriteError};
 use crate::blob::WeightType;
@@ -12,9 +13,9 @@ use crate::checkpoint::config::{self, Config};
 use crate::convert::modal::Modal;
 use crate::quantize::MatrixName;
 use crate::reference::Place;
-use matrix::{Linear, Places, embedding, stored_embedding};
+use matrix::{Linear, Places, embedding, places_of_frames, stored_embedding};
 use ndarray::{Array1, Array2, Axis, concatenate};
-use toeplite::fixed::{ACTIVATION_BITS, LOGIT_BITS, activation};
+use toeplite::fixed::{ACTIVATION_BITS, FRAME_BITS, LOGIT_BITS, activation};
 use toeplite::format::{self, ElementType, Packing, WeightOrder};
 use toeplite::model::{Activation, Norm, NormPosition};
 
@@ -38,18 +39,23 @@ pub fn write_fixed(
     without_decay(layers)?;
     let packing = |name| packing(weights(name));
     let source = Source { checkpoint };
-    let (mut sections, fraction) = globals(&source, packing)?;
+    let Globals {
+        mut sections,
+        fraction,
+        last,
+    } = globals(&source, packing)?;
     for (index, modal) in layers.iter().enumerate() {
         let packing = |place| packing(MatrixName::Layer(index, place));
         sections.extend(layer(&source, packing, index, (modal, fraction))?);
     }
+    sections.extend(last);
     let tokens = writer::self_test_numbers(config);
     let contract = Contract {
         number: format::CONTRACT_FIXED,
         order: WeightOrder::Portable,
         embed_scale: (fraction as u32).to_le_bytes(),
         tied: false,
-        task: format::TASK_CAUSAL_LM,
+        task: writer::task(config),
         window: 0,
     };
     writer::with_known_answer(config, &contract, &sections, &tokens, |draft| {
@@ -81,10 +87,14 @@ pub fn fixed_matrices(
     weights: impl Fn(MatrixName) -> WeightType,
 ) -> Result<Vec<(MatrixName, Array2<f32>)>, WriteError> {
     let source = Source { checkpoint };
-    let scale = checkpoint.config.embed_scale;
+    let config = &checkpoint.config;
+    let scale = config.embed_scale;
     let stored = |name| {
         let packing = packing(weights(name))?;
         let values = match name {
+            MatrixName::Embedding if config.frame_dim().is_some() => {
+                frames(&source)?.stored(packing)?
+            }
             MatrixName::Embedding => {
                 let values = stored_embedding(&embedding_weights(&source)?, packing)?;
                 values.mapv(|w| (w / scale) as f32)
@@ -94,7 +104,7 @@ pub fn fixed_matrices(
         };
         Ok((name, values))
     };
-    let names = MatrixName::all(&checkpoint.config);
+    let names = MatrixName::all(config);
     names.into_iter().map(stored).collect()
 }
 
@@ -118,8 +128,8 @@ pub fn can_be_fixed(config: &Config) -> Result<(), WriteError> {
     if !config.causal {
         return refuse("backward recurrence".into());
     }
-    if config.classifier.is_some() {
-        return refuse("classifier".into());
+    if config.classifier.is_some() && writer::norm(config.final_norm) == Norm::None {
+        return refuse("classifier without a final norm".into());
     }
     for (role, act) in [("GTU", config.gtu_act), ("GLU", config.glu_act)] {
         if !activation::is_supported(writer::activation(act)) {
@@ -154,14 +164,35 @@ fn without_decay(layers: &[Modal]) -> Result<(), WriteError> {
     decay.map_or(Ok(()), refuse)
 }
 
-/// The global sections but the last, and the places of the residual stream.
+/// What does not belong to a layer.
+struct Globals {
+    /// The sections before those of layers but the known-answer test.
+    sections: Vec<Section>,
+    /// Places after the point of the residual stream.
+    fraction: i32,
+    /// The sections after those of layers.
+    last: Vec<Section>,
+}
+
 fn globals(
     source: &Source<'_>,
     packing: impl Fn(MatrixName) -> Result<Packing, WriteError>,
-) -> Result<(Vec<Section>, i32), WriteError> {
-    let tied = source.checkpoint.config.tie_embeddings;
-    let weights = embedding_weights(source)?;
-    let (sections, fraction) = embedding(&weights, packing(MatrixName::Embedding)?)?;
+) -> Result<Globals, WriteError> {
+    let config = &source.checkpoint.config;
+    let tied = config.tie_embeddings;
+    let packed = packing(MatrixName::Embedding)?;
+    let (input, bias, fraction) = if config.frame_dim().is_some() {
+        let frames = frames(source)?;
+        let output = places_of_frames(&frames)?;
+        let input = FRAME_BITS;
+        let [weights, scale, bias] = frames.sections(packed, Places { input, output })?;
+        ([weights, scale], bias, output)
+    } else {
+        let (sections, fraction) = embedding(&embedding_weights(source)?, packed)?;
+        (sections, Section::empty(), fraction)
+    };
+    let options = classifier::options(config);
+    let last = options.map_or(Vec::new(), |options| vec![options, bias]);
     let head = head(source)?;
     let places = Places {
         input: if head.norm.is_some() { 0 } else { fraction },
@@ -172,9 +203,19 @@ fn globals(
         false => MatrixName::Head,
     };
     let [head, scale, bias] = head.sections(packing(name)?, places)?;
-    let [embedding, embedding_scale] = sections;
-    let all = vec![embedding, embedding_scale, bias, head, scale];
-    Ok((all, fraction))
+    let [weights, weights_scale] = input;
+    Ok(Globals {
+        sections: vec![weights, weights_scale, bias, head, scale],
+        fraction,
+        last,
+    })
+}
+
+/// The map of frames.
+fn frames(source: &Source<'_>) -> Result<Linear, WriteError> {
+    let c = &source.checkpoint.config;
+    let columns = c.frame_dim().unwrap_or(0);
+    stacked(source, &["frames".into()], c.dim, columns)
 }
 
 /// The embedding with its factor.
@@ -191,10 +232,10 @@ fn head(source: &Source<'_>) -> Result<Linear, WriteError> {
         true => "embed",
         false => "head",
     };
-    let weights = source.matrix(&format!("{name}.weight"), c.vocab_size, c.dim)?;
+    let weights = source.matrix(&format!("{name}.weight"), c.outputs(), c.dim)?;
     let mut head = Linear {
         name: "head".into(),
-        bias: Array1::zeros(c.vocab_size),
+        bias: Array1::zeros(c.outputs()),
         folded: Array1::ones(c.dim),
         norm: None,
         weights: weights.mapv(f64::from),

@@ -50,6 +50,10 @@ impl FrontEndArgs {
             return Ok(None);
         }
         let front_end = AnyFrontEnd::read(&path)?;
+        let front_end = match asked.in_integers {
+            Some(integers) => front_end.in_integers(integers),
+            None => front_end,
+        };
         let frame_dim = match asked.reads {
             Reads::Frames(width) => Some(width),
             Reads::Tokens(_) => None,

@@ -21,7 +21,6 @@ use anyhow::{Result, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
-use toeplite::model::Shape;
 use toeplite_clips::{ClipSet, Clips, Reads};
 
 /// Clips with a class each.
@@ -160,6 +159,8 @@ pub struct Asked {
     pub reads: Reads,
     /// Classes.
     pub classes: usize,
+    /// Whether sounds become features in integers, as the model's contract has it; of a checkpoint as in its training.
+    pub in_integers: Option<bool>,
 }
 
 impl Asked {
@@ -170,25 +171,25 @@ impl Asked {
         Some(Self {
             reads: classifier.frame_dim.map_or(tokens, Reads::Frames),
             classes: classifier.classes,
+            in_integers: None,
         })
     }
 
     /// Of a model; nothing of a language model.
     pub fn of_model(model: &AnyModel<'_>) -> Option<Self> {
-        let (AnyModel::Classifier(_) | AnyModel::WindowClassifier(_)) = model else {
-            return None;
-        };
-        Some(Self::of_shape(model.shape()))
+        model.is_classifier().then(|| Self::of_classifier(model))
     }
 
-    /// Of a classifier's shape.
-    pub fn of_shape(shape: &Shape) -> Self {
+    /// Of a model that is a classifier.
+    pub fn of_classifier(model: &AnyModel<'_>) -> Self {
+        let shape = model.shape();
         Self {
             reads: match shape.frame_dim {
                 0 => Reads::Tokens(shape.vocabulary),
                 width => Reads::Frames(width),
             },
             classes: shape.outputs,
+            in_integers: Some(model.is_fixed()),
         }
     }
 }
@@ -314,7 +315,12 @@ impl ClipArgs {
             ClipSet::Frames(frames) => frames.front_end(),
             ClipSet::Tokens(_) => None,
         };
-        match made.is_none_or(|made| made.makes_as(front_end)) {
+        // features are given as numbers here: those of the other arithmetic are as good
+        let same = |made: &AnyFrontEnd| {
+            let [made, asked] = [made, front_end].map(|f| f.clone().in_integers(false));
+            made.makes_as(&asked)
+        };
+        match made.is_none_or(same) {
             true => Ok(set),
             false => Err(ClipArgsError::OtherFeatures {
                 clips: path.clone(),
