@@ -7,8 +7,8 @@ use toeplite::image::{Image, kind};
 use toeplite_audio::Config;
 use toeplite_audio::stored::Stored;
 use toeplite_tests::{
-    CLASSES, small_blob, small_classifier_blob, small_fixed_blob, small_window_blob,
-    small_window_classifier_blob,
+    CLASSES, small_blob, small_classifier_blob, small_fixed_blob, small_fixed_classifier_blob,
+    small_window_blob, small_window_classifier_blob,
 };
 use toeplite_tools::blob::{Blob, Storage, Target, WeightType};
 use toeplite_tools::checkpoint::FrontEnd;
@@ -52,6 +52,9 @@ fn the_seeds_of_the_blob_target_are_models() {
         let seed = || small_classifier_blob(frame_dim, pooling, weights);
         check(&folder.join(name), seed);
     }
+    check(&folder.join("classifier-frames-fixed.toep"), || {
+        small_fixed_classifier_blob(Some(7), Pooling::Mean, WeightType::Int8)
+    });
     check(&folder.join("window-classifier-int8.toep"), || {
         small_window_classifier_blob(Some(7), Pooling::Mean, WeightType::Int8)
     });
@@ -73,11 +76,15 @@ fn the_seeds_of_the_image_target_are_images() {
     for (name, integers) in [("floats.bin", false), ("integers.bin", true)] {
         let path = folder.join(name);
         if std::env::var_os("WRITE_SEEDS").is_some() {
-            let blob = small_classifier_blob(Some(7), Pooling::Mean, WeightType::Int8);
+            // the front end has the arithmetic of the model
+            let blob = match integers {
+                true => small_fixed_classifier_blob(Some(7), Pooling::Mean, WeightType::Int8),
+                false => small_classifier_blob(Some(7), Pooling::Mean, WeightType::Int8),
+            };
             let classes = (0..CLASSES).map(|i| format!("class {i}"));
             let front_end = FrontEnd {
                 config,
-                integers,
+                integers: false,
                 classes: classes.collect(),
                 frames: None,
                 after: None,

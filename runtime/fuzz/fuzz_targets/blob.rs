@@ -60,6 +60,20 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(session.logits().len(), model.classes());
         return;
     }
+    if let Ok(model) = fixed::classifier::Model::from_bytes(blob) {
+        let Ok(mut session) = model.session(memory) else {
+            return;
+        };
+        let _ = session.self_test();
+        for i in 0..4 {
+            match model.input() {
+                Input::Tokens { vocabulary } => session.push(i % vocabulary as u32).unwrap(),
+                Input::Frames { numbers } => session.push_frame(&vec![1 << (i * 9); numbers]).unwrap(),
+            }
+        }
+        assert_eq!(session.logits().len(), model.classes());
+        return;
+    }
     if let Ok(model) = fixed::Model::from_bytes(blob) {
         let Ok(mut session) = model.session(memory) else {
             return;

@@ -125,7 +125,6 @@ fn what_does_not_belong_to_classifiers_is_refused_by_name() {
             "--budget-instructions belongs to language models",
         ),
         (vec!["--order", "2"], "--clips has nothing to do here"),
-        (vec!["--contract", "fixed"], "fixed"),
     ] {
         let own = ["convert", &own, "-o", &out, "--clips", &clips];
         let error = error(&[&own[..], &more].concat());
