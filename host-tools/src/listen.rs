@@ -1,9 +1,8 @@
 //! A converted model on recordings' features, as devices run it: one frame after another, asked every few of them.
 
 use crate::blob::{AnyModel, SessionMemory};
-use toeplite::fixed::{self, FRAME_BITS, LOGIT_BITS};
-use toeplite::{DecayError, InputError, Token, classifier};
-use toeplite_streams::Listening;
+use toeplite::classifier::Listening;
+use toeplite::{DecayError, InputError, Token, classifier, fixed};
 
 /// Why a model made no decisions.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
@@ -51,15 +50,10 @@ impl<'a, 'm> Listener<'a, 'm> {
     ///
     /// # Errors
     /// There is no mean, or no such half-life.
-    pub fn set_half_life(&mut self, half_life: f64) -> Result<(), DecayError> {
+    pub fn set_half_life(&mut self, half_life: f32) -> Result<(), DecayError> {
         match self {
-            Self::F32(session) => {
-                session.set_decay(classifier::Decay::half_life(half_life as f32)?)
-            }
-            Self::Fixed(session) => {
-                let thousandths = (half_life * 1000.0).round() as u32;
-                session.set_decay(fixed::classifier::Decay::half_life(thousandths)?)
-            }
+            Self::F32(session) => session.set_half_life(half_life),
+            Self::Fixed(session) => session.set_half_life(half_life),
         }
     }
 
@@ -74,14 +68,14 @@ impl<'a, 'm> Listener<'a, 'm> {
         }
     }
 
-    /// Takes a frame. Its numbers are rounded to the contract's.
+    /// Takes a frame.
     ///
     /// # Errors
-    /// Those of the session; [`InputError::FrameNumber`] of a number that the contract does not have.
+    /// Those of the session.
     pub fn push_frame(&mut self, frame: &[f32]) -> Result<(), InputError> {
         match self {
             Self::F32(session) => session.push_frame(frame),
-            Self::Fixed(session) => session.push_frame(&fixed_frame(frame)?),
+            Self::Fixed(session) => Listening::push_frame(session, frame),
         }
     }
 
@@ -89,26 +83,9 @@ impl<'a, 'm> Listener<'a, 'm> {
     pub fn logits(&mut self) -> Vec<f32> {
         match self {
             Self::F32(session) => session.logits().to_vec(),
-            Self::Fixed(session) => {
-                let unit = f32::from(2u8).powi(-LOGIT_BITS);
-                let logits = session.logits().iter();
-                logits.map(|logit| *logit as f32 * unit).collect()
-            }
+            Self::Fixed(session) => Listening::logits(session).collect(),
         }
     }
-}
-
-/// A frame as the contract `fixed` takes it.
-fn fixed_frame(frame: &[f32]) -> Result<Vec<i32>, InputError> {
-    let unit = f64::from(FRAME_BITS).exp2();
-    let number = |(element, x): (usize, &f32)| {
-        let scaled = (f64::from(*x) * unit).round();
-        match scaled.abs() <= f64::from(i32::MAX) {
-            true => Ok(scaled as i32),
-            false => Err(InputError::FrameNumber { element }),
-        }
-    };
-    frame.iter().enumerate().map(number).collect()
 }
 
 /// The logits `[decisions, classes]` of `model` on `features`, `[frames, frame_dim]`, from a state of rest.
@@ -118,13 +95,13 @@ fn fixed_frame(frame: &[f32]) -> Result<Vec<i32>, InputError> {
 pub fn decisions(
     model: &AnyModel<'_>,
     features: &[f32],
-    listening: &Listening,
+    listening: &toeplite_streams::Listening,
 ) -> Result<Vec<f32>, ListenError> {
     let mut memory = SessionMemory::of_bytes(model.memory_needed());
     let listener = Listener::new(model, memory.as_mut_slice());
     let mut listener = listener.ok_or(ListenError::NoListener)?;
     if let Some(half_life) = listening.half_life {
-        listener.set_half_life(half_life)?;
+        listener.set_half_life(half_life as f32)?;
     }
     let mut decisions = Vec::new();
     let frames = features.chunks(model.shape().frame_dim.max(1));

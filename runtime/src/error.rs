@@ -102,7 +102,9 @@ impl fmt::Display for ModelError {
             ),
             Self::UnsupportedContract { found, expected } => {
                 let name = |contract: &u16| match *contract {
-                    format::CONTRACT_F32 => "f32: toeplite::Model or toeplite::classifier::Model reads it",
+                    format::CONTRACT_F32 => {
+                        "f32: toeplite::Model or toeplite::classifier::Model reads it"
+                    }
                     format::CONTRACT_FIXED => {
                         "fixed: toeplite::fixed::Model or toeplite::fixed::classifier::Model reads it"
                     }
@@ -116,7 +118,9 @@ impl fmt::Display for ModelError {
             }
             Self::UnsupportedTask { found, expected } => {
                 let name = |task: &u16| match *task {
-                    format::TASK_CAUSAL_LM => "it streams tokens: toeplite::Model reads it, with the contract fixed toeplite::fixed::Model",
+                    format::TASK_CAUSAL_LM => {
+                        "it streams tokens: toeplite::Model reads it, with the contract fixed toeplite::fixed::Model"
+                    }
                     format::TASK_WINDOW_LM => {
                         "it sees a window of tokens at once: toeplite::window::Model reads it"
                     }

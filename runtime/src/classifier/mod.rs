@@ -59,8 +59,10 @@
 mod model;
 mod pool;
 mod session;
+mod streaming;
 pub mod window;
 
 pub use model::{Input, Model, Pooling};
 pub use pool::Decay;
 pub use session::Session;
+pub use streaming::{Listening, Streaming};

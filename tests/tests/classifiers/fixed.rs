@@ -22,9 +22,7 @@ fn logits(blob: &Blob, clip: Clip<'_>, half_life: Option<u32>) -> Array2<f32> {
     let mut memory = SessionMemory::of_bytes(any.memory_needed());
     let mut session = Listener::new(&any, memory.as_mut_slice()).unwrap();
     if let Some(half_life) = half_life {
-        session
-            .set_half_life(f64::from(half_life) / 1000.0)
-            .unwrap();
+        session.set_half_life(half_life as f32 / 1000.0).unwrap();
     }
     let rows = match clip {
         Clip::Tokens(tokens) => tokens.len(),

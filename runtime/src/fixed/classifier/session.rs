@@ -61,7 +61,21 @@ impl<'a, 'm> Session<'a, 'm> {
     /// # Errors
     /// [`InputError::TakesTokens`], [`InputError::FrameLength`].
     pub fn push_frame(&mut self, frame: &[i32]) -> Result<(), InputError> {
-        self.advance_frame(frame, &mut ())
+        self.push_numbers(frame.iter().copied())
+    }
+
+    /// [`push_frame`](Self::push_frame) of numbers that lie nowhere yet.
+    ///
+    /// # Errors
+    /// As of `push_frame`.
+    pub fn push_numbers(
+        &mut self,
+        frame: impl ExactSizeIterator<Item = i32>,
+    ) -> Result<(), InputError> {
+        self.model.input().check_length(frame.len())?;
+        self.place(frame);
+        self.run_frame(&mut ());
+        Ok(())
     }
 
     /// [`push`](Self::push), with `probe` told of every stage, such as a [`Profile`](crate::profile::Profile).
@@ -87,7 +101,10 @@ impl<'a, 'm> Session<'a, 'm> {
         frame: &[i32],
         probe: &mut impl Probe,
     ) -> Result<(), InputError> {
-        self.advance_frame(frame, probe)
+        self.model.input().check_length(frame.len())?;
+        self.place(frame.iter().copied());
+        self.run_frame(probe);
+        Ok(())
     }
 
     /// The logits `[classes]` of what was taken since the start, in units of `2^-`[`LOGIT_BITS`](fixed::LOGIT_BITS),
@@ -223,13 +240,6 @@ impl<'a, 'm> Session<'a, 'm> {
         let advanced = self.inner.advance(token, probe);
         advanced.map_err(|_| unknown)?;
         self.take_in(probe);
-        Ok(())
-    }
-
-    fn advance_frame<P: Probe>(&mut self, frame: &[i32], probe: &mut P) -> Result<(), InputError> {
-        self.model.input().check_length(frame.len())?;
-        self.place(frame.iter().copied());
-        self.run_frame(probe);
         Ok(())
     }
 
