@@ -164,6 +164,15 @@ impl Config {
         if points < 64 { 64 } else { points }
     }
 
+    /// Levels that the compression keeps: one a band for PCEN, one for all bands for gain control, none for the logarithm.
+    pub const fn levels(&self) -> usize {
+        match self.compression {
+            Compression::Log { .. } => 0,
+            Compression::Pcen(_) => self.bands,
+            Compression::Agc(_) => 1,
+        }
+    }
+
     /// Bins of the spectrum: half the points.
     pub const fn bins(&self) -> usize {
         self.points() / 2

@@ -21,7 +21,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Cores without an FPU take [`fixed::LogMel`], which has the same calls and gives `i16`.
+//! Cores without an FPU take [`fixed::LogMel`], which has the same calls and gives `i16`. [`SharedLogMel`] and [`fixed::SharedLogMel`]
+//! work in memory that they are lent at each call.
 //!
 //! # What is computed
 //! Frames of [`Config::frame`] samples begin every [`Config::hop`] samples; the first one with the first sample. Each is
@@ -61,13 +62,19 @@ mod log_mel;
 pub mod math;
 mod mel;
 mod pcen;
+mod shared;
 pub mod stored;
 mod tables;
 pub mod wav;
 
 pub use config::{Agc, Compression, Config, ConfigError, Pcen};
-pub use log_mel::{Buffers, LogMel, Memory};
+pub use log_mel::{Buffers, LogMel, Memory, SharedLogMel};
+pub use shared::Kept;
 pub use tables::{TableError, Tables, TablesRef};
+
+/// Memory of a [`SharedLogMel`]: `2 FRAME + 4 LEVELS` bytes, for a `static`. `FRAME` and `LEVELS` are [`Config::frame`] and
+/// [`Config::levels`].
+pub type SharedMemory<const FRAME: usize, const LEVELS: usize> = shared::Memory<f32, FRAME, LEVELS>;
 
 /// Buffers or tables that do not have the lengths of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

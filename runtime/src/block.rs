@@ -20,6 +20,54 @@ pub(crate) struct Scratch<'m, T> {
     pub quantized: &'m mut [u32],
 }
 
+/// The memory of a [`Scratch`] in one piece, which is divided at each use: what a token leaves there is needed by nobody but
+/// [`work`](Self::work)'s readers.
+pub(crate) struct Undivided<'m> {
+    words: &'m mut [f32],
+    dim: usize,
+    work: usize,
+    quantized: usize,
+}
+
+impl<'m> Undivided<'m> {
+    /// All of `words`, which a model's [`scratch_bytes`](crate::Model::scratch_bytes) fit in.
+    pub(crate) fn new(model: &crate::Model<'_>, words: &'m mut [f32]) -> Self {
+        Self {
+            words,
+            dim: model.shape().dim,
+            work: model.work_words(),
+            quantized: model.longest().quantized,
+        }
+    }
+
+    /// The parts.
+    #[inline(always)]
+    pub(crate) fn divide(&mut self) -> Scratch<'_, f32> {
+        let mut rest = &mut *self.words;
+        let x = take(&mut rest, self.dim);
+        let branch = take(&mut rest, self.dim);
+        let work = take(&mut rest, self.work);
+        let quantized = take(&mut rest, self.quantized);
+        Scratch {
+            x,
+            branch,
+            work,
+            quantized: bytemuck::try_cast_slice_mut(quantized).unwrap_or_default(),
+        }
+    }
+
+    /// The first `count` numbers of the work: the logits, after the head.
+    pub(crate) fn work(&self, count: usize) -> &[f32] {
+        let work = self.words.get(2 * self.dim..);
+        work.and_then(|work| work.get(..count)).unwrap_or_default()
+    }
+
+    /// All of it.
+    pub(crate) fn words(&mut self) -> &mut [f32] {
+        self.words
+    }
+}
+
 /// A layer that tokens pass through, one after the other or two at a time.
 pub(crate) trait Pass<T> {
     /// Takes `N` tokens through the layer, in order. `joined` is for `N > 1`: the quantized inputs of all as

@@ -55,25 +55,39 @@ impl<'a> Matrix<'a> {
             return; // never: dimensions are checked; it tells the compiler that chunks have a size
         }
         match self.weights {
-            Weights::F32(weights) => {
-                for (row, y) in weights.chunks_exact(self.columns).zip(y.iter_mut()) {
-                    *y = kernel::dot_f32(row, x);
-                }
-                for (y, bias) in y.iter_mut().zip(self.bias) {
-                    *y += bias;
-                }
-            }
-            Weights::Integers {
-                packing,
-                integers,
-                scales,
-            } => {
+            Weights::F32(weights) => self.multiply_floats(weights, x, y),
+            Weights::Integers { packing, .. } => {
                 let scale = kernel::quantize(packing, x, q);
-                let sums = bytemuck::try_cast_slice_mut(y).unwrap_or_default();
-                dense::product(packing, integers, self.columns, q, sums);
-                dense::scale(scale, scales, self.bias, y);
+                self.multiply_quantized(scale, q, y);
             }
         }
+    }
+
+    #[inline(never)] // of models with integer weights the stack has no place for it
+    fn multiply_floats(&self, weights: &[f32], x: &[f32], y: &mut [f32]) {
+        // columns are never 0 here, which the compiler does not see
+        for (row, y) in weights.chunks_exact(self.columns.max(1)).zip(y.iter_mut()) {
+            *y = kernel::dot_f32(row, x);
+        }
+        for (y, bias) in y.iter_mut().zip(self.bias) {
+            *y += bias;
+        }
+    }
+
+    /// `y = W (scale q) + bias`, of integer weights.
+    #[inline(never)] // its stack is not to be taken yet while the input is quantized
+    fn multiply_quantized(&self, scale: f32, q: &[u32], y: &mut [f32]) {
+        let Weights::Integers {
+            packing,
+            integers,
+            scales,
+        } = self.weights
+        else {
+            return;
+        };
+        let sums = bytemuck::try_cast_slice_mut(y).unwrap_or_default();
+        dense::product(packing, integers, self.columns, q, sums);
+        dense::scale(scale, scales, self.bias, y);
     }
 
     /// [`multiply`](Self::multiply) for two tokens, which integer weights are read once for. `joined` is for

@@ -6,7 +6,7 @@ use crate::format::{
     self, ENTRY_BYTES, ElementType, GLOBALS, Global, HEADER_BYTES, LANES, PER_LAYER, Packing,
     PerLayer, WeightOrder, offset,
 };
-use crate::layer::Layer;
+use crate::layer::{Counts, Layer, RecurrenceSections};
 use crate::matrix::Matrix;
 use crate::session::{Session, Token};
 use bytemuck::AnyBitPattern;
@@ -244,8 +244,9 @@ impl<'a> Model<'a> {
             state_words: 0,
         };
         check::sections(&model, task)?;
+        // the counts alone: whole layers would take stack
         model.state_words = (0..shape.layers)
-            .map(|i| model.layer(i).recurrence.states())
+            .map(|i| Counts::read(&model, &RecurrenceSections::forward(i)).states())
             .sum::<usize>()
             * LANES
             * shape.blocks();
@@ -280,11 +281,7 @@ impl<'a> Model<'a> {
     /// Bytes of memory that a session of this model needs: the state (a word a tap and state of
     /// each channel, channels rounded up to a multiple of four, and one more) and scratch space for one step.
     pub fn memory_needed(&self) -> usize {
-        4 * (self.state_words
-            + 1
-            + self.work_words()
-            + 2 * self.shape.dim
-            + self.longest().quantized)
+        4 * (self.state_words + 1) + self.scratch_bytes()
     }
 
     /// Bytes of a workspace for [`prefill_in_blocks`](Session::prefill_in_blocks) that takes `tokens` at a time, at
@@ -312,6 +309,11 @@ impl<'a> Model<'a> {
     pub(crate) fn work_words(&self) -> usize {
         let shape = &self.shape;
         shape.layer_words().max(shape.outputs).max(shape.frame_dim)
+    }
+
+    /// Bytes of a session's memory that are in use within a call only.
+    pub(crate) fn scratch_bytes(&self) -> usize {
+        4 * (2 * self.shape.dim + self.work_words() + self.longest().quantized)
     }
 
     /// Words of the longest quantized vectors. None for f32 weights.

@@ -62,7 +62,7 @@ impl Session<'_, '_> {
         for tokens in tokens.chunks(block.tokens()) {
             if let Err(error) = self.advance_block(tokens, block, way) {
                 // what the layers left there are no logits
-                self.scratch.work.fill(0.0);
+                self.scratch.divide().work.fill(0.0);
                 return Err(error.into());
             }
         }
@@ -95,11 +95,11 @@ impl Session<'_, '_> {
                 ),
                 probe: &mut (),
             };
-            way.pass(block, count, &mut self.scratch, &mut passage);
+            way.pass(block, count, &mut self.scratch.divide(), &mut passage);
             visited = passage.visited;
         }
         *self.visited = visited as u32;
-        block.copy_last(count, self.scratch.x);
+        block.copy_last(count, self.scratch.divide().x);
         result
     }
 }

@@ -1,6 +1,6 @@
 //! A running sequence: state, step, prefill, save, restore.
 
-use crate::block::{Pass, Scratch};
+use crate::block::{Pass, Undivided};
 use crate::error::{MemoryError, SelfTestError, SnapshotError, StepError};
 use crate::format::LANES;
 use crate::hash::LogitsHash;
@@ -42,14 +42,14 @@ pub struct Session<'a, 'm> {
     /// Past inputs and modes of all layers.
     pub(crate) state: &'m mut [f32],
     /// Scratch space of a step; not part of the state. Its work holds the logits.
-    pub(crate) scratch: Scratch<'m, f32>,
+    pub(crate) scratch: Undivided<'m>,
 }
 
 impl<'a, 'm> Session<'a, 'm> {
+    /// In all of `memory`: what is more than needed lengthens the scratch.
     pub(crate) fn new(model: Model<'a>, memory: &'m mut [u8]) -> Result<Self, MemoryError> {
         let needed = model.memory_needed();
-        let words: &mut [f32] = memory::words(memory, needed)?;
-        let mut rest = words.get_mut(..needed / 4).unwrap_or_default();
+        let mut rest: &mut [f32] = memory::words(memory, needed)?;
         rest.fill(0.0);
         let state = take(&mut rest, model.state_words());
         let too_small = MemoryError::TooSmall {
@@ -62,12 +62,7 @@ impl<'a, 'm> Session<'a, 'm> {
             model,
             visited,
             state,
-            scratch: Scratch {
-                x: take(&mut rest, model.shape().dim),
-                branch: take(&mut rest, model.shape().dim),
-                work: take(&mut rest, model.work_words()),
-                quantized: bytemuck::try_cast_slice_mut(rest).unwrap_or_default(),
-            },
+            scratch: Undivided::new(&model, rest),
         })
     }
 
@@ -113,7 +108,7 @@ impl<'a, 'm> Session<'a, 'm> {
         for token in tokens {
             if let Err(error) = self.advance(token.into(), &mut ()) {
                 // what the layers left there are no logits
-                self.scratch.work.fill(0.0);
+                self.scratch.divide().work.fill(0.0);
                 return Err(error);
             }
             any = Ok(());
@@ -125,17 +120,14 @@ impl<'a, 'm> Session<'a, 'm> {
     /// The logits that the last step or prefill returned; zeros before the first, after a failed
     /// prefill, [`reset`](Self::reset) and [`restore`](Self::restore).
     pub fn logits(&self) -> &[f32] {
-        self.scratch
-            .work
-            .get(..self.model.vocab_size())
-            .unwrap_or(&[])
+        self.scratch.work(self.model.vocab_size())
     }
 
     /// Back to the start of a sequence.
     pub fn reset(&mut self) {
         self.state.fill(0.0);
         *self.visited = 0;
-        self.scratch.work.fill(0.0);
+        self.scratch.divide().work.fill(0.0);
     }
 
     /// Bytes of a [`save`](Self::save).
@@ -172,7 +164,7 @@ impl<'a, 'm> Session<'a, 'm> {
             .iter_mut()
             .zip(words().skip(1))
             .for_each(|(to, from)| *to = f32::from_bits(from));
-        self.scratch.work.fill(0.0);
+        self.scratch.divide().work.fill(0.0);
         Ok(())
     }
 
@@ -217,7 +209,7 @@ impl<'a, 'm> Session<'a, 'm> {
         let row = shape.row(token)?;
         probe.enter(Stage::Embedding);
         let embedding = self.model.embedding();
-        embedding.row(row, shape.embed_scale, self.scratch.x);
+        embedding.row(row, shape.embed_scale, self.scratch.divide().x);
         self.run_layers(probe);
         Ok(())
     }
@@ -225,15 +217,15 @@ impl<'a, 'm> Session<'a, 'm> {
     /// Runs all layers, from a residual stream that has begun.
     #[inline(always)]
     pub(crate) fn run_layers<P: Probe>(&mut self, probe: &mut P) {
-        let shape = *self.model.shape();
-        let s = &mut self.scratch;
+        let shape = self.model.shape();
+        let s = &mut self.scratch.divide();
         let mut rest = &mut *self.state;
         let visited = *self.visited as usize;
         for i in 0..shape.layers {
             probe.enter(Stage::Norm);
             let layer = self.model.layer(i);
             let mut passage = Passage {
-                shape: &shape,
+                shape,
                 layer: &layer,
                 visited,
                 state: take(
@@ -250,9 +242,10 @@ impl<'a, 'm> Session<'a, 'm> {
     /// The final norm and the head.
     #[inline(never)]
     pub(crate) fn head<P: Probe>(&mut self, probe: &mut P) -> &[f32] {
-        let s = &mut self.scratch;
+        let s = &mut self.scratch.divide();
         probe.enter(Stage::Norm);
         pass::copy(s.x, s.branch);
-        s.head(&self.model, probe)
+        s.head(&self.model, probe);
+        self.logits()
     }
 }

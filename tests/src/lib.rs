@@ -6,7 +6,9 @@
 use ndarray::{Array2, ArrayD, IxDyn};
 use num_complex::Complex64;
 use std::path::Path;
-use toeplite_tools::blob::{Blob, Storage, WeightType, nearest, write, write_fixed, write_window};
+use toeplite_tools::blob::{
+    AnyModel, Blob, Storage, WeightType, nearest, write, write_fixed, write_window,
+};
 use toeplite_tools::checkpoint::config::{
     Activation, ClassifierConfig, FORMAT, Norm, NormPosition, Pooling, RpeInput, Task,
     ToeplitzConfig, ToeplitzKind, VERSION,
@@ -45,6 +47,9 @@ pub fn write_model(folder: &Path, blob: &Blob, front_end: Option<&FrontEnd>) -> 
     let constant = |name, number| format!("#[allow(dead_code)]\npub const {name} = {number};\n");
     let mut meta = constant("MEMORY_BYTES: usize", model.memory_needed());
     meta += &constant("IDENTITY: u32", model.identity() as usize);
+    if let AnyModel::Classifier(model) = &model {
+        meta += &constant("SCRATCH_BYTES: usize", model.scratch_bytes());
+    }
     meta.extend(front_end.map(FrontEnd::rust));
     std::fs::write(folder.join("model_meta.rs"), meta)?;
     Ok(())

@@ -7,7 +7,7 @@ use apps::line::{LENGTH, Line};
 use apps::microphone::{Leveller, Losses, Pace};
 use apps::partition::{Origin, Refusal};
 use proptest::prelude::*;
-use toeplite_audio::{self as audio, Config, LogMel, Tables};
+use toeplite_audio::{self as audio, Config, SharedLogMel, Tables};
 use toeplite_tests::{bytes_config, checkpoint, layers_of, small_classifier_config};
 use toeplite_tools::blob::{AnyModel, Blob, WeightType, write};
 use toeplite_tools::checkpoint::FrontEnd;
@@ -181,10 +181,10 @@ fn chosen(blob: &Blob, image_rate: u32, rates: Option<&[u32]>) -> Origin {
     let image = Image::new(blob, &blob.any().unwrap(), &Beside::FrontEnd(front_end)).unwrap();
     let partition = Blob::from_bytes(image.bytes());
     let mut session = toeplite::Memory::<65536>::new();
-    let mut front_end = audio::Memory::<512, 257, 20>::new();
-    let mut memory = Memory::<LogMel> {
+    let mut front_end = audio::SharedMemory::<512, 20>::new();
+    let mut memory = Memory::<SharedLogMel> {
         session: session.as_mut_slice(),
-        front_end: front_end.buffers(),
+        front_end: front_end.kept(),
         features: &mut [0.0; 20],
         posteriors: &mut [0.0; 2],
     };

@@ -1,7 +1,7 @@
 //! Automatic gain control in integers.
 
 use super::functions::ln_of;
-use super::log_mel::{energy, feature};
+use super::log_mel::{Feature, energy, feature};
 use super::pcen::follow;
 use crate::config::Agc;
 
@@ -28,7 +28,13 @@ impl Control {
     }
 
     /// The features of a frame's `energies` beside `level`, which the first frame begins.
-    pub fn apply(&self, is_first: bool, energies: &[u64], level: &mut u64, features: &mut [i16]) {
+    pub fn apply<T: Feature>(
+        &self,
+        is_first: bool,
+        energies: &[u64],
+        level: &mut u64,
+        features: &mut [T],
+    ) {
         // less than 2^63, as the energies of all bins together are
         let total = energies.iter().fold(0, |sum, energy| sum + *energy);
         if is_first {
@@ -38,7 +44,7 @@ impl Control {
         let reference = *level + self.epsilon;
         let (floor, loudness) = (share(reference, self.floor), ln_of(reference));
         for (to, energy) in features.iter_mut().zip(energies) {
-            *to = feature(ln_of(*energy + floor) - loudness);
+            *to = T::of(feature(ln_of(*energy + floor) - loudness));
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The front end in integers.
 
-use super::PLACES;
 use super::agc::Control;
 use super::fft::{load, real};
 use super::functions::{LN_2, LOG_PLACES, ln_of};
 use super::pcen::Normalizer;
 use super::tables::TablesRef;
+use super::{ONE, PLACES};
 use crate::config::{Compression, Config};
 use crate::framer::Framer;
+use crate::shared::Kept;
 use crate::{LengthError, check};
 
 /// Binary places of energies: 30 of the squares of samples, 15 of weights.
@@ -76,12 +77,19 @@ pub struct Buffers<'m> {
 /// Features of a stream of samples, a frame's at a time, in integers.
 #[derive(Debug)]
 pub struct LogMel<'m> {
-    tables: TablesRef<'m>,
-    framer: Framer<'m>,
+    inner: SharedLogMel<'m>,
     spectrum: &'m mut [[i32; 2]],
     energies: &'m mut [u64],
-    levels: &'m mut [u64],
     features: &'m mut [i16],
+}
+
+/// A [`LogMel`] without the memory that is in use within a call only: the caller lends it at each call, and has it for other
+/// work in between. Its features are the same numbers, as `f32`, which they are exactly.
+#[derive(Debug)]
+pub struct SharedLogMel<'m> {
+    tables: TablesRef<'m>,
+    framer: Framer<'m>,
+    levels: &'m mut [u64],
     compressor: Compressor,
     is_first: bool,
 }
@@ -99,31 +107,89 @@ impl<'m> LogMel<'m> {
     /// # Errors
     /// A buffer has another length than the tables' configuration asks for.
     pub fn new(tables: TablesRef<'m>, memory: Buffers<'m>) -> Result<Self, LengthError> {
+        let Buffers {
+            samples,
+            spectrum,
+            energies,
+            levels,
+            features,
+        } = memory;
         let config = tables.config;
-        check("the buffer of samples", config.frame, memory.samples.len())?;
-        check(
-            "the buffer of the spectrum",
-            config.bins(),
-            memory.spectrum.len(),
-        )?;
-        check(
-            "the buffer of energies",
-            config.bands,
-            memory.energies.len(),
-        )?;
-        check("the buffer of levels", config.bands, memory.levels.len())?;
-        check(
-            "the buffer of features",
-            config.bands,
-            memory.features.len(),
-        )?;
+        check("the buffer of the spectrum", config.bins(), spectrum.len())?;
+        check("the buffer of energies", config.bands, energies.len())?;
+        check("the buffer of levels", config.bands, levels.len())?;
+        check("the buffer of features", config.bands, features.len())?;
+        let levels = levels.get_mut(..config.levels()).unwrap_or_default();
+        Ok(Self {
+            inner: SharedLogMel::new(tables, Kept { samples, levels })?,
+            spectrum,
+            energies,
+            features,
+        })
+    }
+
+    /// What is computed.
+    pub fn config(&self) -> Config {
+        self.inner.config()
+    }
+
+    /// Forgets all that was heard.
+    pub fn reset(&mut self) {
+        self.inner.reset();
+    }
+
+    /// Takes samples from the front of `chunk` until a frame is whole, and returns its [`Config::bands`] features in units
+    /// of 1 / [`ONE`]. `None`: all are taken. Call it until then.
+    pub fn next(&mut self, chunk: &mut &[i16]) -> Option<&[i16]> {
+        let Self {
+            inner,
+            spectrum,
+            energies,
+            features,
+        } = self;
+        inner.advance(chunk, spectrum, energies, features)?;
+        Some(features)
+    }
+
+    /// Takes all samples of `chunk`, and gives the features of every frame that becomes whole to `each`.
+    pub fn push(&mut self, mut chunk: &[i16], mut each: impl FnMut(&[i16])) {
+        while let Some(features) = self.next(&mut chunk) {
+            each(features);
+        }
+    }
+}
+
+/// A feature, in units of 1 / [`ONE`] or as the number that it is.
+pub(super) trait Feature {
+    /// Of these units.
+    fn of(units: i16) -> Self;
+}
+
+impl Feature for i16 {
+    fn of(units: i16) -> Self {
+        units
+    }
+}
+
+impl Feature for f32 {
+    fn of(units: i16) -> Self {
+        // a power of two: exact
+        Self::from(units) * (1.0 / Self::from(ONE))
+    }
+}
+
+impl<'m> SharedLogMel<'m> {
+    /// A front end that has heard nothing.
+    ///
+    /// # Errors
+    /// A buffer has another length than the tables' configuration asks for.
+    pub fn new(tables: TablesRef<'m>, memory: Kept<'m, u64>) -> Result<Self, LengthError> {
+        let config = tables.config;
+        memory.check(&config)?;
         Ok(Self {
             tables,
             framer: Framer::new(memory.samples, config.hop),
-            spectrum: memory.spectrum,
-            energies: memory.energies,
             levels: memory.levels,
-            features: memory.features,
             compressor: match config.compression {
                 Compression::Log { floor } => Compressor::Log {
                     floor: energy(floor),
@@ -146,43 +212,80 @@ impl<'m> LogMel<'m> {
         self.is_first = true;
     }
 
-    /// Takes samples from the front of `chunk` until a frame is whole, and returns its [`Config::bands`] features in units
-    /// of 1 / [`ONE`](super::ONE). `None`: all are taken. Call it until then.
-    pub fn next(&mut self, chunk: &mut &[i16]) -> Option<&[i16]> {
-        let frame = self.framer.take(chunk)?;
-        analyze(&self.tables, frame, self.spectrum, self.energies);
-        self.framer.advance();
-        self.compress()?;
-        self.is_first = false;
-        Some(self.features)
+    /// Words of `work` that [`Self::next`] needs: spectrum, energies, and one to align them by.
+    pub const fn work_words(config: &Config) -> usize {
+        2 * (config.bins() + config.bands) + 1
     }
 
-    fn compress(&mut self) -> Option<()> {
-        let pairs = self.features.iter_mut().zip(&*self.energies);
-        match &self.compressor {
-            Compressor::Log { floor } => {
-                let one = ENERGY_PLACES as i32 * LN_2;
-                pairs.for_each(|(to, energy)| *to = feature(ln_of(*energy + *floor) - one));
-            }
-            Compressor::Pcen(normalizer) => {
-                for ((to, energy), level) in pairs.zip(self.levels.iter_mut()) {
-                    *to = normalizer.feature(self.is_first, *energy, level);
-                }
-            }
-            Compressor::Agc(control) => {
-                // there is a level for each band, and at least one band
-                let level = self.levels.first_mut()?;
-                control.apply(self.is_first, self.energies, level, self.features);
-            }
+    /// Takes samples from the front of `chunk` until a frame is whole, and writes it to the [`Config::bands`] `features`.
+    /// `None`: all are taken. Call it until then.
+    ///
+    /// `work` is [`Self::work_words`] or more, whatever is in it; what is left there means nothing.
+    ///
+    /// # Errors
+    /// `work` is too short, or `features` has another length; no samples were taken.
+    pub fn next(
+        &mut self,
+        chunk: &mut &[i16],
+        work: &mut [u32],
+        features: &mut [f32],
+    ) -> Result<Option<()>, LengthError> {
+        let config = &self.tables.config;
+        check("the buffer of features", config.bands, features.len())?;
+        let (needed, found) = (Self::work_words(config), work.len());
+        let what = "the memory for work";
+        let too_short = LengthError {
+            what,
+            needed,
+            found,
+        };
+        if found < needed {
+            return Err(too_short);
         }
+        let (_, pairs, _) = bytemuck::pod_align_to_mut::<u32, u64>(work);
+        let parts = pairs.split_at_mut_checked(config.bands);
+        let (energies, spectrum) = parts.ok_or(too_short)?;
+        let spectrum = spectrum.get_mut(..config.bins());
+        let spectrum = spectrum.and_then(|pairs| bytemuck::try_cast_slice_mut(pairs).ok());
+        let spectrum = spectrum.ok_or(too_short)?;
+        Ok(self.advance(chunk, spectrum, energies, features))
+    }
+
+    /// [`Self::next`] with memory of the right lengths.
+    fn advance(
+        &mut self,
+        chunk: &mut &[i16],
+        spectrum: &mut [[i32; 2]],
+        energies: &mut [u64],
+        features: &mut [impl Feature],
+    ) -> Option<()> {
+        let frame = self.framer.take(chunk)?;
+        analyze(&self.tables, frame, spectrum, energies);
+        self.framer.advance();
+        self.compress(energies, features)?;
+        self.is_first = false;
         Some(())
     }
 
-    /// Takes all samples of `chunk`, and gives the features of every frame that becomes whole to `each`.
-    pub fn push(&mut self, mut chunk: &[i16], mut each: impl FnMut(&[i16])) {
-        while let Some(features) = self.next(&mut chunk) {
-            each(features);
+    fn compress<T: Feature>(&mut self, energies: &[u64], features: &mut [T]) -> Option<()> {
+        let pairs = features.iter_mut().zip(energies);
+        match &self.compressor {
+            Compressor::Log { floor } => {
+                let one = ENERGY_PLACES as i32 * LN_2;
+                pairs.for_each(|(to, energy)| *to = T::of(feature(ln_of(*energy + *floor) - one)));
+            }
+            Compressor::Pcen(normalizer) => {
+                for ((to, energy), level) in pairs.zip(self.levels.iter_mut()) {
+                    *to = T::of(normalizer.feature(self.is_first, *energy, level));
+                }
+            }
+            Compressor::Agc(control) => {
+                // one level, as the configuration asks for
+                let level = self.levels.first_mut()?;
+                control.apply(self.is_first, energies, level, features);
+            }
         }
+        Some(())
     }
 }
 

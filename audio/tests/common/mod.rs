@@ -1,7 +1,7 @@
 //! Golden files, and features of whole recordings.
 #![allow(dead_code, reason = "each test uses some")]
 
-use toeplite_audio::{Buffers, Config, LogMel, TablesRef, fixed};
+use toeplite_audio::{Buffers, Config, Kept, LengthError, LogMel, SharedLogMel, TablesRef, fixed};
 
 /// Samples and what librosa made of them.
 pub struct Golden {
@@ -79,6 +79,49 @@ pub fn with_fixed<T>(config: Config, work: impl FnOnce(&mut fixed::LogMel<'_>) -
         features: &mut vec![-7; config.bands],
     };
     work(&mut fixed::LogMel::new(tables, memory).unwrap())
+}
+
+/// A front end's `next`.
+pub type Next<'n> =
+    &'n mut dyn FnMut(&mut &[i16], &mut [u32], &mut [f32]) -> Result<Option<()>, LengthError>;
+
+/// Runs `work` with the calls of a front end for `config` whose memory for work is lent, and the words that it needs.
+pub fn with_shared<T>(config: Config, work: impl FnOnce(Next<'_>, usize) -> T) -> T {
+    let (mut window, mut weights) = (vec![0.0; config.frame], vec![0.0; config.bins()]);
+    let mut counts = vec![0; config.bands];
+    let tables = TablesRef::fill(config, &mut window, &mut weights, &mut counts).unwrap();
+    let kept = Kept {
+        samples: &mut vec![-7; config.frame],
+        levels: &mut vec![f32::NAN; config.levels()],
+    };
+    let mut front_end = SharedLogMel::new(tables, kept).unwrap();
+    work(
+        &mut |samples, work, features| front_end.next(samples, work, features),
+        SharedLogMel::work_words(&config),
+    )
+}
+
+/// The same in integers.
+pub fn with_fixed_shared<T>(config: Config, work: impl FnOnce(Next<'_>, usize) -> T) -> T {
+    let (mut window, mut twiddles) = (vec![0; config.frame], vec![[0; 2]; config.bins()]);
+    let (mut weights, mut counts) = (vec![0; config.bins()], vec![0; config.bands]);
+    let tables = fixed::TablesRef::fill(
+        config,
+        &mut window,
+        &mut twiddles,
+        &mut weights,
+        &mut counts,
+    )
+    .unwrap();
+    let kept = Kept {
+        samples: &mut vec![-7; config.frame],
+        levels: &mut vec![7; config.levels()],
+    };
+    let mut front_end = fixed::SharedLogMel::new(tables, kept).unwrap();
+    work(
+        &mut |samples, work, features| front_end.next(samples, work, features),
+        fixed::SharedLogMel::work_words(&config),
+    )
 }
 
 /// The features of all frames, one after the other.

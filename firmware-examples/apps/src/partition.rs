@@ -98,8 +98,8 @@ pub enum Budget {
     Session,
     /// Samples of a frame.
     Frame,
-    /// Bins of the spectrum.
-    Bins,
+    /// Bytes of session memory that the session lends to the front end.
+    Work,
     /// Bands of a frame.
     Bands,
     /// Classes.
@@ -140,8 +140,8 @@ impl Refusal {
                 Budget::Frame => {
                     "the front end's frames have more samples than the firmware has room for"
                 }
-                Budget::Bins => {
-                    "the front end's spectrum has more bins than the firmware has room for"
+                Budget::Work => {
+                    "the front end's spectrum needs more of the session memory than the model leaves it; build with more TOEPLITE_SESSION_BYTES"
                 }
                 Budget::Bands => "the front end has more bands than the firmware has room for",
                 Budget::Classes => "the model has more classes than the firmware has room for",

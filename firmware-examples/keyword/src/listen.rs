@@ -53,6 +53,7 @@ impl Meter for Costs {
 }
 
 /// Writes a line for each event, while the recording goes on: when its last sample was heard.
+#[inline(never)]
 pub fn run(
     console: &mut Console,
     ear: &mut Ear,
@@ -105,6 +106,7 @@ fn milliseconds(samples: u64, rate: u32) -> u64 {
 
 impl Listened {
     /// Writes the figures.
+    #[inline(never)]
     pub fn write(&self, console: &mut Console) {
         console.number("milliseconds", milliseconds(self.samples, self.rate));
         console.number("frames", self.frames);

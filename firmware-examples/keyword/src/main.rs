@@ -11,6 +11,7 @@ mod memory;
 mod microphone;
 mod settings;
 
+use apps::partition::Origin;
 use boards::footprint::Stack;
 use boards::instructions::Counter;
 use boards::report::{self, Tested};
@@ -19,7 +20,6 @@ use failure::Failure;
 use memory::{DETECTOR_BYTES, FRONT_END_BYTES};
 use microphone::Microphone;
 use settings::Settings;
-use static_cell::ConstStaticCell;
 
 /// Written by `toeplite convert --meta`: the size of the session's memory, and the audio front end of the training.
 mod model_meta {
@@ -27,10 +27,7 @@ mod model_meta {
 }
 
 /// Front end of the model's arithmetic, classifier and detector.
-type Ear = apps::keyword::Ear<'static, model_meta::front_end::LogMel<'static>>;
-
-/// A command line; not on the stack, which is the scarcer.
-static LINE: ConstStaticCell<[u8; LONGEST_LINE]> = ConstStaticCell::new([0; LONGEST_LINE]);
+type Ear = apps::keyword::Ear<'static, model_meta::front_end::SharedLogMel<'static>>;
 
 /// What a command line is added to. TOEPLITE_ARGS at build time takes its place.
 const DEFAULT_ARGUMENTS: &str = match option_env!("TOEPLITE_ARGS") {
@@ -55,16 +52,36 @@ fn main() -> ! {
     }
 }
 
-fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
-    let line = LINE.try_take().ok_or(Failure::LongLine)?;
+/// What the command line asks for. The line is gone from the stack when it returns, before the stack is at its deepest.
+#[inline(never)]
+fn arguments() -> Result<(apps::keyword::Settings, Microphone), Failure> {
+    let mut line = [0; LONGEST_LINE];
     let settings = Settings::default()
         .with(Arguments::new(DEFAULT_ARGUMENTS.as_bytes()))?
-        .with(command_line(line).ok_or(Failure::LongLine)?)?;
-    let (mut ear, origin) = memory::ear(&settings.ear)?;
-    let mut microphone = Microphone::open(settings.wav, ear.config().rate)?;
-    let heard = listen::run(console, &mut ear, &mut microphone, Counter::start())?;
+        .with(command_line(&mut line).ok_or(Failure::LongLine)?)?;
+    Ok((settings.ear, Microphone::open(settings.wav)?))
+}
+
+fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
+    let (settings, mut microphone) = arguments()?;
+    let (ear, origin) = memory::ear(&settings)?;
+    if microphone.rate() != ear.config().rate {
+        return Err(Failure::Rate);
+    }
+    ear.self_test()?;
+    let heard = listen::run(console, ear, &mut microphone, Counter::start())?;
     heard.write(console);
-    if let Some(origin) = origin {
+    report(console, ear, origin, stack);
+    Ok(())
+}
+
+/// Writes where the model is from, and what it takes.
+#[inline(never)]
+fn report(console: &mut Console, ear: &Ear, origin: Option<Origin>, stack: &Stack) {
+    // known at compile time: without a partition, the texts of why it is refused are not linked
+    if cfg!(feature = "partition")
+        && let Some(origin) = origin
+    {
         console.origin(origin.name(), origin.reason());
     }
     let model = ear.model();
@@ -78,5 +95,4 @@ fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
         ("detector_memory_bytes", DETECTOR_BYTES),
     ];
     report::memory(console, &tested, parts, stack);
-    Ok(())
 }

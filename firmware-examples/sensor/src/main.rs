@@ -14,10 +14,9 @@ mod watched;
 use boards::footprint::Stack;
 use boards::instructions::Counter;
 use boards::report::{self, Tested};
-use boards::{Arguments, Console, command_line, entry, exit};
+use boards::{Arguments, Console, Escaped, command_line, entry, exit};
 use failure::Failure;
 use settings::Settings;
-use static_cell::ConstStaticCell;
 use stream::Stream;
 use watch::{FRONT_END_BYTES, TRACKER_BYTES, Watch};
 
@@ -25,9 +24,6 @@ use watch::{FRONT_END_BYTES, TRACKER_BYTES, Watch};
 mod model_meta {
     include!(env!("TOEPLITE_META"));
 }
-
-/// A command line; not on the stack, which is the scarcer.
-static LINE: ConstStaticCell<[u8; LONGEST_LINE]> = ConstStaticCell::new([0; LONGEST_LINE]);
 
 /// What a command line is added to. TOEPLITE_ARGS at build time takes its place.
 const DEFAULT_ARGUMENTS: &str = match option_env!("TOEPLITE_ARGS") {
@@ -52,15 +48,37 @@ fn main() -> ! {
     }
 }
 
-fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
-    let line = LINE.try_take().ok_or(Failure::LongLine)?;
+/// What the command line asks for. The line is gone from the stack when this returns, before the stack is at its deepest.
+#[inline(never)]
+fn arguments() -> Result<(Settings<'static>, Stream), Failure> {
+    let mut line = [0; LONGEST_LINE];
     let settings = Settings::default()
         .with(Arguments::new(DEFAULT_ARGUMENTS.as_bytes()))?
-        .with(command_line(line).ok_or(Failure::LongLine)?)?;
-    let mut watch = Watch::new(&settings)?;
+        .with(command_line(&mut line).ok_or(Failure::LongLine)?)?;
     let stream = Stream::open(settings.samples)?;
-    let watched = watched::watch(console, &mut watch, &stream, Counter::start())?;
+    let samples = Escaped(b"");
+    Ok((
+        Settings {
+            samples,
+            ..settings
+        },
+        stream,
+    ))
+}
+
+fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
+    let (settings, stream) = arguments()?;
+    let watch = watch::watch(&settings)?;
+    watch.self_test()?;
+    let watched = watched::watch(console, watch, &stream, Counter::start())?;
     watched.write(console);
+    report(console, watch, stack);
+    Ok(())
+}
+
+/// Writes what it takes.
+#[inline(never)]
+fn report(console: &mut Console, watch: &Watch, stack: &Stack) {
     let model = watch.model();
     let tested = Tested {
         identity: model.identity(),
@@ -72,5 +90,4 @@ fn run(console: &mut Console, stack: &Stack) -> Result<(), Failure> {
         ("tracker_memory_bytes", TRACKER_BYTES),
     ];
     report::memory(console, &tested, parts, stack);
-    Ok(())
 }

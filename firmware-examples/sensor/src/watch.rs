@@ -6,7 +6,7 @@ use crate::model_meta::{self, MEMORY_BYTES};
 use crate::settings::Settings;
 use crate::stream::Sample;
 use boards::instructions::Counter;
-use static_cell::ConstStaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 use toeplite::LogitsHash;
 use toeplite::classifier::{Decay, Input, Model, Pooling, Session};
 use toeplite_sensor::activity::{Change, Tracker};
@@ -20,6 +20,8 @@ static SESSION: ConstStaticCell<toeplite::Memory<MEMORY_BYTES>> =
     ConstStaticCell::new(toeplite::Memory::new());
 static FRONT_END: ConstStaticCell<Memory<NUMBERS>> = ConstStaticCell::new(Memory::new());
 static TRACKER: ConstStaticCell<Posteriors> = ConstStaticCell::new([0.0; CLASSES.len()]);
+
+static WATCH: StaticCell<Result<Watch, Failure>> = StaticCell::new();
 
 /// Memory of the tracker: smoothed posteriors.
 type Posteriors = [f32; CLASSES.len()];
@@ -62,9 +64,21 @@ pub struct Cost {
     pub decisions: u64,
 }
 
+/// The watch, of the memory of all parts, which is there once.
+///
+/// What it is made of is on the stack on the way, and gone when this returns: the network needs the stack later. So the watch
+/// lies in a `static`, and its test runs later.
+#[inline(never)]
+pub fn watch(settings: &Settings<'_>) -> Result<&'static mut Watch, Failure> {
+    let place = WATCH.try_uninit().ok_or(Failure::Memory)?;
+    let made = place.write(Watch::new(settings));
+    made.as_mut().map_err(|failure| *failure)
+}
+
 impl Watch {
-    /// Takes the memory of all parts, which is there once, and checks that they belong together.
-    pub fn new(settings: &Settings<'_>) -> Result<Self, Failure> {
+    /// Takes the memory of all parts, and checks that they belong together.
+    #[inline(never)]
+    fn new(settings: &Settings<'_>) -> Result<Self, Failure> {
         let model = Model::from_bytes(MODEL).map_err(|_| Failure::Model)?;
         if model.identity() != model_meta::IDENTITY || model.memory_needed() != MEMORY_BYTES {
             return Err(Failure::OtherMeta);
@@ -75,7 +89,6 @@ impl Watch {
         }
         let memory = SESSION.try_take().ok_or(Failure::Memory)?.as_mut_slice();
         let mut session = model.session(memory).map_err(|_| Failure::Memory)?;
-        session.self_test().map_err(|_| Failure::SelfTest)?;
         if model.pooling() == Pooling::Mean {
             let decay = Decay::half_life(settings.half_life).map_err(|_| Failure::Arguments)?;
             session.set_decay(decay).map_err(|_| Failure::Arguments)?;
@@ -91,6 +104,12 @@ impl Watch {
             until: settings.every,
             hash: LogitsHash::new(),
         })
+    }
+
+    /// Runs the model's known-answer test, before anything is watched.
+    #[inline(never)]
+    pub fn self_test(&mut self) -> Result<(), Failure> {
+        self.session.self_test().map_err(|_| Failure::SelfTest)
     }
 
     /// The model that watches.

@@ -19,6 +19,7 @@ pub struct Watched {
 }
 
 /// Writes a line for each event, while the stream goes on: when its last sample was taken.
+#[inline(never)]
 pub fn watch(
     console: &mut Console,
     watch: &mut Watch,
@@ -56,6 +57,7 @@ pub fn watch(
 
 impl Watched {
     /// Writes the figures.
+    #[inline(never)]
     pub fn write(&self, console: &mut Console) {
         console.number("milliseconds", CONFIG.milliseconds(self.samples));
         console.number("samples", self.samples);

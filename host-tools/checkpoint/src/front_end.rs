@@ -214,7 +214,7 @@ pub mod front_end {{
     #[allow(unused_imports)]
     use toeplite_audio::{{Agc, Compression, Config, Pcen}};
     #[allow(unused_imports)]
-    pub use toeplite_audio::{types}{{LogMel, Memory, Tables}};
+    pub use toeplite_audio::{types}{{LogMel, Memory, SharedLogMel, SharedMemory, Tables}};
 
     /// Rate, frames, bands and their compression.
     #[allow(dead_code)]
@@ -442,7 +442,7 @@ mod tests {
     fn firmware_gets_the_same_numbers() {
         let source = front_end(Audio::speech(8000).with_agc()).rust();
         for part in [
-            "pub use toeplite_audio::fixed::{LogMel, Memory, Tables};",
+            "pub use toeplite_audio::fixed::{LogMel, Memory, SharedLogMel, SharedMemory, Tables};",
             "Config::speech(8000)\n        .with_frames(200, 160)\n        .with_bands(32, 60, 4000)",
             "Agc(Agc { smoothing: 0.048770577, floor: 0.0001, epsilon: 0.0001 })",
             r#"CLASSES: [&str; 2] = ["yes", "\"no\"\n"];"#,

@@ -141,8 +141,16 @@ pub fn meta(blob: &Blob, front_end: Option<AnyFrontEnd>) -> Result<String> {
     ];
     let line =
         |(what, constant)| format!("/// {what}\n#[allow(dead_code)]\npub const {constant};\n");
+    let scratch = match &model {
+        AnyModel::Classifier(model) => Some((
+            "Bytes of the session memory that the session lends between its calls.",
+            format!("SCRATCH_BYTES: usize = {}", model.scratch_bytes()),
+        )),
+        _ => None,
+    };
     let constants = constants
         .into_iter()
+        .chain(scratch)
         .chain(classes)
         .chain(prefill)
         .chain(window);

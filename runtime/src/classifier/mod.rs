@@ -30,6 +30,10 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Memory
+//! [`Model::memory_needed`] bytes: taps and modes of all layers, the pooled vector, and scratch, which is in use within a call
+//! only. Between calls [`Session::scratch`] lends it to whoever makes the frames.
+//!
 //! # Clips, and listening for ever
 //! A classifier makes one vector of all positions: the mean over them or the last one, as it was trained
 //! ([`Model::pooling`]). That vector, times the head's matrix, gives the logits.

@@ -27,10 +27,9 @@ impl<'a, 'm> Session<'a, 'm> {
     pub(super) fn new(model: Model<'a>, memory: &'m mut [u8]) -> Result<Self, MemoryError> {
         let needed = model.memory_needed();
         let words: &mut [f32] = memory::words(memory, needed)?;
-        let (inner, rest) = words
-            .split_at_mut_checked(model.inner.memory_needed() / 4)
+        let (inner, pooled) = words
+            .split_at_mut_checked(words.len().saturating_sub(model.pool_words()))
             .unwrap_or_default();
-        let pooled = rest.get_mut(..model.pool_words()).unwrap_or_default();
         pooled.fill(0.0);
         let inner = bytemuck::try_cast_slice_mut(inner).unwrap_or_default();
         Ok(Self {
@@ -91,9 +90,17 @@ impl<'a, 'm> Session<'a, 'm> {
     /// The logits `[classes]` of what was taken since the start, computed at each call: pooling and head. Zeros before the first
     /// input, of which nothing is known.
     pub fn logits(&mut self) -> &[f32] {
-        let s = &mut self.inner.scratch;
+        let s = &mut self.inner.scratch.divide();
         pool::pooled(self.model.pooling(), self.pooled, s.branch);
-        s.head_of_normed(&self.model.inner, &mut ())
+        s.head_of_normed(&self.model.inner, &mut ());
+        self.inner.scratch.work(self.model.classes())
+    }
+
+    /// Memory that calls of this session use, and that is the caller's between them: for the audio front end's spectrum, say.
+    /// What is left there changes nothing, and is lost in the next call. [`Model::scratch_bytes`] of it, and all that the
+    /// session's memory has beyond [`Model::memory_needed`].
+    pub fn scratch(&mut self) -> &mut [u32] {
+        bytemuck::try_cast_slice_mut(self.inner.scratch.words()).unwrap_or_default()
     }
 
     /// Makes the mean forget from here on; see the [module's docs](super#clips-and-listening-for-ever). The decay outlasts
@@ -211,16 +218,23 @@ impl<'a, 'm> Session<'a, 'm> {
     }
 
     fn advance_frame<P: Probe>(&mut self, frame: &[f32], probe: &mut P) -> Result<(), InputError> {
-        self.model.input().check_frame(frame)?;
-        probe.enter(Stage::Embedding);
-        let s = &mut self.inner.scratch;
-        self.model.frames().multiply(frame, s.quantized, s.x);
+        self.embed(frame, probe)?;
         self.run_layers(probe);
         Ok(())
     }
 
+    /// The start of the residual stream of a frame.
+    #[inline(never)] // its stack is to be free again when the layers begin
+    fn embed<P: Probe>(&mut self, frame: &[f32], probe: &mut P) -> Result<(), InputError> {
+        self.model.input().check_frame(frame)?;
+        probe.enter(Stage::Embedding);
+        let s = &mut self.inner.scratch.divide();
+        self.model.frames().multiply(frame, s.quantized, s.x);
+        Ok(())
+    }
+
     fn advance_known_frame(&mut self, number: u32, numbers: usize) {
-        let s = &mut self.inner.scratch;
+        let s = &mut self.inner.scratch.divide();
         let frame = s.work.get_mut(..numbers).unwrap_or_default();
         known_frame(number, frame);
         self.model.frames().multiply(frame, s.quantized, s.x);
@@ -237,7 +251,7 @@ impl<'a, 'm> Session<'a, 'm> {
     /// The final norm, and pooling.
     fn take_in<P: Probe>(&mut self, probe: &mut P) {
         probe.enter(Stage::Norm);
-        let s = &mut self.inner.scratch;
+        let s = &mut self.inner.scratch.divide();
         copy(s.x, s.branch);
         let model = &self.model.inner;
         norm(model.shape().final_norm, model.final_norm(), s.branch);

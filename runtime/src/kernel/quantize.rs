@@ -52,11 +52,17 @@ fn pairs(x: &[f32], inverse: f32, q: &mut [u32]) -> i32 {
     let (whole, last) = words.split_at_mut_checked(groups.len()).unwrap_or_default();
     let mut sum = store(groups, inverse, whole);
     if !rest.is_empty() {
-        let mut group = [0.0; dual::COLUMNS];
-        group.iter_mut().zip(rest).for_each(|(to, x)| *to = *x);
-        sum += store(&[group], inverse, last);
+        sum += store_few(rest, inverse, last);
     }
     sum
+}
+
+/// Less than a group, zeros after them.
+#[inline(never)] // most vectors are whole groups, and need no stack for one
+fn store_few(x: &[f32], inverse: f32, q: &mut [[u32; 4]]) -> i32 {
+    let mut group = [0.0; dual::COLUMNS];
+    group.iter_mut().zip(x).for_each(|(to, x)| *to = *x);
+    store(&[group], inverse, q)
 }
 
 #[cfg(toeplite_dsp_float)]

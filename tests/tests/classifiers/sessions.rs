@@ -84,6 +84,33 @@ fn memory_is_what_the_docs_say_whatever_the_length() {
     assert!(beyond.iter().all(|b| *b == 0xA5));
 }
 
+/// Between calls the scratch is the caller's: whatever it leaves there changes no bit.
+#[test]
+fn what_is_left_in_the_scratch_changes_nothing() {
+    let frames = clip(30, 4);
+    for (weights, pooling, more) in [
+        (WeightType::F32, Pooling::Mean, 0),
+        (WeightType::Int8, Pooling::Last, 100),
+        (WeightType::Int4, Pooling::Mean, 4),
+    ] {
+        let blob = small_classifier_blob(Some(FRAME), pooling, weights);
+        let model = Model::from_bytes(blob.bytes()).unwrap();
+        let expected = after_each(&blob, Clip::Frames(&frames), Decay::NONE);
+        let mut memory = SessionMemory::of_bytes(model.memory_needed() + more);
+        let mut session = model.session(memory.as_mut_slice()).unwrap();
+        assert_eq!(4 * session.scratch().len(), model.scratch_bytes() + more);
+        for (i, expected) in expected.rows().into_iter().enumerate() {
+            let junk = [f32::NAN.to_bits(), u32::MAX, 0x7F7F_7F7F][i % 3];
+            session.scratch().fill(junk);
+            push(&mut session, Clip::Frames(&frames), i);
+            session.scratch().fill(!junk);
+            assert_eq!(session.logits(), expected.to_vec(), "{weights:?}, {i}");
+        }
+        session.scratch().fill(u32::MAX);
+        assert_eq!(session.self_test(), Ok(()), "{weights:?}");
+    }
+}
+
 #[test]
 fn inputs_that_do_not_fit_are_named_and_change_nothing() {
     let blob = small_classifier_blob(Some(FRAME), Pooling::Mean, WeightType::F32);

@@ -1,25 +1,23 @@
 //! The front ends of both arithmetics, as an ear sees them.
 
 use toeplite_audio::stored::{Stored, StoredError};
-use toeplite_audio::{self as float, Config, LengthError, fixed};
+use toeplite_audio::{self as float, Config, Kept, LengthError, fixed};
 
 /// How large a front end its memory has room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Samples of a frame.
     pub frame: usize,
-    /// Bins of the spectrum.
-    pub bins: usize,
-    /// Bands.
-    pub bands: usize,
+    /// Levels.
+    pub levels: usize,
 }
 
-/// The front end in floats, or in integers.
+/// The front end in floats, or in integers. It works in the memory that the classifier's session lends.
 pub trait FrontEnd<'a>: Sized {
     /// Settings and tables.
     type Tables: Copy;
-    /// Memory.
-    type Buffers;
+    /// Element of levels.
+    type Level;
 
     /// Tables of an image.
     ///
@@ -30,116 +28,88 @@ pub trait FrontEnd<'a>: Sized {
     /// What is computed.
     fn config(tables: &Self::Tables) -> Config;
 
-    /// What `buffers` have room for.
-    fn room(buffers: &Self::Buffers) -> Room;
+    /// Words of memory that it works in.
+    fn work_words(config: &Config) -> usize;
 
-    /// The first parts of `buffers`, as long as they must be; nothing if there is no room.
-    fn cut(buffers: Self::Buffers, config: &Config) -> Option<Self::Buffers>;
+    /// What `kept` has room for.
+    fn room(kept: &Kept<'a, Self::Level>) -> Room {
+        Room {
+            frame: kept.samples.len(),
+            levels: kept.levels.len(),
+        }
+    }
 
-    /// A front end that has heard nothing.
+    /// A front end that has heard nothing, in the first parts of `kept`.
     ///
     /// # Errors
-    /// A buffer has another length than it must have.
-    fn new(tables: Self::Tables, buffers: Self::Buffers) -> Result<Self, LengthError>;
+    /// There is no room.
+    fn new(tables: Self::Tables, kept: Kept<'a, Self::Level>) -> Result<Self, LengthError>;
 
     /// What it computes.
     fn settings(&self) -> Config;
 
     /// Takes samples from the front of `samples` until a frame is whole, and writes it to `features` as the classifier
     /// was trained on it. `None`: all are taken.
-    fn next(&mut self, samples: &mut &[i16], features: &mut [f32]) -> Option<()>;
+    ///
+    /// # Errors
+    /// `work` is too short.
+    fn next(
+        &mut self,
+        samples: &mut &[i16],
+        work: &mut [u32],
+        features: &mut [f32],
+    ) -> Result<Option<()>, LengthError>;
 }
 
-impl<'a> FrontEnd<'a> for float::LogMel<'a> {
-    type Tables = float::TablesRef<'a>;
-    type Buffers = float::Buffers<'a>;
-
-    fn stored(stored: &Stored<'a>) -> Result<Self::Tables, StoredError> {
-        stored.float()
-    }
-
-    fn config(tables: &Self::Tables) -> Config {
-        tables.config()
-    }
-
-    fn room(buffers: &Self::Buffers) -> Room {
-        Room {
-            frame: buffers.samples.len(),
-            bins: buffers.spectrum.len(),
-            bands: buffers.bands.len(),
-        }
-    }
-
-    fn cut(buffers: Self::Buffers, config: &Config) -> Option<Self::Buffers> {
-        Some(float::Buffers {
-            samples: buffers.samples.get_mut(..config.frame)?,
-            spectrum: buffers.spectrum.get_mut(..config.bins())?,
-            bands: buffers.bands.get_mut(..config.bands)?,
-            levels: buffers.levels.get_mut(..config.bands)?,
-        })
-    }
-
-    fn new(tables: Self::Tables, buffers: Self::Buffers) -> Result<Self, LengthError> {
-        float::LogMel::new(tables, buffers)
-    }
-
-    fn settings(&self) -> Config {
-        self.config()
-    }
-
-    fn next(&mut self, samples: &mut &[i16], features: &mut [f32]) -> Option<()> {
-        let frame = self.next(samples)?;
-        for (to, from) in features.iter_mut().zip(frame) {
-            *to = *from;
-        }
-        Some(())
+/// The first parts of `kept`, as long as they must be, or as long as they are.
+fn cut<'a, L>(kept: Kept<'a, L>, config: &Config) -> Kept<'a, L> {
+    let (frame, levels) = (kept.samples.len(), kept.levels.len());
+    let samples = kept.samples.get_mut(..config.frame.min(frame));
+    let levels = kept.levels.get_mut(..config.levels().min(levels));
+    Kept {
+        samples: samples.unwrap_or_default(),
+        levels: levels.unwrap_or_default(),
     }
 }
 
-impl<'a> FrontEnd<'a> for fixed::LogMel<'a> {
-    type Tables = fixed::TablesRef<'a>;
-    type Buffers = fixed::Buffers<'a>;
+/// The same calls, of types of the same names.
+macro_rules! front_end {
+    ($arithmetic:ident, $level:ty) => {
+        impl<'a> FrontEnd<'a> for $arithmetic::SharedLogMel<'a> {
+            type Tables = $arithmetic::TablesRef<'a>;
+            type Level = $level;
 
-    fn stored(stored: &Stored<'a>) -> Result<Self::Tables, StoredError> {
-        stored.fixed()
-    }
+            fn stored(stored: &Stored<'a>) -> Result<Self::Tables, StoredError> {
+                stored.$arithmetic()
+            }
 
-    fn config(tables: &Self::Tables) -> Config {
-        tables.config()
-    }
+            fn config(tables: &Self::Tables) -> Config {
+                tables.config()
+            }
 
-    fn room(buffers: &Self::Buffers) -> Room {
-        Room {
-            frame: buffers.samples.len(),
-            bins: buffers.spectrum.len(),
-            bands: buffers.energies.len(),
+            fn work_words(config: &Config) -> usize {
+                Self::work_words(config)
+            }
+
+            fn new(tables: Self::Tables, kept: Kept<'a, $level>) -> Result<Self, LengthError> {
+                Self::new(tables, cut(kept, &tables.config()))
+            }
+
+            fn settings(&self) -> Config {
+                self.config()
+            }
+
+            fn next(
+                &mut self,
+                samples: &mut &[i16],
+                work: &mut [u32],
+                features: &mut [f32],
+            ) -> Result<Option<()>, LengthError> {
+                self.next(samples, work, features)
+            }
         }
-    }
-
-    fn cut(buffers: Self::Buffers, config: &Config) -> Option<Self::Buffers> {
-        Some(fixed::Buffers {
-            samples: buffers.samples.get_mut(..config.frame)?,
-            spectrum: buffers.spectrum.get_mut(..config.bins())?,
-            energies: buffers.energies.get_mut(..config.bands)?,
-            levels: buffers.levels.get_mut(..config.bands)?,
-            features: buffers.features.get_mut(..config.bands)?,
-        })
-    }
-
-    fn new(tables: Self::Tables, buffers: Self::Buffers) -> Result<Self, LengthError> {
-        fixed::LogMel::new(tables, buffers)
-    }
-
-    fn settings(&self) -> Config {
-        self.config()
-    }
-
-    fn next(&mut self, samples: &mut &[i16], features: &mut [f32]) -> Option<()> {
-        let frame = self.next(samples)?;
-        for (to, from) in features.iter_mut().zip(frame) {
-            // a power of two: exact
-            *to = f32::from(*from) * (1.0 / fixed::ONE as f32);
-        }
-        Some(())
-    }
+    };
 }
+
+front_end!(float, f32);
+front_end!(fixed, u64);

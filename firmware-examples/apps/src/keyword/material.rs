@@ -119,7 +119,7 @@ mod stored {
         /// Refuses what the memory has no room for.
         fn check_budget(&self, memory: &Memory<'a, F>) -> Result<(), Refusal> {
             let (config, room) = (F::config(&self.tables), F::room(&memory.front_end));
-            let bands = room.bands.min(memory.features.len());
+            let kept = self.model.memory_needed() - self.model.scratch_bytes();
             for (of, needed, found) in [
                 (
                     Budget::Session,
@@ -127,8 +127,13 @@ mod stored {
                     memory.session.len(),
                 ),
                 (Budget::Frame, config.frame, room.frame),
-                (Budget::Bins, config.bins(), room.bins),
-                (Budget::Bands, config.bands, bands),
+                (
+                    Budget::Work,
+                    4 * F::work_words(&config),
+                    memory.session.len().saturating_sub(kept),
+                ),
+                (Budget::Bands, config.bands, memory.features.len()),
+                (Budget::Bands, config.levels(), room.levels),
                 (
                     Budget::Classes,
                     self.model.classes(),

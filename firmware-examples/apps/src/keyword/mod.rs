@@ -14,7 +14,7 @@ pub use material::{Material, Names};
 use toeplite::LogitsHash;
 use toeplite::classifier::{Decay, Model, Pooling, Session};
 use toeplite_audio::detect::{self, Detector, Event};
-use toeplite_audio::{Config, LengthError};
+use toeplite_audio::{Config, Kept, LengthError};
 
 /// When a word counts as heard.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,10 +39,10 @@ impl Default for Settings {
 
 /// Memory of an ear, each part at least as large as its material needs.
 pub struct Memory<'a, F: FrontEnd<'a>> {
-    /// Of the classifier's session.
+    /// Of the classifier's session; its [`scratch`](Session::scratch) must be as long as the front end's work.
     pub session: &'a mut [u8],
-    /// Of the front end.
-    pub front_end: F::Buffers,
+    /// What the front end keeps. It works in memory that the session lends.
+    pub front_end: Kept<'a, F::Level>,
     /// A number a band.
     pub features: &'a mut [f32],
     /// A number a class.
@@ -118,10 +118,11 @@ pub struct Ear<'a, F: FrontEnd<'a>> {
 }
 
 impl<'a, F: FrontEnd<'a>> Ear<'a, F> {
-    /// An ear that has heard nothing; its model passed the known-answer test.
+    /// An ear that has heard nothing. [`Self::self_test`] tells whether it will hear as the host does.
     ///
     /// # Errors
-    /// [`EarError`], but not that of a frame.
+    /// [`EarError::Memory`] or [`EarError::HalfLife`].
+    #[inline(never)] // its stack is to be free again when the ear hears
     pub fn new(
         material: Material<'a, F>,
         memory: Memory<'a, F>,
@@ -134,13 +135,14 @@ impl<'a, F: FrontEnd<'a>> Ear<'a, F> {
         } = material;
         let session = model.session(memory.session);
         let mut session = session.map_err(|_| EarError::Memory)?;
-        session.self_test().map_err(|_| EarError::SelfTest)?;
         if model.pooling() == Pooling::Mean {
             let decay = Decay::half_life(settings.half_life).map_err(|_| EarError::HalfLife)?;
             session.set_decay(decay).map_err(|_| EarError::HalfLife)?;
         }
         let config = F::config(&tables);
-        let buffers = F::cut(memory.front_end, &config).ok_or(EarError::Memory)?;
+        if session.scratch().len() < F::work_words(&config) {
+            return Err(EarError::Memory);
+        }
         let detection = detect::Settings {
             words: names.words(),
             ..settings.detector
@@ -148,7 +150,7 @@ impl<'a, F: FrontEnd<'a>> Ear<'a, F> {
         let posteriors = memory.posteriors.get_mut(..model.classes());
         let features = memory.features.get_mut(..config.bands);
         Ok(Self {
-            front_end: F::new(tables, buffers)?,
+            front_end: F::new(tables, memory.front_end)?,
             session,
             detector: Detector::new(detection, posteriors.ok_or(EarError::Memory)?),
             names,
@@ -157,6 +159,15 @@ impl<'a, F: FrontEnd<'a>> Ear<'a, F> {
             until: settings.every,
             hash: LogitsHash::new(),
         })
+    }
+
+    /// Runs the model's known-answer test; do it once, before the ear hears anything. Afterwards it has heard nothing.
+    ///
+    /// # Errors
+    /// [`EarError::SelfTest`].
+    #[inline(never)] // its stack is to be free again when the ear hears
+    pub fn self_test(&mut self) -> Result<(), EarError> {
+        self.session.self_test().map_err(|_| EarError::SelfTest)
     }
 
     /// The model that listens.
@@ -189,11 +200,13 @@ impl<'a, F: FrontEnd<'a>> Ear<'a, F> {
         meter: &mut impl Meter,
     ) -> Result<Option<Heard>, EarError> {
         let (front_end, features) = (&mut self.front_end, &mut *self.features);
-        let is_frame = meter.measure(Part::FrontEnd, || front_end.next(samples, features));
-        if is_frame.is_none() {
+        let session = &mut self.session;
+        let is_frame = meter.measure(Part::FrontEnd, || {
+            front_end.next(samples, session.scratch(), features)
+        });
+        if is_frame?.is_none() {
             return Ok(None);
         }
-        let session = &mut self.session;
         let pushed = meter.measure(Part::Classifier, || session.push_frame(features));
         pushed.map_err(|_| EarError::Frame)?;
         self.until = self.until.saturating_sub(1);

@@ -3,7 +3,7 @@
 //! The board's microphone fills [`Sound`] with blocks of samples, at an interrupt's priority, at the rate that [`Listener::rate`]
 //! says; the main program lets the [`Listener`] hear them, which logs events, and samples that were lost.
 
-use crate::model_meta::front_end::{CLASSES, CONFIG, LogMel, Memory, Tables};
+use crate::model_meta::front_end::{CLASSES, CONFIG, SharedLogMel, SharedMemory, Tables};
 use crate::{MODEL, SESSION_BYTES, built_wrongly, model_meta, tell};
 use apps::keyword::{self, Ear, Material, Names, Settings, choose};
 use apps::microphone::Losses;
@@ -103,15 +103,20 @@ const fn other_rate() -> [u8; 109] {
 }
 
 static TABLES: Tables<{ CONFIG.frame }, { CONFIG.bins() }, { CONFIG.bands }> = Tables::new(CONFIG);
-static SESSION: ConstStaticCell<toeplite::Memory<SESSION_BYTES>> =
+static SESSION: ConstStaticCell<toeplite::Memory<{ SESSION_BYTES + WORK_BYTES }>> =
     ConstStaticCell::new(toeplite::Memory::new());
-static FRONT_END: ConstStaticCell<Memory<FRAME, BINS, BANDS>> = ConstStaticCell::new(Memory::new());
+static FRONT_END: ConstStaticCell<SharedMemory<FRAME, BANDS>> =
+    ConstStaticCell::new(SharedMemory::new());
 static FEATURES: ConstStaticCell<[f32; BANDS]> = ConstStaticCell::new([0.0; BANDS]);
 static POSTERIORS: ConstStaticCell<[f32; WORDS]> = ConstStaticCell::new([0.0; WORDS]);
 
-// Room for models of other shapes in the partition: frames of 32 ms at 16 kHz.
+// Room for models of other shapes in the partition: frames of 32 ms at 16 kHz. Of another model nobody knows how much of its
+// session's memory it lends to the front end.
+const WORK_BYTES: usize = {
+    let largest = CONFIG.with_frames(FRAME, 1);
+    4 * SharedLogMel::work_words(&largest.with_bands(BANDS, CONFIG.low, CONFIG.high))
+};
 const FRAME: usize = larger(CONFIG.frame, 512);
-const BINS: usize = larger(CONFIG.bins(), 256);
 const BANDS: usize = larger(CONFIG.bands, 64);
 const WORDS: usize = larger(CLASSES.len(), 64);
 
@@ -121,7 +126,7 @@ const fn larger(a: usize, b: usize) -> usize {
 
 /// The ear, its time and its log.
 pub struct Listener {
-    ear: Ear<'static, LogMel<'static>>,
+    ear: Ear<'static, SharedLogMel<'static>>,
     /// Samples heard, or lost.
     samples: u64,
     losses: Losses,
@@ -132,17 +137,20 @@ impl Listener {
     /// in. Call it once.
     pub fn new(partition: &'static [u8], rates: Rates) -> Self {
         let built_in = built_in();
-        let mut memory = keyword::Memory::<LogMel> {
+        let mut memory = keyword::Memory::<SharedLogMel> {
             session: SESSION.take().as_mut_slice(),
-            front_end: FRONT_END.take().buffers(),
+            front_end: FRONT_END.take().kept(),
             features: FEATURES.take(),
             posteriors: POSTERIORS.take(),
         };
         let (material, origin) = choose(partition, built_in, Some(rates.0), &mut memory);
         tell(&origin, material.model.identity());
-        let Ok(ear) = Ear::new(material, memory, &Settings::default()) else {
-            built_wrongly("this core computes other logits than the host did");
+        let Ok(mut ear) = Ear::new(material, memory, &Settings::default()) else {
+            built_wrongly("memory is refused");
         };
+        if ear.self_test().is_err() {
+            built_wrongly("this core computes other logits than the host did");
+        }
         let (samples, losses) = (0, Losses::new(ear.config().rate));
         Self {
             ear,
@@ -213,7 +221,7 @@ impl Listener {
     }
 }
 
-fn built_in() -> Material<'static, LogMel<'static>> {
+fn built_in() -> Material<'static, SharedLogMel<'static>> {
     let Ok(model) = Model::from_bytes(MODEL) else {
         built_wrongly("it is refused; `toeplite inspect` says why");
     };
