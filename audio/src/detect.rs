@@ -11,7 +11,7 @@
 //! let mut detector = Detector::new(settings, &mut smoothed);
 //! let mut heard = None;
 //! for _ in 0..5 {
-//!     heard = heard.or(detector.push(&[0.0, 9.0, 0.0]));      // the network's logits
+//!     heard = heard.or(detector.push([0.0, 9.0, 0.0]));      // the network's logits
 //! }
 //! assert_eq!(heard.map(|event| event.class), Some(1));
 //! ```
@@ -118,7 +118,11 @@ impl<'m> Detector<'m> {
 
     /// Takes the network's logits of all classes at one decision. Of more or fewer logits than there are classes the
     /// common part counts.
-    pub fn push(&mut self, logits: &[f32]) -> Option<Event> {
+    pub fn push(
+        &mut self,
+        logits: impl IntoIterator<Item = f32, IntoIter: Clone>,
+    ) -> Option<Event> {
+        let logits = logits.into_iter();
         smooth(self.settings.smoothing, logits, self.posteriors);
         let Settings {
             words, threshold, ..
@@ -145,13 +149,12 @@ impl<'m> Detector<'m> {
 }
 
 /// Moves each posterior by `share` towards the softmax of `logits`.
-fn smooth(share: f32, logits: &[f32], posteriors: &mut [f32]) {
-    let largest = logits
-        .iter()
-        .fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
-    let total = logits.iter().fold(0.0, |sum, x| sum + exp(*x - largest));
+fn smooth(share: f32, logits: impl Iterator<Item = f32> + Clone, posteriors: &mut [f32]) {
+    let larger = |a, b| if b > a { b } else { a };
+    let largest = logits.clone().fold(f32::NEG_INFINITY, larger);
+    let total = logits.clone().fold(0.0, |sum, x| sum + exp(x - largest));
     for (posterior, logit) in posteriors.iter_mut().zip(logits) {
-        *posterior += share * (exp(*logit - largest) / total - *posterior);
+        *posterior += share * (exp(logit - largest) / total - *posterior);
     }
 }
 
@@ -177,7 +180,7 @@ mod tests {
         let mut detector = Detector::new(settings, &mut memory);
         let (mut found, mut count) = ([0; 8], 0);
         for class in classes {
-            if let Some(event) = detector.push(&logits(*class)) {
+            if let Some(event) = detector.push(logits(*class)) {
                 assert!(event.posterior >= settings.threshold);
                 found[count] = event.class;
                 count += 1;
@@ -190,15 +193,15 @@ mod tests {
     fn posteriors_are_smoothed_and_fire_at_the_threshold() {
         let mut memory = [0.0; 3];
         let mut detector = Detector::new(SETTINGS, &mut memory);
-        assert_eq!(detector.push(&logits(1)), None);
+        assert_eq!(detector.push(logits(1)), None);
         assert!((detector.posteriors()[1] - 0.5).abs() < 1e-6);
-        assert_eq!(detector.push(&logits(1)), None);
-        let event = detector.push(&logits(1)).unwrap();
+        assert_eq!(detector.push(logits(1)), None);
+        let event = detector.push(logits(1)).unwrap();
         assert_eq!(event.class, 1);
         assert!((event.posterior - 0.875).abs() < 1e-6);
         detector.reset();
         assert_eq!(detector.posteriors(), [0.0; 3]);
-        assert_eq!(detector.push(&logits(1)), None);
+        assert_eq!(detector.push(logits(1)), None);
     }
 
     #[test]

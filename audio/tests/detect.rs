@@ -57,7 +57,7 @@ proptest! {
         let mut detector = Detector::new(settings, &mut memory);
         let mut tells = true;
         for ((logits, expected), exact) in all.iter().zip(events).zip(&posteriors) {
-            let heard: Option<Event> = detector.push(logits);
+            let heard: Option<Event> = detector.push(logits.iter().copied());
             for (found, exact) in detector.posteriors().iter().zip(exact) {
                 prop_assert!((f64::from(*found) - exact).abs() < 5e-6);
             }

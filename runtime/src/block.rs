@@ -22,27 +22,28 @@ pub(crate) struct Scratch<'m, T> {
 
 /// The memory of a [`Scratch`] in one piece, which is divided at each use: what a token leaves there is needed by nobody but
 /// [`work`](Self::work)'s readers.
-pub(crate) struct Undivided<'m> {
-    words: &'m mut [f32],
+pub(crate) struct Undivided<'m, T> {
+    words: &'m mut [T],
     dim: usize,
     work: usize,
     quantized: usize,
 }
 
-impl<'m> Undivided<'m> {
-    /// All of `words`, which a model's [`scratch_bytes`](crate::Model::scratch_bytes) fit in.
-    pub(crate) fn new(model: &crate::Model<'_>, words: &'m mut [f32]) -> Self {
+impl<'m, T: Pod> Undivided<'m, T> {
+    /// All of `words`, which [`scratch_bytes`](Longest::scratch_bytes) fit in.
+    pub(crate) fn new(shape: &Shape, longest: Longest, words: &'m mut [T]) -> Self {
+        const { assert!(size_of::<T>() == 4) };
         Self {
             words,
-            dim: model.shape().dim,
-            work: model.work_words(),
-            quantized: model.longest().quantized,
+            dim: shape.dim,
+            work: shape.work_words(),
+            quantized: longest.quantized,
         }
     }
 
     /// The parts.
     #[inline(always)]
-    pub(crate) fn divide(&mut self) -> Scratch<'_, f32> {
+    pub(crate) fn divide(&mut self) -> Scratch<'_, T> {
         let mut rest = &mut *self.words;
         let x = take(&mut rest, self.dim);
         let branch = take(&mut rest, self.dim);
@@ -57,14 +58,14 @@ impl<'m> Undivided<'m> {
     }
 
     /// The first `count` numbers of the work: the logits, after the head.
-    pub(crate) fn work(&self, count: usize) -> &[f32] {
+    pub(crate) fn work(&self, count: usize) -> &[T] {
         let work = self.words.get(2 * self.dim..);
         work.and_then(|work| work.get(..count)).unwrap_or_default()
     }
 
-    /// All of it.
-    pub(crate) fn words(&mut self) -> &mut [f32] {
-        self.words
+    /// All of it, for others between calls.
+    pub(crate) fn lend(&mut self) -> &mut [u32] {
+        bytemuck::try_cast_slice_mut(self.words).unwrap_or_default()
     }
 }
 
@@ -96,6 +97,11 @@ pub(crate) struct Longest {
 }
 
 impl Longest {
+    /// Bytes of a session's [`Scratch`].
+    pub(crate) fn scratch_bytes(self, shape: &Shape) -> usize {
+        4 * (2 * shape.dim + shape.work_words() + self.quantized)
+    }
+
     /// Bytes of the workspace of a prefill, of two tokens or more.
     pub(crate) fn workspace_bytes(self, shape: &Shape, tokens: usize) -> usize {
         let streams = tokens.max(2).saturating_mul(shape.dim);

@@ -180,6 +180,11 @@ impl Shape {
         (3 * self.channels).max(2 * self.glu_dim)
     }
 
+    /// Words of the largest of a step's intermediate results: those of a layer, or the logits. A frame finds room there, too.
+    pub(crate) fn work_words(&self) -> usize {
+        self.layer_words().max(self.outputs).max(self.frame_dim)
+    }
+
     /// Most columns of a matrix.
     pub(crate) fn longest_input(&self) -> usize {
         self.dim
@@ -304,16 +309,9 @@ impl<'a> Model<'a> {
         self.state_words
     }
 
-    /// Words of the largest of a step's intermediate results: those of a layer, or the logits. A frame of the
-    /// known-answer test finds room there, too.
-    pub(crate) fn work_words(&self) -> usize {
-        let shape = &self.shape;
-        shape.layer_words().max(shape.outputs).max(shape.frame_dim)
-    }
-
     /// Bytes of a session's memory that are in use within a call only.
     pub(crate) fn scratch_bytes(&self) -> usize {
-        4 * (2 * self.shape.dim + self.work_words() + self.longest().quantized)
+        self.longest().scratch_bytes(&self.shape)
     }
 
     /// Words of the longest quantized vectors. None for f32 weights.

@@ -42,7 +42,7 @@ pub struct Session<'a, 'm> {
     /// Past inputs and modes of all layers.
     pub(crate) state: &'m mut [f32],
     /// Scratch space of a step; not part of the state. Its work holds the logits.
-    pub(crate) scratch: Undivided<'m>,
+    pub(crate) scratch: Undivided<'m, f32>,
 }
 
 impl<'a, 'm> Session<'a, 'm> {
@@ -62,7 +62,7 @@ impl<'a, 'm> Session<'a, 'm> {
             model,
             visited,
             state,
-            scratch: Undivided::new(&model, rest),
+            scratch: Undivided::new(model.shape(), model.longest(), rest),
         })
     }
 

@@ -7,7 +7,7 @@
 //! let mut tracker = Tracker::new(Settings { smoothing: 0.5, threshold: 0.7 }, &mut posteriors);
 //! let mut changes = 0;
 //! for _ in 0..20 {
-//!     if let Some(change) = tracker.push(&[0.0, 9.0, 0.0]) {      // the network's logits
+//!     if let Some(change) = tracker.push([0.0, 9.0, 0.0]) {      // the network's logits
 //!         assert_eq!(change.class, 1);
 //!         changes += 1;
 //!     }
@@ -73,7 +73,11 @@ impl<'m> Tracker<'m> {
 
     /// Takes the network's logits of all classes at one decision. Of more or fewer logits than there are classes the
     /// common part counts.
-    pub fn push(&mut self, logits: &[f32]) -> Option<Change> {
+    pub fn push(
+        &mut self,
+        logits: impl IntoIterator<Item = f32, IntoIter: Clone>,
+    ) -> Option<Change> {
+        let logits = logits.into_iter();
         smooth(self.settings.smoothing, logits, self.posteriors);
         let posteriors = self.posteriors.iter().copied().enumerate();
         let (class, posterior) = posteriors.fold((0, 0.0), |a, b| if b.1 > a.1 { b } else { a });
@@ -86,13 +90,12 @@ impl<'m> Tracker<'m> {
 }
 
 /// Moves each posterior by `share` towards the softmax of `logits`.
-fn smooth(share: f32, logits: &[f32], posteriors: &mut [f32]) {
-    let largest = logits
-        .iter()
-        .fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
-    let total = logits.iter().fold(0.0, |sum, x| sum + exp(*x - largest));
+fn smooth(share: f32, logits: impl Iterator<Item = f32> + Clone, posteriors: &mut [f32]) {
+    let larger = |a, b| if b > a { b } else { a };
+    let largest = logits.clone().fold(f32::NEG_INFINITY, larger);
+    let total = logits.clone().fold(0.0, |sum, x| sum + exp(x - largest));
     for (posterior, logit) in posteriors.iter_mut().zip(logits) {
-        *posterior += share * (exp(*logit - largest) / total - *posterior);
+        *posterior += share * (exp(logit - largest) / total - *posterior);
     }
 }
 
@@ -117,7 +120,7 @@ mod tests {
             if let Some(logit) = logits.get_mut(*class) {
                 *logit = 20.0;
             }
-            if let Some(change) = tracker.push(&logits) {
+            if let Some(change) = tracker.push(logits) {
                 assert!(change.posterior >= SETTINGS.threshold);
                 assert_eq!(tracker.current(), Some(change.class));
                 found.push((at, change.class));
@@ -130,9 +133,9 @@ mod tests {
     fn posteriors_are_those_of_the_definition() {
         let mut memory = [1.0; 2];
         let mut tracker = Tracker::new(SETTINGS, &mut memory);
-        assert_eq!(tracker.push(&[0.0, 3.0f32.ln()]), None);
+        assert_eq!(tracker.push([0.0, 3.0f32.ln()]), None);
         assert!((tracker.posteriors()[1] - 0.375).abs() < 1e-6);
-        tracker.push(&[1000.0, 1000.0]);
+        tracker.push([1000.0, 1000.0]);
         assert!((tracker.posteriors()[1] - 0.4375).abs() < 1e-6);
         tracker.reset();
         assert_eq!(

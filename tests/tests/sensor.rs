@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 use toeplite_tests::Noise;
 use toeplite_tools::checkpoint::Sensor;
-use xtask::boards::{Board, F32};
+use xtask::boards::Board;
 use xtask::firmware::{self, Firmware};
 use xtask::model::{Model, Storage, convert};
 use xtask::report::Report;
@@ -56,7 +56,13 @@ fn device(board: &str) -> Device {
     let checkpoint = paths::checkpoint("activity");
     let into = paths::output().join("tests/sensor").join(&board.name);
     let cli = Path::new(env!("CARGO_BIN_EXE_toeplite-tests-cli"));
-    let model = convert(cli, &checkpoint, Storage::int8(F32, board.core), &into).unwrap();
+    let model = convert(
+        cli,
+        &checkpoint,
+        Storage::int8(board.contract(), board.core),
+        &into,
+    )
+    .unwrap();
     Device {
         firmware: firmware::sensor(&board, &model).unwrap(),
         model,

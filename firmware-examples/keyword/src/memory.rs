@@ -4,10 +4,9 @@ use crate::Ear;
 use crate::failure::Failure;
 use crate::model_meta::front_end::{CLASSES, CONFIG, SharedLogMel, SharedMemory, Tables};
 use crate::model_meta::{self, MEMORY_BYTES, SCRATCH_BYTES};
-use apps::keyword::{self, EarError, Material, Names, Settings};
+use apps::keyword::{self, EarError, FrontEnd, Material, Names, Settings};
 use apps::partition::Origin;
 use static_cell::{ConstStaticCell, StaticCell};
-use toeplite::classifier::Model;
 use toeplite_audio::Config;
 
 static MODEL: &[u8] = toeplite::include_aligned!(env!("TOEPLITE_MODEL"));
@@ -98,7 +97,7 @@ fn made_of(
 /// Refuses files of different conversions.
 #[inline(never)]
 fn built_in() -> Result<Material<'static, SharedLogMel<'static>>, Failure> {
-    let model = Model::from_bytes(MODEL).map_err(|_| Failure::Model)?;
+    let model = <SharedLogMel as FrontEnd>::Model::from_bytes(MODEL).map_err(|_| Failure::Model)?;
     if model.identity() != model_meta::IDENTITY || model.memory_needed() != MEMORY_BYTES {
         return Err(Failure::OtherMeta);
     }

@@ -3,14 +3,18 @@
 use crate::failure::Failure;
 use crate::model_meta::front_end::{CHANNELS, CLASSES, CONFIG};
 use crate::model_meta::{self, MEMORY_BYTES};
+
 use crate::settings::Settings;
 use crate::stream::Sample;
 use boards::instructions::Counter;
 use static_cell::{ConstStaticCell, StaticCell};
 use toeplite::LogitsHash;
-use toeplite::classifier::{Decay, Input, Model, Pooling, Session};
+use toeplite::classifier::{Input, Listening, Pooling, Streaming};
 use toeplite_sensor::activity::{Change, Tracker};
 use toeplite_sensor::{FrontEnd, Memory};
+
+/// A classifier of the contract that the model has.
+type Model = model_meta::Model<'static>;
 
 /// Numbers of a frame.
 const NUMBERS: usize = CHANNELS.len();
@@ -33,7 +37,7 @@ pub const TRACKER_BYTES: usize = size_of::<Posteriors>();
 /// Front end, classifier and tracker.
 pub struct Watch {
     front_end: FrontEnd<'static, 'static>,
-    session: Session<'static, 'static>,
+    session: <Model as Streaming<'static>>::Session<'static>,
     tracker: Tracker<'static>,
     every: u32,
     /// Frames until the next decision.
@@ -90,8 +94,8 @@ impl Watch {
         let memory = SESSION.try_take().ok_or(Failure::Memory)?.as_mut_slice();
         let mut session = model.session(memory).map_err(|_| Failure::Memory)?;
         if model.pooling() == Pooling::Mean {
-            let decay = Decay::half_life(settings.half_life).map_err(|_| Failure::Arguments)?;
-            session.set_decay(decay).map_err(|_| Failure::Arguments)?;
+            let set = session.set_half_life(settings.half_life);
+            set.map_err(|_| Failure::Arguments)?;
         }
         let memory = FRONT_END.try_take().ok_or(Failure::Memory)?.buffers();
         let front_end = FrontEnd::new(CONFIG, memory).map_err(|_| Failure::Memory)?;
@@ -113,7 +117,7 @@ impl Watch {
     }
 
     /// The model that watches.
-    pub fn model(&self) -> &Model<'static> {
+    pub fn model(&self) -> &Model {
         self.session.model()
     }
 
@@ -146,8 +150,11 @@ impl Watch {
             change = count(counter, &mut cost.decisions, || {
                 tracker.push(session.logits())
             });
-            self.hash.update(self.session.logits());
-            self.hash.update(self.tracker.posteriors());
+            let hash = &mut self.hash;
+            self.session
+                .logits()
+                .for_each(|logit| hash.update(&[logit]));
+            hash.update(self.tracker.posteriors());
         }
         Ok(Seen {
             framed: true,

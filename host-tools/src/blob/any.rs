@@ -215,6 +215,15 @@ impl<'a> AnyModel<'a> {
         }
     }
 
+    /// What a session of a classifier that streams lends of its memory between its calls; nothing of other models.
+    pub fn scratch_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Classifier(model) => Some(model.scratch_bytes()),
+            Self::FixedClassifier(model) => Some(model.scratch_bytes()),
+            Self::F32(_) | Self::Fixed(_) | Self::Window(_) | Self::WindowClassifier(_) => None,
+        }
+    }
+
     /// Whether it has a class for a sequence.
     pub fn is_classifier(&self) -> bool {
         match self {

@@ -141,13 +141,20 @@ pub fn meta(blob: &Blob, front_end: Option<AnyFrontEnd>) -> Result<String> {
     ];
     let line =
         |(what, constant)| format!("/// {what}\n#[allow(dead_code)]\npub const {constant};\n");
-    let scratch = match &model {
-        AnyModel::Classifier(model) => Some((
+    let scratch = model.scratch_bytes().map(|bytes| {
+        (
             "Bytes of the session memory that the session lends between its calls.",
-            format!("SCRATCH_BYTES: usize = {}", model.scratch_bytes()),
-        )),
-        _ => None,
-    };
+            format!("SCRATCH_BYTES: usize = {bytes}"),
+        )
+    });
+    let reader = model.is_classifier().then(|| {
+        let module = if model.is_fixed() { "fixed::" } else { "" };
+        let window = if model.window().is_some() { "window::" } else { "" };
+        format!(
+            "/// The runtime's type that reads the model.\n#[allow(dead_code)]\npub type Model<'a> = \
+             toeplite::{module}classifier::{window}Model<'a>;\n"
+        )
+    });
     let constants = constants
         .into_iter()
         .chain(scratch)
@@ -155,5 +162,5 @@ pub fn meta(blob: &Blob, front_end: Option<AnyFrontEnd>) -> Result<String> {
         .chain(prefill)
         .chain(window);
     let constants = constants.map(line);
-    Ok(constants.chain(front_end).collect())
+    Ok(constants.chain(reader).chain(front_end).collect())
 }

@@ -103,7 +103,9 @@ fn events(stream: &Stream, classes: usize, settings: Settings) -> Vec<(f64, usiz
     let mut memory = vec![0.0; classes];
     let mut detector = Detector::new(settings, &mut memory);
     let decisions = stream.decisions.chunks_exact(classes).zip(&stream.times);
-    let event = |(logits, time): (&[f32], &f64)| Some((*time, detector.push(logits)?.class));
+    let event = |(logits, time): (&[f32], &f64)| {
+        Some((*time, detector.push(logits.iter().copied())?.class))
+    };
     decisions.filter_map(event).collect()
 }
 

@@ -42,7 +42,7 @@ fn table(streams: &[Stream], classes: &[String], settings: Settings) -> String {
         let mut detector = Detector::new(settings, &mut memory);
         let decisions = stream.decisions.chunks_exact(classes.len());
         for (logits, time) in decisions.zip(&stream.times) {
-            detector.push(logits);
+            detector.push(logits.iter().copied());
             write!(text, "{name},{time:.3}").expect("strings take all");
             for posterior in detector.posteriors() {
                 write!(text, ",{posterior}").expect("strings take all");

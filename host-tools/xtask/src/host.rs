@@ -185,11 +185,16 @@ impl Aligned {
         &bytemuck::cast_slice(&self.words)[..self.len]
     }
 
+    /// Whether they name the contract `fixed`.
+    pub(crate) fn is_fixed(&self) -> bool {
+        let contract = self.as_slice().get(offset::CONTRACT..offset::CONTRACT + 2);
+        contract == Some(&CONTRACT_FIXED.to_le_bytes())
+    }
+
     /// The bytes as a model of the contract that they name.
     fn model(&self) -> Result<Any<'_>> {
         let bytes = self.as_slice();
-        let contract = bytes.get(offset::CONTRACT..offset::CONTRACT + 2);
-        if contract == Some(&CONTRACT_FIXED.to_le_bytes()) {
+        if self.is_fixed() {
             fixed::Model::from_bytes(bytes)
                 .map(Any::Fixed)
                 .map_err(refused)

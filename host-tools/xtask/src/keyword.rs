@@ -5,7 +5,8 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::Path;
 use toeplite::LogitsHash;
-use toeplite::classifier::{Decay, Model, Pooling};
+use toeplite::classifier::{Listening, Model, Pooling, Streaming};
+use toeplite::fixed::classifier::Model as IntegerModel;
 use toeplite::format::ElementType;
 use toeplite_audio::detect::{self, Detector};
 use toeplite_audio::wav::Header;
@@ -62,7 +63,7 @@ pub struct Heard {
     pub hash: String,
 }
 
-/// Listens to all of `samples` with the model in the file `blob`.
+/// Listens to all of `samples` with the model in the file `blob`, and with `front_end` in the arithmetic of its contract.
 ///
 /// # Errors
 /// The file is no classifier of frames, `front_end` is not its own, or the settings are refused.
@@ -73,12 +74,24 @@ pub fn listen(
     settings: &Settings,
 ) -> Result<Heard> {
     let blob = Aligned::read(blob)?;
-    let model = Model::from_bytes(blob.as_slice()).map_err(refused)?;
+    let front_end = front_end.clone().in_integers(blob.is_fixed());
+    match blob.is_fixed() {
+        true => listen_by::<IntegerModel<'_>>(&blob, &front_end, samples, settings),
+        false => listen_by::<Model<'_>>(&blob, &front_end, samples, settings),
+    }
+}
+
+fn listen_by<'a, M: Streaming<'a>>(
+    blob: &'a Aligned,
+    front_end: &FrontEnd,
+    samples: &[i16],
+    settings: &Settings,
+) -> Result<Heard> {
+    let model = M::from_bytes(blob.as_slice()).map_err(refused)?;
     let mut memory = Aligned::zeros(model.memory_needed());
     let mut session = model.session(memory.as_mut_slice()).map_err(refused)?;
     if model.pooling() == Pooling::Mean {
-        let decay = Decay::half_life(settings.half_life).map_err(refused)?;
-        session.set_decay(decay).map_err(refused)?;
+        session.set_half_life(settings.half_life).map_err(refused)?;
     }
     let classes: Vec<&str> = front_end.classes.iter().map(String::as_str).collect();
     let detection = detect::Settings {
@@ -98,7 +111,7 @@ pub fn listen(
         }
         decisions += 1;
         let event = detector.push(session.logits());
-        hash.update(session.logits());
+        session.logits().for_each(|logit| hash.update(&[logit]));
         hash.update(detector.posteriors());
         if let Some(event) = event {
             let end = (number * config.hop + config.frame) as u64;
@@ -150,6 +163,12 @@ pub fn samples(path: &Path, rate: u32) -> Result<Vec<i16>> {
 /// The file is no classifier.
 pub fn features(blob: &Path) -> Result<Vec<&'static str>> {
     let blob = Aligned::read(blob)?;
-    let model = Model::from_bytes(blob.as_slice()).map_err(refused)?;
-    Ok(host::features(model.shape(), model.has(ElementType::I4)))
+    let bytes = blob.as_slice();
+    Ok(if blob.is_fixed() {
+        let model = IntegerModel::from_bytes(bytes).map_err(refused)?;
+        host::features(model.shape(), model.has(ElementType::I4))
+    } else {
+        let model = Model::from_bytes(bytes).map_err(refused)?;
+        host::features(model.shape(), model.has(ElementType::I4))
+    })
 }

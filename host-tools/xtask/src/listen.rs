@@ -8,7 +8,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread;
 use toeplite_checkpoint::{AnyFrontEnd, FrontEnd};
-use xtask::boards::{Board, F32, NAMES};
+use xtask::boards::{Board, NAMES};
 use xtask::keyword::{self, Settings};
 use xtask::model::{Model, Storage, convert, toeplite};
 use xtask::recordings::{self, Checked, LIMIT, Listener};
@@ -209,7 +209,7 @@ fn model(checkpoint: &Path, board: &Board, into: &Path) -> Result<Model> {
     convert(
         &toeplite()?,
         checkpoint,
-        Storage::int8(F32, board.core),
+        Storage::int8(board.contract(), board.core),
         into,
     )
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fs};
 use toeplite_checkpoint::Sensor;
-use xtask::boards::{Board, F32, NAMES};
+use xtask::boards::{Board, NAMES};
 use xtask::model::{Storage, convert, toeplite};
 use xtask::report::Report;
 use xtask::sensor::{self, Seen, Settings, Stream, Watched};
@@ -60,7 +60,7 @@ impl Sense {
         let settings = self.settings();
         // to where the example looks for its model
         let into = paths::firmware().join("sensor/model");
-        let storage = Storage::int8(F32, board.core);
+        let storage = Storage::int8(board.contract(), board.core);
         let model = convert(&toeplite()?, &checkpoint, storage, &into)?;
         let watched = sensor::watch(&model.files.blob, &sensor, &stream.samples, &settings)?;
         if self.host {

@@ -4,7 +4,8 @@ use crate::host::{Aligned, refused};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use toeplite::LogitsHash;
-use toeplite::classifier::{Decay, Model, Pooling};
+use toeplite::classifier::{Listening, Model, Pooling, Streaming};
+use toeplite::fixed::classifier::Model as IntegerModel;
 use toeplite_checkpoint::{Sensor, SensorRecording};
 use toeplite_sensor::activity::{self, Tracker};
 
@@ -80,12 +81,23 @@ pub fn watch(
     settings: &Settings,
 ) -> Result<Watched> {
     let blob = Aligned::read(blob)?;
-    let model = Model::from_bytes(blob.as_slice()).map_err(refused)?;
+    match blob.is_fixed() {
+        true => watch_by::<IntegerModel<'_>>(&blob, sensor, samples, settings),
+        false => watch_by::<Model<'_>>(&blob, sensor, samples, settings),
+    }
+}
+
+fn watch_by<'a, M: Streaming<'a>>(
+    blob: &'a Aligned,
+    sensor: &Sensor,
+    samples: &[i16],
+    settings: &Settings,
+) -> Result<Watched> {
+    let model = M::from_bytes(blob.as_slice()).map_err(refused)?;
     let mut memory = Aligned::zeros(model.memory_needed());
     let mut session = model.session(memory.as_mut_slice()).map_err(refused)?;
     if model.pooling() == Pooling::Mean {
-        let decay = Decay::half_life(settings.half_life).map_err(refused)?;
-        session.set_decay(decay).map_err(refused)?;
+        session.set_half_life(settings.half_life).map_err(refused)?;
     }
     let mut posteriors = vec![0.0; sensor.classes.len()];
     let mut tracker = Tracker::new(settings.tracker, &mut posteriors);
@@ -100,7 +112,7 @@ pub fn watch(
         }
         decisions += 1;
         let change = tracker.push(session.logits());
-        hash.update(session.logits());
+        session.logits().for_each(|logit| hash.update(&[logit]));
         hash.update(tracker.posteriors());
         if let Some(change) = change {
             let milliseconds = milliseconds(sensor, number * sensor.average as usize);

@@ -100,7 +100,7 @@ impl<'a, 'm> Session<'a, 'm> {
     /// What is left there changes nothing, and is lost in the next call. [`Model::scratch_bytes`] of it, and all that the
     /// session's memory has beyond [`Model::memory_needed`].
     pub fn scratch(&mut self) -> &mut [u32] {
-        bytemuck::try_cast_slice_mut(self.inner.scratch.words()).unwrap_or_default()
+        self.inner.scratch.lend()
     }
 
     /// Makes the mean forget from here on; see the [module's docs](super#clips-and-listening-for-ever). The decay outlasts

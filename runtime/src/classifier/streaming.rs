@@ -26,7 +26,7 @@ use crate::fixed::{FRAME_BITS, LOGIT_BITS};
 /// ```
 pub trait Streaming<'a>: Copy {
     /// A sequence being classified.
-    type Session<'m>: Listening
+    type Session<'m>: Listening<Model = Self>
     where
         'a: 'm;
 
@@ -54,6 +54,9 @@ pub trait Streaming<'a>: Copy {
     /// Bytes of memory that a session needs.
     fn memory_needed(&self) -> usize;
 
+    /// Bytes of that memory which a session lends between its calls.
+    fn scratch_bytes(&self) -> usize;
+
     /// A session in `memory`, at the start of a sequence.
     ///
     /// # Errors
@@ -65,6 +68,12 @@ pub trait Streaming<'a>: Copy {
 
 /// A sequence being classified, given and giving floats.
 pub trait Listening {
+    /// What runs.
+    type Model;
+
+    /// The model that runs.
+    fn model(&self) -> &Self::Model;
+
     /// Takes one frame. With the contract `fixed` its numbers are rounded to `2^-`[`FRAME_BITS`].
     ///
     /// # Errors
@@ -79,6 +88,9 @@ pub trait Listening {
     /// # Errors
     /// [`DecayError`]: there is no mean, or no such half-life.
     fn set_half_life(&mut self, inputs: f32) -> Result<(), DecayError>;
+
+    /// Memory that calls of this session use, and that is the caller's between them.
+    fn scratch(&mut self) -> &mut [u32];
 
     /// Back to the start of a sequence.
     fn reset(&mut self);
@@ -126,6 +138,10 @@ macro_rules! streaming {
             self.memory_needed()
         }
 
+        fn scratch_bytes(&self) -> usize {
+            self.scratch_bytes()
+        }
+
         fn session<'m>(&self, memory: &'m mut [u8]) -> Result<Self::Session<'m>, MemoryError>
         where
             'a: 'm,
@@ -139,7 +155,13 @@ impl<'a> Streaming<'a> for Model<'a> {
     streaming!(Model, Session);
 }
 
-impl Listening for Session<'_, '_> {
+impl<'a> Listening for Session<'a, '_> {
+    type Model = Model<'a>;
+
+    fn model(&self) -> &Model<'a> {
+        self.model()
+    }
+
     fn push_frame(&mut self, frame: &[f32]) -> Result<(), InputError> {
         self.push_frame(frame)
     }
@@ -150,6 +172,10 @@ impl Listening for Session<'_, '_> {
 
     fn set_half_life(&mut self, inputs: f32) -> Result<(), DecayError> {
         self.set_decay(Decay::half_life(inputs)?)
+    }
+
+    fn scratch(&mut self) -> &mut [u32] {
+        self.scratch()
     }
 
     fn reset(&mut self) {
@@ -165,7 +191,13 @@ impl<'a> Streaming<'a> for IntegerModel<'a> {
     streaming!(IntegerModel, IntegerSession);
 }
 
-impl Listening for IntegerSession<'_, '_> {
+impl<'a> Listening for IntegerSession<'a, '_> {
+    type Model = IntegerModel<'a>;
+
+    fn model(&self) -> &IntegerModel<'a> {
+        self.model()
+    }
+
     fn push_frame(&mut self, frame: &[f32]) -> Result<(), InputError> {
         let good = |x: &f32| x.abs() < LARGEST;
         if let Some(element) = frame.iter().position(|x| !good(x)) {
@@ -182,6 +214,10 @@ impl Listening for IntegerSession<'_, '_> {
     fn set_half_life(&mut self, inputs: f32) -> Result<(), DecayError> {
         // what is no number of u32 saturates, and is out of range
         self.set_decay(IntegerDecay::half_life((inputs * 1000.0 + 0.5) as u32)?)
+    }
+
+    fn scratch(&mut self) -> &mut [u32] {
+        self.scratch()
     }
 
     fn reset(&mut self) {

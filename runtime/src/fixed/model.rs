@@ -119,13 +119,8 @@ impl<'a> Model<'a> {
     /// Bytes of memory that a session of this model needs: the state (four bytes a mode's state and two a
     /// tap of each channel, two words a layer) and scratch space for one step.
     pub fn memory_needed(&self) -> usize {
-        let words = self.sizes.modes
-            + self.ring_words()
-            + 2 * self.shape.layers
-            + self.work_words()
-            + 2 * self.shape.dim
-            + self.longest().quantized;
-        4 * words
+        let words = self.sizes.modes + self.ring_words() + 2 * self.shape.layers;
+        4 * words + self.longest().scratch_bytes(&self.shape)
     }
 
     /// Bytes of a workspace for [`prefill_in_blocks`](Session::prefill_in_blocks) that takes `tokens` at a time, at
@@ -150,12 +145,6 @@ impl<'a> Model<'a> {
     /// Words that hold all rings.
     pub(super) fn ring_words(&self) -> usize {
         self.sizes.ring.div_ceil(2)
-    }
-
-    /// Words of the largest of a step's intermediate results: those of a layer, the logits, or a frame.
-    pub(super) fn work_words(&self) -> usize {
-        let shape = &self.shape;
-        shape.layer_words().max(shape.outputs).max(shape.frame_dim)
     }
 
     /// Words of the longest quantized vectors.

@@ -26,7 +26,7 @@ impl Session<'_, '_> {
         for tokens in tokens.chunks(block.tokens()) {
             if let Err(error) = self.advance_block(tokens, &mut block) {
                 // what the layers left there are no logits
-                self.scratch.work.fill(0);
+                self.scratch.divide().work.fill(0);
                 return Err(error.into());
             }
         }
@@ -49,9 +49,9 @@ impl Session<'_, '_> {
                 state,
                 probe: &mut (),
             };
-            block.pass(count, &mut self.scratch, &mut passage);
+            block.pass(count, &mut self.scratch.divide(), &mut passage);
         }
-        block.copy_last(count, self.scratch.x);
+        block.copy_last(count, self.scratch.divide().x);
         result
     }
 }

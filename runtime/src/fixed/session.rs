@@ -6,7 +6,7 @@ use super::model::Model;
 use super::number::Factor;
 use super::pass::Passage;
 use super::recurrence::State;
-use crate::block::{Pass, Scratch};
+use crate::block::{Pass, Undivided};
 use crate::error::{MemoryError, SelfTestError, SnapshotError, StepError};
 use crate::hash::LogitsHash;
 use crate::memory::{self, take};
@@ -21,7 +21,7 @@ pub struct Session<'a, 'm> {
     pub(super) model: Model<'a>,
     pub(super) kept: Kept<'m>,
     /// Scratch space of a step; not part of the state. Its work holds the logits.
-    pub(super) scratch: Scratch<'m, i32>,
+    pub(super) scratch: Undivided<'m, i32>,
 }
 
 /// What lasts from step to step.
@@ -35,17 +35,15 @@ pub(super) struct Kept<'m> {
 }
 
 impl<'a, 'm> Session<'a, 'm> {
+    /// In all of `memory`: what is more than needed lengthens the scratch.
     pub(super) fn new(model: Model<'a>, memory: &'m mut [u8]) -> Result<Self, MemoryError> {
-        let needed = model.memory_needed();
-        let words: &mut [i32] = memory::words(memory, needed)?;
-        let mut rest = words.get_mut(..needed / 4).unwrap_or_default();
+        let mut rest: &mut [i32] = memory::words(memory, model.memory_needed())?;
         rest.fill(0);
         let modes = take(&mut rest, model.sizes().modes);
         let places = take(&mut rest, 2 * model.layers());
         let rings = take(&mut rest, model.ring_words());
         let places = bytemuck::try_cast_slice_mut(places).unwrap_or_default();
         let rings = bytemuck::try_cast_slice_mut(rings).unwrap_or_default();
-        let dim = model.shape().dim;
         Ok(Self {
             model,
             kept: Kept {
@@ -53,12 +51,7 @@ impl<'a, 'm> Session<'a, 'm> {
                 modes,
                 rings,
             },
-            scratch: Scratch {
-                x: take(&mut rest, dim),
-                branch: take(&mut rest, dim),
-                work: take(&mut rest, model.work_words()),
-                quantized: bytemuck::try_cast_slice_mut(rest).unwrap_or_default(),
-            },
+            scratch: Undivided::new(model.shape(), model.longest(), rest),
         })
     }
 
@@ -106,7 +99,7 @@ impl<'a, 'm> Session<'a, 'm> {
         for token in tokens {
             if let Err(error) = self.advance(token.into(), &mut ()) {
                 // what the layers left there are no logits
-                self.scratch.work.fill(0);
+                self.scratch.divide().work.fill(0);
                 return Err(error);
             }
             any = Ok(());
@@ -118,8 +111,7 @@ impl<'a, 'm> Session<'a, 'm> {
     /// The logits that the last step or prefill returned; zeros before the first, after a failed
     /// prefill, [`reset`](Self::reset) and [`restore`](Self::restore).
     pub fn logits(&self) -> &[i32] {
-        let outputs = self.model.shape().outputs;
-        self.scratch.work.get(..outputs).unwrap_or(&[])
+        self.scratch.work(self.model.shape().outputs)
     }
 
     /// Back to the start of a sequence.
@@ -127,7 +119,7 @@ impl<'a, 'm> Session<'a, 'm> {
         self.kept.places.fill([0; 2]);
         self.kept.modes.fill(0);
         self.kept.rings.fill(0);
-        self.scratch.work.fill(0);
+        self.scratch.divide().work.fill(0);
     }
 
     /// Bytes of a [`save`](Self::save).
@@ -153,7 +145,7 @@ impl<'a, 'm> Session<'a, 'm> {
         let body = snapshot::read(snapshot, self.snapshot_bytes(), self.model.identity())?;
         let restored = self.kept.restore(&self.model, body);
         restored.ok_or(SnapshotError::Corrupt)?;
-        self.scratch.work.fill(0);
+        self.scratch.divide().work.fill(0);
         Ok(())
     }
 
@@ -197,7 +189,7 @@ impl<'a, 'm> Session<'a, 'm> {
         let shape = *self.model.shape();
         let row = shape.row(token)?;
         probe.enter(Stage::Embedding);
-        self.model.embed(row, self.scratch.x);
+        self.model.embed(row, self.scratch.divide().x);
         self.run_layers(probe);
         Ok(())
     }
@@ -205,7 +197,8 @@ impl<'a, 'm> Session<'a, 'm> {
     /// Takes the residual stream through all layers.
     #[inline(always)]
     pub(super) fn run_layers<P: Probe>(&mut self, probe: &mut P) {
-        let tokens = core::array::from_mut(&mut self.scratch);
+        let mut scratch = self.scratch.divide();
+        let tokens = core::array::from_mut(&mut scratch);
         for (i, state) in self.kept.layers(&self.model).enumerate() {
             probe.enter(Stage::Norm);
             let layer = self.model.layer(i);
@@ -223,7 +216,7 @@ impl<'a, 'm> Session<'a, 'm> {
     #[inline(never)]
     pub(super) fn head<P: Probe>(&mut self, probe: &mut P) -> &[i32] {
         let shape = *self.model.shape();
-        let s = &mut self.scratch;
+        let mut s = self.scratch.divide();
         probe.enter(Stage::Norm);
         let factor = s.input(&self.model, shape.final_norm);
         probe.enter(Stage::Head);
@@ -233,7 +226,7 @@ impl<'a, 'm> Session<'a, 'm> {
     /// The head of a quantized vector and its factor.
     pub(super) fn head_of(&mut self, factor: Factor) -> &[i32] {
         let (head, shape) = (self.model.head(), *self.model.shape());
-        let s = &mut self.scratch;
+        let s = self.scratch.divide();
         let logits = s.work.get_mut(..shape.outputs).unwrap_or(&mut []);
         sums(&head, shape.dim, s.quantized, logits);
         finish(&head, 0, factor, logits, |x| x);

@@ -125,7 +125,7 @@ impl<'a> Model<'a> {
     /// Words of what two tokens need that pass through a layer together, and the logits.
     fn scratch_words(&self) -> usize {
         let (shape, longest) = (self.shape(), self.inner.longest());
-        let first = shape.dim + self.inner.work_words() + longest.quantized;
+        let first = shape.dim + shape.work_words() + longest.quantized;
         first + longest.second_words(shape)
     }
 }

@@ -36,7 +36,7 @@ impl<'a, 'm> Session<'a, 'm> {
         let column = take(&mut rest, CHANNELS * shape.window);
         let state = take(&mut rest, model.state_words());
         let branch = take(&mut rest, shape.dim);
-        let work = take(&mut rest, model.inner.work_words());
+        let work = take(&mut rest, model.inner.shape().work_words());
         let quantized = take(&mut rest, longest.quantized);
         Ok(Self {
             model,

@@ -1,5 +1,6 @@
 //! The front ends of both arithmetics, as an ear sees them.
 
+use toeplite::classifier::Streaming;
 use toeplite_audio::stored::{Stored, StoredError};
 use toeplite_audio::{self as float, Config, Kept, LengthError, fixed};
 
@@ -12,12 +13,14 @@ pub struct Room {
     pub levels: usize,
 }
 
-/// The front end in floats, or in integers. It works in the memory that the classifier's session lends.
+/// The front end in floats, or in integers, for classifiers of the contract with the same arithmetic. It works in the memory that the classifier's session lends.
 pub trait FrontEnd<'a>: Sized {
     /// Settings and tables.
     type Tables: Copy;
     /// Element of levels.
     type Level;
+    /// A classifier's blob.
+    type Model: Streaming<'a>;
 
     /// Tables of an image.
     ///
@@ -74,10 +77,11 @@ fn cut<'a, L>(kept: Kept<'a, L>, config: &Config) -> Kept<'a, L> {
 
 /// The same calls, of types of the same names.
 macro_rules! front_end {
-    ($arithmetic:ident, $level:ty) => {
+    ($arithmetic:ident, $level:ty, $model:ty) => {
         impl<'a> FrontEnd<'a> for $arithmetic::SharedLogMel<'a> {
             type Tables = $arithmetic::TablesRef<'a>;
             type Level = $level;
+            type Model = $model;
 
             fn stored(stored: &Stored<'a>) -> Result<Self::Tables, StoredError> {
                 stored.$arithmetic()
@@ -111,5 +115,5 @@ macro_rules! front_end {
     };
 }
 
-front_end!(float, f32);
-front_end!(fixed, u64);
+front_end!(float, f32, toeplite::classifier::Model<'a>);
+front_end!(fixed, u64, toeplite::fixed::classifier::Model<'a>);

@@ -2,7 +2,7 @@
 
 use super::FrontEnd;
 use crate::partition::Refusal;
-use toeplite::classifier::{Input, Model};
+use toeplite::classifier::{Input, Streaming};
 use toeplite_audio::detect;
 
 #[cfg(feature = "partition")]
@@ -51,7 +51,7 @@ impl<'a> Names<'a> {
 /// A model, the front end that it was trained with, and the names of its classes.
 pub struct Material<'a, F: FrontEnd<'a>> {
     /// The classifier.
-    pub model: Model<'a>,
+    pub model: F::Model,
     /// The front end's settings and tables.
     pub tables: F::Tables,
     /// The classes.
@@ -85,13 +85,14 @@ mod stored {
     use super::*;
     use crate::keyword::Memory;
     use crate::partition::{self, Budget, Origin};
+    use toeplite::classifier::Listening;
     use toeplite::image::{Image, kind};
     use toeplite_audio::stored::Stored;
 
     impl<'a, F: FrontEnd<'a>> Material<'a, F> {
         /// That of an image.
         fn stored(image: &Image<'a>) -> Result<Self, Refusal> {
-            let model = Model::from_bytes(image.model())?;
+            let model = F::Model::from_bytes(image.model())?;
             let stored = image.section(kind::FRONT_END);
             let stored = Stored::from_bytes(stored.ok_or(Refusal::NoFrontEnd)?);
             let stored = stored.map_err(Refusal::FrontEnd)?;

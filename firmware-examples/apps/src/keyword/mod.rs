@@ -12,7 +12,7 @@ pub use material::choose;
 pub use material::{Material, Names};
 
 use toeplite::LogitsHash;
-use toeplite::classifier::{Decay, Model, Pooling, Session};
+use toeplite::classifier::{Listening, Pooling, Streaming};
 use toeplite_audio::detect::{self, Detector, Event};
 use toeplite_audio::{Config, Kept, LengthError};
 
@@ -105,7 +105,7 @@ pub struct Heard {
 /// Front end, classifier and detector.
 pub struct Ear<'a, F: FrontEnd<'a>> {
     front_end: F,
-    session: Session<'a, 'a>,
+    session: <F::Model as Streaming<'a>>::Session<'a>,
     detector: Detector<'a>,
     names: Names<'a>,
     /// A frame as the classifier takes it.
@@ -136,8 +136,8 @@ impl<'a, F: FrontEnd<'a>> Ear<'a, F> {
         let session = model.session(memory.session);
         let mut session = session.map_err(|_| EarError::Memory)?;
         if model.pooling() == Pooling::Mean {
-            let decay = Decay::half_life(settings.half_life).map_err(|_| EarError::HalfLife)?;
-            session.set_decay(decay).map_err(|_| EarError::HalfLife)?;
+            let set = session.set_half_life(settings.half_life);
+            set.map_err(|_| EarError::HalfLife)?;
         }
         let config = F::config(&tables);
         if session.scratch().len() < F::work_words(&config) {
@@ -171,7 +171,7 @@ impl<'a, F: FrontEnd<'a>> Ear<'a, F> {
     }
 
     /// The model that listens.
-    pub fn model(&self) -> &Model<'a> {
+    pub fn model(&self) -> &F::Model {
         self.session.model()
     }
 
@@ -217,8 +217,11 @@ impl<'a, F: FrontEnd<'a>> Ear<'a, F> {
         self.until = self.every;
         let detector = &mut self.detector;
         let event = meter.measure(Part::Decision, || detector.push(session.logits()));
-        self.hash.update(self.session.logits());
-        self.hash.update(self.detector.posteriors());
+        let hash = &mut self.hash;
+        self.session
+            .logits()
+            .for_each(|logit| hash.update(&[logit]));
+        hash.update(self.detector.posteriors());
         let decided = true;
         Ok(Some(Heard { decided, event }))
     }

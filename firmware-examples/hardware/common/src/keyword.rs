@@ -5,7 +5,7 @@
 
 use crate::model_meta::front_end::{CLASSES, CONFIG, SharedLogMel, SharedMemory, Tables};
 use crate::{MODEL, SESSION_BYTES, built_wrongly, model_meta, tell};
-use apps::keyword::{self, Ear, Material, Names, Settings, choose};
+use apps::keyword::{self, Ear, FrontEnd, Material, Names, Settings, choose};
 use apps::microphone::Losses;
 pub use apps::microphone::{Leveller, Pace};
 use core::cell::Cell;
@@ -13,7 +13,6 @@ use embassy_sync::blocking_mutex::Mutex;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::channel::Channel;
 use static_cell::ConstStaticCell;
-use toeplite::classifier::Model;
 
 /// Samples of a block: 16 ms at 8 kHz, 8 ms at 16 kHz. A power of two, as DMA in rings needs.
 pub const BLOCK: usize = 128;
@@ -222,7 +221,7 @@ impl Listener {
 }
 
 fn built_in() -> Material<'static, SharedLogMel<'static>> {
-    let Ok(model) = Model::from_bytes(MODEL) else {
+    let Ok(model) = <SharedLogMel as FrontEnd>::Model::from_bytes(MODEL) else {
         built_wrongly("it is refused; `toeplite inspect` says why");
     };
     if model.identity() != model_meta::IDENTITY || model.memory_needed() != model_meta::MEMORY_BYTES

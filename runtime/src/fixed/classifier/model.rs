@@ -106,6 +106,11 @@ impl<'a> Model<'a> {
         self.inner.memory_needed() + 4 * self.pool_words()
     }
 
+    /// Bytes of that memory which a session lends between its calls, see [`Session::scratch`].
+    pub fn scratch_bytes(&self) -> usize {
+        self.inner.longest().scratch_bytes(self.shape())
+    }
+
     /// A session in `memory`, at the start of a sequence.
     ///
     /// # Errors

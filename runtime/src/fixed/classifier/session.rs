@@ -28,10 +28,9 @@ pub struct Session<'a, 'm> {
 impl<'a, 'm> Session<'a, 'm> {
     pub(super) fn new(model: Model<'a>, memory: &'m mut [u8]) -> Result<Self, MemoryError> {
         let words: &mut [i32] = memory::words(memory, model.memory_needed())?;
-        let (inner, rest) = words
-            .split_at_mut_checked(model.inner.memory_needed() / 4)
+        let (inner, pooled) = words
+            .split_at_mut_checked(words.len().saturating_sub(model.pool_words()))
             .unwrap_or_default();
-        let pooled = rest.get_mut(..model.pool_words()).unwrap_or_default();
         pooled.fill(0);
         let inner = bytemuck::try_cast_slice_mut(inner).unwrap_or_default();
         Ok(Self {
@@ -110,7 +109,7 @@ impl<'a, 'm> Session<'a, 'm> {
     /// The logits `[classes]` of what was taken since the start, in units of `2^-`[`LOGIT_BITS`](fixed::LOGIT_BITS),
     /// computed at each call: pooling and head. Zeros before the first input, of which nothing is known.
     pub fn logits(&mut self) -> &[i32] {
-        let s = &mut self.inner.scratch;
+        let s = self.inner.scratch.divide();
         let Some(weight) = pool::pooled(self.pooled, s.branch) else {
             s.work.fill(0);
             return self.inner.logits();
@@ -118,6 +117,12 @@ impl<'a, 'm> Session<'a, 'm> {
         let [mean, _] = &self.model.inner.means;
         let factor = quantize::quantize(Norm::None, mean, 0, s.branch, s.quantized);
         self.inner.head_of(factor.divided_by(weight))
+    }
+
+    /// Memory that calls of this session use, and that is the caller's between them, see
+    /// [`classifier::Session::scratch`](crate::classifier::Session::scratch).
+    pub fn scratch(&mut self) -> &mut [u32] {
+        self.inner.scratch.lend()
     }
 
     /// Makes the mean forget from here on; see [`classifier`](crate::classifier#clips-and-listening-for-ever). The decay outlasts
@@ -246,7 +251,7 @@ impl<'a, 'm> Session<'a, 'm> {
     /// Puts a frame's numbers where [`run_frame`](Self::run_frame) takes them from.
     fn place(&mut self, frame: impl Iterator<Item = i32>) {
         let numbers = self.model.shape().frame_dim;
-        let work = self.inner.scratch.work.iter_mut().take(numbers);
+        let work = self.inner.scratch.divide().work.iter_mut().take(numbers);
         work.zip(frame).for_each(|(to, from)| *to = from);
     }
 
@@ -255,7 +260,7 @@ impl<'a, 'm> Session<'a, 'm> {
     fn run_frame<P: Probe>(&mut self, probe: &mut P) {
         probe.enter(Stage::Embedding);
         let numbers = self.model.shape().frame_dim;
-        let s = &mut self.inner.scratch;
+        let s = self.inner.scratch.divide();
         let input = s.work.get_mut(..numbers).unwrap_or_default();
         let [mean, _] = &self.model.inner.means;
         let factor = quantize::quantize(Norm::None, mean, 0, input, s.quantized);
@@ -270,7 +275,7 @@ impl<'a, 'm> Session<'a, 'm> {
     fn take_in<P: Probe>(&mut self, probe: &mut P) {
         probe.enter(Stage::Norm);
         let model = &self.model.inner;
-        let s = &mut self.inner.scratch;
+        let s = self.inner.scratch.divide();
         for (to, from) in s.branch.iter_mut().zip(&*s.x) {
             *to = *from;
         }
