@@ -6,9 +6,7 @@
 use ndarray::{Array2, ArrayD, IxDyn};
 use num_complex::Complex64;
 use std::path::Path;
-use toeplite_tools::blob::{
-    AnyModel, Blob, Storage, WeightType, nearest, write, write_fixed, write_window,
-};
+use toeplite_tools::blob::{Blob, Storage, WeightType, nearest, write, write_fixed, write_window};
 use toeplite_tools::checkpoint::config::{
     Activation, ClassifierConfig, FORMAT, Norm, NormPosition, Pooling, RpeInput, Task,
     ToeplitzConfig, ToeplitzKind, VERSION,
@@ -47,10 +45,11 @@ pub fn write_model(folder: &Path, blob: &Blob, front_end: Option<&FrontEnd>) -> 
     let constant = |name, number| format!("#[allow(dead_code)]\npub const {name} = {number};\n");
     let mut meta = constant("MEMORY_BYTES: usize", model.memory_needed());
     meta += &constant("IDENTITY: u32", model.identity() as usize);
-    if let AnyModel::Classifier(model) = &model {
-        meta += &constant("SCRATCH_BYTES: usize", model.scratch_bytes());
+    if let Some(bytes) = model.scratch_bytes() {
+        meta += &constant("SCRATCH_BYTES: usize", bytes);
     }
-    meta.extend(front_end.map(FrontEnd::rust));
+    let front_end = front_end.map(|made| made.clone().in_integers(model.is_fixed()));
+    meta.extend(front_end.as_ref().map(FrontEnd::rust));
     std::fs::write(folder.join("model_meta.rs"), meta)?;
     Ok(())
 }

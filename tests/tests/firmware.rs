@@ -234,6 +234,7 @@ fn four_bits_on_cores_with_and_without_dsp_and_vectors() {
             contract: F32,
             weights: "int4",
             core,
+            tolerance: None,
         };
         let into = paths::output().join("tests/int4").join(core);
         let cli = Path::new(env!("CARGO_BIN_EXE_toeplite-tests-cli"));

@@ -6,9 +6,10 @@ use std::fs;
 use std::path::PathBuf;
 use toeplite_audio::Config;
 use toeplite_tests::{bytes_config, checkpoint, layers_of, small_classifier_config, write_model};
-use toeplite_tools::blob::{WeightType, write, write_fixed};
-use toeplite_tools::checkpoint::FrontEnd;
+use toeplite_tools::blob::{Blob, WeightType, write, write_fixed};
 use toeplite_tools::checkpoint::config::{ClassifierConfig, Config as Network, Pooling};
+use toeplite_tools::checkpoint::{Checkpoint, FrontEnd};
+use toeplite_tools::convert::Modal;
 use toeplite_tools::image::{BOARDS, Board, Flasher};
 use xtask::model::Files;
 use xtask::{elf, hardware, paths};
@@ -17,21 +18,25 @@ fn folder(name: &str) -> PathBuf {
     paths::output().join("tests/hardware").join(name)
 }
 
+fn converted(checkpoint: &Checkpoint, layers: &[Modal], contract: &str) -> Blob {
+    match contract {
+        "fixed" => write_fixed(checkpoint, layers, |_| WeightType::Int8).unwrap(),
+        _ => write(checkpoint, layers, WeightType::Int8).unwrap(),
+    }
+}
+
 /// A byte-level language model of a contract.
 fn text(contract: &str) -> Files {
     let checkpoint = checkpoint(bytes_config(32), 1);
     let layers = layers_of(&checkpoint.config, 1);
-    let blob = match contract {
-        "fixed" => write_fixed(&checkpoint, &layers, |_| WeightType::Int8).unwrap(),
-        _ => write(&checkpoint, &layers, WeightType::Int8).unwrap(),
-    };
+    let blob = converted(&checkpoint, &layers, contract);
     let folder = folder(&format!("text-{contract}"));
     write_model(&folder, &blob, None).unwrap();
     Files::in_folder(&folder)
 }
 
 /// A classifier of the size that keywords take: 48 x 2, twelve classes.
-fn keywords(integers: bool) -> Files {
+fn keywords(contract: &str) -> Files {
     let names = [
         "zero",
         "one",
@@ -57,15 +62,15 @@ fn keywords(integers: bool) -> Files {
         ..small_classifier_config(Some(32), Pooling::Mean)
     };
     let layers = layers_of(&network, 2);
-    let blob = write(&checkpoint(network, 2), &layers, WeightType::Int8).unwrap();
+    let blob = converted(&checkpoint(network, 2), &layers, contract);
     let front_end = FrontEnd {
         config: Config::speech(8000).with_agc(),
-        integers,
+        integers: false,
         classes: names.map(String::from).to_vec(),
         frames: None,
         after: None,
     };
-    let folder = folder(if integers { "integers" } else { "floats" });
+    let folder = folder(&format!("keywords-{contract}"));
     write_model(&folder, &blob, Some(&front_end)).unwrap();
     Files::in_folder(&folder)
 }
@@ -75,10 +80,9 @@ fn both_applications_link_for_every_board() {
     let real = BOARDS.iter().filter(|board| board.flasher != Flasher::Qemu);
     let mut boards = 0;
     for board in real {
-        let without_fpu = board.contract == "fixed";
         for (application, files) in [
             ("text", text(board.contract)),
-            ("keyword", keywords(without_fpu)),
+            ("keyword", keywords(board.contract)),
         ] {
             let linked = hardware::build(board.name, application, &files).unwrap();
             let sizes = elf::sizes(&linked).unwrap();

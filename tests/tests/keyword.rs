@@ -113,7 +113,7 @@ fn device(board: &str) -> Device {
     let board = Board::named(board).unwrap();
     let checkpoint = into.join("checkpoint");
     let front_end = untrained(&checkpoint);
-    let storage = Storage::int8(board.contract(), board.core);
+    let storage = Storage::listening(&board);
     let cli = Path::new(env!("CARGO_BIN_EXE_toeplite-tests-cli"));
     let model = convert(cli, &checkpoint, storage, &into).unwrap();
     Device {
@@ -268,13 +268,7 @@ fn bundled_words_cost_less_than(name: &str, board: &str, instructions: u64, ram:
         panic!("{name} hears sounds");
     };
     let cli = Path::new(env!("CARGO_BIN_EXE_toeplite-tests-cli"));
-    let model = convert(
-        cli,
-        &checkpoint,
-        Storage::int8(board.contract(), board.core),
-        &into,
-    )
-    .unwrap();
+    let model = convert(cli, &checkpoint, Storage::listening(&board), &into).unwrap();
     let firmware = firmware::keyword(&board, &model).unwrap();
     let wav = firmware
         .elf

@@ -14,8 +14,9 @@ use toeplite_tests::{
 use toeplite_tools::blob::{Blob, WeightType, write, write_fixed};
 use toeplite_tools::checkpoint::config::{ClassifierConfig, Config as Network, Pooling};
 use toeplite_tools::checkpoint::{FRONT_END, FrontEnd};
-use toeplite_tools::image::{BOARDS, Flasher};
-use xtask::boards::Board;
+
+use toeplite_tools::image::{BOARDS, Beside, Flasher, Image};
+use xtask::boards::{Board, F32, FIXED};
 use xtask::command::capture;
 use xtask::firmware::{self, Firmware};
 use xtask::host::{self, Draw};
@@ -147,7 +148,7 @@ fn text_goes_on_whatever_the_partition_has() {
     let integers = checkpoint(bytes_config(16), 3);
     let layers = layers_of(&integers.config, 3);
     let fixed = write_fixed(&integers, &layers, |_| WeightType::Int8).unwrap();
-    let (classifier, _) = listener(16, 20, 4, 1);
+    let (classifier, _) = listener(F32, [16, 20, 4], 1);
     for (blob, name, why) in [
         (fixed, "fixed", "another numeric contract"),
         (classifier, "classifier", "of another kind"),
@@ -201,7 +202,7 @@ const SETTINGS: Settings = Settings {
 };
 
 /// A classifier of frames that is sure of itself, and names for it.
-fn listener(width: usize, bands: usize, classes: usize, seed: u64) -> (Blob, Vec<String>) {
+fn listener(contract: &str, [width, bands, classes]: [usize; 3], seed: u64) -> (Blob, Vec<String>) {
     let network = Network {
         dim: width,
         glu_dim: width + 4,
@@ -215,14 +216,17 @@ fn listener(width: usize, bands: usize, classes: usize, seed: u64) -> (Blob, Vec
     let layers = layers_of(&network, 7);
     let mut checkpoint = checkpoint(network, seed);
     *checkpoint.tensors.get_mut("head.weight").unwrap() *= 4.0;
-    let blob = write(&checkpoint, &layers, WeightType::Int8).unwrap();
+    let blob = match contract {
+        FIXED => write_fixed(&checkpoint, &layers, |_| WeightType::Int8).unwrap(),
+        _ => write(&checkpoint, &layers, WeightType::Int8).unwrap(),
+    };
     (blob, (0..classes).map(|i| format!("{seed}-{i}")).collect())
 }
 
-fn heard_by(config: Config, integers: bool, classes: Vec<String>) -> FrontEnd {
+fn heard_by(config: Config, classes: Vec<String>) -> FrontEnd {
     FrontEnd {
         config,
-        integers,
+        integers: false,
         classes,
         frames: None,
         after: None,
@@ -254,8 +258,8 @@ fn recording(path: &Path, rate: u32) -> Vec<i16> {
 #[test]
 fn keywords_of_the_partition_are_heard_as_on_the_host() {
     let board = Board::named("microbit").unwrap();
-    let (own, names) = listener(12, 32, 5, 1);
-    let own_front_end = heard_by(Config::speech(8000).with_agc(), true, names);
+    let (own, names) = listener(FIXED, [12, 32, 5], 1);
+    let own_front_end = heard_by(Config::speech(8000).with_agc(), names);
     let model = built_in("keyword", &own, Some(&own_front_end));
     let firmware = firmware::keyword_with(&board, &model, &["partition"]).unwrap();
     let panicking = elf::panicking_functions(&firmware.elf).unwrap();
@@ -272,12 +276,12 @@ fn keywords_of_the_partition_are_heard_as_on_the_host() {
         assert_eq!(report.get("posteriors_hash").unwrap(), expected.hash);
     };
 
-    let (other, names) = listener(14, 20, 7, 2);
+    let (other, names) = listener(FIXED, [14, 20, 7], 2);
     let config = Config::speech(8000)
         .with_frames(240, 120)
         .with_bands(20, 100, 3800)
         .with_pcen();
-    let front_end = heard_by(config, true, names);
+    let front_end = heard_by(config, names);
     let good = image(&board, &other, Some(&front_end), "keyword-other");
     let report = run(&firmware, &good, "keyword-good", &arguments);
     assert_eq!(report.get("model_from").unwrap(), "partition");
@@ -287,18 +291,28 @@ fn keywords_of_the_partition_are_heard_as_on_the_host() {
         &front_end,
     );
 
-    let floats = heard_by(config, false, front_end.classes.clone());
+    let (floats, _) = listener(F32, [14, 20, 7], 2);
     let wide = heard_by(
         Config::speech(16000).with_bands(20, 100, 3800),
-        true,
-        floats.classes.clone(),
+        front_end.classes.clone(),
     );
-    for (name, front_end, why, needs) in [
-        ("keyword-floats", &floats, "computes in floats", None),
+    // the command refuses it for this board
+    let of_floats = Image::new(
+        &floats,
+        &floats.any().unwrap(),
+        &Beside::FrontEnd(front_end.clone()),
+    );
+    let wide = image(&board, &other, Some(&wide), "keyword-wide");
+    for (name, bytes, why, needs) in [
+        (
+            "keyword-floats",
+            of_floats.unwrap().bytes(),
+            "another numeric contract",
+            None,
+        ),
         ("keyword-wide", &wide, "more samples", Some(400)),
     ] {
-        let bytes = image(&board, &other, Some(front_end), name);
-        let report = run(&firmware, &bytes, name, &arguments);
+        let report = run(&firmware, bytes, name, &arguments);
         assert_eq!(report.get("model_from").unwrap(), "built-in");
         let told = report.get("partition").unwrap();
         assert!(told.contains(why), "{told}");

@@ -56,13 +56,7 @@ fn device(board: &str) -> Device {
     let checkpoint = paths::checkpoint("activity");
     let into = paths::output().join("tests/sensor").join(&board.name);
     let cli = Path::new(env!("CARGO_BIN_EXE_toeplite-tests-cli"));
-    let model = convert(
-        cli,
-        &checkpoint,
-        Storage::int8(board.contract(), board.core),
-        &into,
-    )
-    .unwrap();
+    let model = convert(cli, &checkpoint, Storage::listening(&board), &into).unwrap();
     Device {
         firmware: firmware::sensor(&board, &model).unwrap(),
         model,

@@ -139,7 +139,10 @@ impl Watch {
             return Ok(Seen::default());
         };
         let session = &mut self.session;
-        let pushed = count(counter, &mut cost.classifier, || session.push_frame(frame));
+        let pushed = count(counter, &mut cost.classifier, || {
+            // of the trait: floats, whatever the contract
+            Listening::push_frame(session, frame)
+        });
         pushed.map_err(|_| Failure::Frame)?;
         self.until = self.until.saturating_sub(1);
         let decided = self.until == 0;
@@ -148,12 +151,10 @@ impl Watch {
             self.until = self.every;
             let tracker = &mut self.tracker;
             change = count(counter, &mut cost.decisions, || {
-                tracker.push(session.logits())
+                tracker.push(Listening::logits(session))
             });
             let hash = &mut self.hash;
-            self.session
-                .logits()
-                .for_each(|logit| hash.update(&[logit]));
+            Listening::logits(session).for_each(|logit| hash.update(&[logit]));
             hash.update(self.tracker.posteriors());
         }
         Ok(Seen {

@@ -206,12 +206,7 @@ impl Listen {
 
 /// Converts for a board into a folder.
 fn model(checkpoint: &Path, board: &Board, into: &Path) -> Result<Model> {
-    convert(
-        &toeplite()?,
-        checkpoint,
-        Storage::int8(board.contract(), board.core),
-        into,
-    )
+    convert(&toeplite()?, checkpoint, Storage::listening(board), into)
 }
 
 fn differing(checked: &[Checked]) -> usize {

@@ -60,7 +60,7 @@ impl Sense {
         let settings = self.settings();
         // to where the example looks for its model
         let into = paths::firmware().join("sensor/model");
-        let storage = Storage::int8(board.contract(), board.core);
+        let storage = Storage::listening(&board);
         let model = convert(&toeplite()?, &checkpoint, storage, &into)?;
         let watched = sensor::watch(&model.files.blob, &sensor, &stream.samples, &settings)?;
         if self.host {
