@@ -1,8 +1,8 @@
 #!/bin/bash
 # Speech by people that nothing else is learnt of: strangers.sh PACKAGES OUT
 # PACKAGES/NAME: Debian's packages klettres-data, ktuberling-data, asterisk-prompt-es-co and asterisk-prompt-fr-armelle, unpacked.
-# OUT/train is for `data make keywords --voices`: letters, syllables and nouns, each said alone, in many languages, all of them "unknown".
-# OUT/streams/valid and OUT/streams/test are for `eval --stream`, and of other languages. Needs sox.
+# OUT/train, if it is to be learnt from, is for `data make keywords --voices`: letters, syllables and nouns, each said alone, in 18 languages, all of them "unknown".
+# OUT/streams/valid and OUT/streams/test are for `eval --stream`, and of other languages or people. Needs sox.
 set -euo pipefail
 packages=$1 out=$2
 klettres=$packages/klettres-data/usr/share/klettres ktuberling=$packages/ktuberling-data/usr/share/ktuberling/sounds
