@@ -47,6 +47,10 @@ pub fn write_model(folder: &Path, blob: &Blob, front_end: Option<&FrontEnd>) -> 
     meta += &constant("IDENTITY: u32", model.identity() as usize);
     if let Some(bytes) = model.scratch_bytes() {
         meta += &constant("SCRATCH_BYTES: usize", bytes);
+        let module = if model.is_fixed() { "fixed::" } else { "" };
+        meta += &format!(
+            "#[allow(dead_code)]\npub type Model<'a> = toeplite::{module}classifier::Model<'a>;\n"
+        );
     }
     let front_end = front_end.map(|made| made.clone().in_integers(model.is_fixed()));
     meta.extend(front_end.as_ref().map(FrontEnd::rust));

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use toeplite::format::known_frame;
 use toeplite::{LogitsHash, classifier, window};
-use toeplite_tests::classifier_of;
+use toeplite_tests::{classifier_of, write_model};
 use toeplite_tools::blob::{self, Blob, SessionMemory, Target, WeightType};
 use toeplite_tools::checkpoint::Checkpoint;
 use toeplite_tools::checkpoint::config::Pooling;
@@ -307,16 +307,8 @@ fn keywords(into: &Path) -> Files {
         target: Target::M4,
     };
     let blob = blob::write(&checkpoint, &layers, storage).unwrap();
-    let files = Files::in_folder(into);
-    std::fs::create_dir_all(into).unwrap();
-    blob.write(&files.blob).unwrap();
-    let bytes = blob.any().unwrap().memory_needed();
-    std::fs::write(
-        &files.meta,
-        format!("pub const MEMORY_BYTES: usize = {bytes};\n"),
-    )
-    .unwrap();
-    files
+    write_model(into, &blob, None).unwrap();
+    Files::in_folder(into)
 }
 
 /// The host's logits of a clip and of what is listened to for long, without a panic path, each frame at the same cost.

@@ -191,6 +191,13 @@ impl Aligned {
         contract == Some(&CONTRACT_FIXED.to_le_bytes())
     }
 
+    /// The length of the sequences that a model was trained on.
+    pub(crate) fn train_len(&self) -> u32 {
+        let bytes = self.as_slice().get(offset::TRAIN_LEN..);
+        let bytes = bytes.and_then(<[u8]>::first_chunk);
+        bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    }
+
     /// The bytes as a model of the contract that they name.
     fn model(&self) -> Result<Any<'_>> {
         let bytes = self.as_slice();

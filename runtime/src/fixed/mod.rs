@@ -94,5 +94,5 @@ pub use session::Session;
 pub const ACTIVATION_BITS: i32 = 11;
 /// Places after the point of logits.
 pub const LOGIT_BITS: i32 = 16;
-/// Places after the point of the numbers of a [classifier](classifier)'s frames.
+/// Places after the point of the numbers of a [classifier]'s frames.
 pub const FRAME_BITS: i32 = 16;

@@ -5,11 +5,11 @@
 use boards::instructions::Counter;
 use boards::{Console, entry};
 use static_cell::ConstStaticCell;
-use toeplite::classifier::{Decay, Input, Model, Session};
+use toeplite::classifier::{Input, Listening, Pooling};
 use toeplite::format::known_frame;
 use toeplite::{LogitsHash, Memory};
 
-/// `MEMORY_BYTES` of the model.
+/// `MEMORY_BYTES` of the model, and the type `Model` of its contract.
 mod model_meta {
     include!(env!("TOEPLITE_META"));
 }
@@ -30,7 +30,7 @@ fn main() -> ! {
 }
 
 fn run(console: &mut Console, counter: &mut Counter) -> Result<(), &'static str> {
-    let model = Model::from_bytes(MODEL)
+    let model = model_meta::Model::from_bytes(MODEL)
         .map_err(|_| "the model blob is refused; `toeplite inspect` says why")?;
     let memory = MEMORY.try_take().ok_or("the memory is taken")?;
     let mut session = model
@@ -51,26 +51,26 @@ fn run(console: &mut Console, counter: &mut Counter) -> Result<(), &'static str>
     }
     console.number("frame_min", least);
     console.number("frame_max", most);
-    let (classes, logits) = counter.measure(|| session.logits().len());
+    let (classes, logits) = counter.measure(|| Listening::logits(&mut session).count());
     console.number("classes", classes as u64);
     console.number("logits", logits);
-    console.number("logits_hash", hash(session.logits()));
+    console.number("logits_hash", hash(&mut session));
     session.reset();
-    let decay = Decay::half_life(25.0).map_err(|_| "no decay")?;
-    session
-        .set_decay(decay)
-        .map_err(|_| "the model has no mean")?;
+    // a model of the last position has no mean
+    if model.pooling() == Pooling::Mean {
+        session.set_half_life(25.0).map_err(|_| "no half-life")?;
+    }
     for number in 0..LONG {
         push(&mut session, counter, number, frame)?;
     }
-    console.number("decaying_hash", hash(session.logits()));
+    console.number("decaying_hash", hash(&mut session));
     console.number("memory", model.memory_needed() as u64);
     Ok(())
 }
 
 /// Instructions of the frame that follows from `number`.
 fn push(
-    session: &mut Session<'_, '_>,
+    session: &mut impl Listening,
     counter: &mut Counter,
     number: u32,
     frame: &mut [f32],
@@ -81,8 +81,8 @@ fn push(
     Ok(instructions)
 }
 
-fn hash(logits: &[f32]) -> u64 {
+fn hash(session: &mut impl Listening) -> u64 {
     let mut hash = LogitsHash::new();
-    hash.update(logits);
+    session.logits().for_each(|logit| hash.update(&[logit]));
     hash.finish()
 }

@@ -1,6 +1,7 @@
 //! Instructions of a classifier of frames on every core: a frame, an answer, a clip.
 
 use super::{compiler, measure, qemu};
+use crate::boards::Board;
 use crate::firmware;
 use crate::host::{Aligned, refused};
 use crate::model::{Files, named};
@@ -11,7 +12,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use toeplite::LogitsHash;
-use toeplite::classifier::{Input, Model};
+use toeplite::classifier::{Input, Listening, Model, Streaming};
+use toeplite::fixed::classifier::Model as IntegerModel;
 use toeplite::format::{TASK_CLASSIFIER, known_frame, offset};
 
 /// Frames that the firmware classifies.
@@ -55,7 +57,18 @@ pub fn is_classifier(blob: &Path) -> Result<bool> {
 pub fn count(target: &str, blob: &Path) -> Result<Classified> {
     let board = measure::board(target)?;
     let bytes = Aligned::read(blob)?;
-    let model = Model::from_bytes(bytes.as_slice()).map_err(refused)?;
+    match bytes.is_fixed() {
+        true => count_by::<IntegerModel<'_>>(target, &board, (blob, &bytes)),
+        false => count_by::<Model<'_>>(target, &board, (blob, &bytes)),
+    }
+}
+
+fn count_by<'a, M: Streaming<'a>>(
+    target: &str,
+    board: &Board,
+    (blob, bytes): (&Path, &'a Aligned),
+) -> Result<Classified> {
+    let model = M::from_bytes(bytes.as_slice()).map_err(refused)?;
     let stem = blob.file_stem().context("--model names no file")?;
     let stem = stem.to_string_lossy();
     let (flash, memory) = (model.blob_bytes() as u64, model.memory_needed() as u64);
@@ -67,7 +80,8 @@ pub fn count(target: &str, blob: &Path) -> Result<Classified> {
         board.ram
     );
     let name = named(&stem, "classifier");
-    let firmware = firmware::classifier(&board, &name, &files(&name, blob, memory)?)?;
+    let files = files(&name, blob, memory, bytes.is_fixed())?;
+    let firmware = firmware::classifier(board, &name, &files)?;
     let report = measure::run(&firmware, "")?;
     let expected = hash(&model)?;
     ensure!(
@@ -75,7 +89,7 @@ pub fn count(target: &str, blob: &Path) -> Result<Classified> {
         "{target} computes other logits than the host"
     );
     let (frame, logits) = (report.number("frame_max")?, report.number("logits")?);
-    let frames = model.shape().train_len as u64;
+    let frames = u64::from(bytes.train_len());
     Ok(Classified {
         target: target.into(),
         model: stem.into_owned(),
@@ -89,7 +103,7 @@ pub fn count(target: &str, blob: &Path) -> Result<Classified> {
 }
 
 /// Hash of the logits that the firmware should have.
-fn hash(model: &Model<'_>) -> Result<u64> {
+fn hash<'a>(model: &impl Streaming<'a>) -> Result<u64> {
     let Input::Frames { numbers } = model.input() else {
         bail!("the model takes tokens: frames are counted");
     };
@@ -101,16 +115,20 @@ fn hash(model: &Model<'_>) -> Result<u64> {
         session.push_frame(&frame).map_err(refused)?;
     }
     let mut hash = LogitsHash::new();
-    hash.update(session.logits());
+    session.logits().for_each(|logit| hash.update(&[logit]));
     Ok(hash.finish())
 }
 
-/// The blob, and the constant that the firmware needs beside it, written for it.
-fn files(name: &str, blob: &Path, memory: u64) -> Result<Files> {
+/// The blob, and what the firmware needs to know beside it, written for it.
+fn files(name: &str, blob: &Path, memory: u64, is_fixed: bool) -> Result<Files> {
     let folder = paths::output().join("bench").join(name);
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let meta = folder.join("model_meta.rs");
-    let text = format!("/// Bytes of session memory.\npub const MEMORY_BYTES: usize = {memory};\n");
+    let module = if is_fixed { "fixed::" } else { "" };
+    let text = format!(
+        "/// Bytes of session memory.\npub const MEMORY_BYTES: usize = {memory};\n\
+         /// What reads the model.\npub type Model<'a> = toeplite::{module}classifier::Model<'a>;\n"
+    );
     // Cargo goes by the time of the file: written only if it says something new.
     if fs::read_to_string(&meta).ok().as_deref() != Some(&text) {
         fs::write(&meta, text).with_context(|| format!("writing {}", meta.display()))?;
