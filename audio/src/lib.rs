@@ -69,12 +69,12 @@ pub mod wav;
 
 pub use config::{Agc, Compression, Config, ConfigError, Pcen};
 pub use log_mel::{Buffers, LogMel, Memory, SharedLogMel};
-pub use shared::Kept;
+pub use shared::{Kept, Memory as KeptMemory};
 pub use tables::{TableError, Tables, TablesRef};
 
 /// Memory of a [`SharedLogMel`]: `2 FRAME + 4 LEVELS` bytes, for a `static`. `FRAME` and `LEVELS` are [`Config::frame`] and
 /// [`Config::levels`].
-pub type SharedMemory<const FRAME: usize, const LEVELS: usize> = shared::Memory<f32, FRAME, LEVELS>;
+pub type SharedMemory<const FRAME: usize, const LEVELS: usize> = KeptMemory<f32, FRAME, LEVELS>;
 
 /// Buffers or tables that do not have the lengths of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

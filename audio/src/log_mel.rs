@@ -173,7 +173,7 @@ impl<'m> SharedLogMel<'m> {
     }
 
     /// Takes samples from the front of `chunk` until a frame is whole, and writes it to the [`Config::bands`] `features`.
-    /// `None`: all are taken. Call it until then.
+    /// Whether there was one; if not, all samples are taken. Call it until then.
     ///
     /// `work` is [`Self::work_words`] or more, whatever is in it; what is left there means nothing.
     ///
@@ -184,7 +184,7 @@ impl<'m> SharedLogMel<'m> {
         chunk: &mut &[i16],
         work: &mut [u32],
         features: &mut [f32],
-    ) -> Result<Option<()>, LengthError> {
+    ) -> Result<bool, LengthError> {
         let config = &self.tables.config;
         let (needed, found) = (Self::work_words(config), work.len());
         check("the buffer of features", config.bands, features.len())?;
@@ -196,7 +196,7 @@ impl<'m> SharedLogMel<'m> {
             needed,
             found,
         })?;
-        Ok(self.advance(chunk, spectrum, features))
+        Ok(self.advance(chunk, spectrum, features).is_some())
     }
 
     /// [`Self::next`] with memory of the right lengths.

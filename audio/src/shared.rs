@@ -31,6 +31,18 @@ impl<const FRAME: usize, const LEVELS: usize> Memory<u64, FRAME, LEVELS> {
     }
 }
 
+impl<const FRAME: usize, const LEVELS: usize> Default for Memory<f32, FRAME, LEVELS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const FRAME: usize, const LEVELS: usize> Default for Memory<u64, FRAME, LEVELS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<L, const FRAME: usize, const LEVELS: usize> Memory<L, FRAME, LEVELS> {
     /// Its parts.
     pub const fn kept(&mut self) -> Kept<'_, L> {

@@ -27,7 +27,7 @@ fn features(
     for mut chunk in samples.chunks(83) {
         loop {
             work.fill(u32::MAX - found.len() as u32);
-            if next(&mut chunk, work, &mut features).unwrap().is_none() {
+            if !next(&mut chunk, work, &mut features).unwrap() {
                 break;
             }
             found.extend(features.iter().map(|f| f.to_bits()));
@@ -92,7 +92,7 @@ fn memory_of_a_device_is_what_the_docs_say() {
     let samples = &Golden::at_8000().samples[..200];
     let mut rest = samples;
     let found = front_end.next(&mut rest, &mut work, &mut features);
-    assert_eq!(found, Ok(Some(())));
+    assert_eq!(found, Ok(true));
     assert_eq!(bits(&features), bits(&float_features(CONFIG, samples)));
     let kept = Kept {
         samples: &mut [0; 200],

@@ -1,7 +1,7 @@
 //! A converted model on recordings' features, as devices run it: one frame after another, asked every few of them.
 
 use crate::blob::{AnyModel, SessionMemory};
-use toeplite::classifier::Listening;
+use toeplite::classifier::FrameSession;
 use toeplite::{DecayError, InputError, Token, classifier, fixed};
 
 /// Why a model made no decisions.
@@ -75,7 +75,7 @@ impl<'a, 'm> Listener<'a, 'm> {
     pub fn push_frame(&mut self, frame: &[f32]) -> Result<(), InputError> {
         match self {
             Self::F32(session) => session.push_frame(frame),
-            Self::Fixed(session) => Listening::push_frame(session, frame),
+            Self::Fixed(session) => session.push_floats(frame),
         }
     }
 
@@ -83,7 +83,7 @@ impl<'a, 'm> Listener<'a, 'm> {
     pub fn logits(&mut self) -> Vec<f32> {
         match self {
             Self::F32(session) => session.logits().to_vec(),
-            Self::Fixed(session) => Listening::logits(session).collect(),
+            Self::Fixed(session) => session.float_logits().collect(),
         }
     }
 }

@@ -275,7 +275,7 @@ pub enum InputError {
         /// Numbers of the frame given.
         found: usize,
     },
-    /// A number of the frame is not finite, or beyond 10^15 either way: it would stay in the state.
+    /// A number of the frame is not finite, or beyond what the contract has, either way: 10^15, with the contract `fixed` 2^15.
     FrameNumber {
         /// Its place in the frame.
         element: usize,
@@ -300,7 +300,7 @@ impl fmt::Display for InputError {
             ),
             Self::FrameNumber { element } => write!(
                 f,
-                "number {element} of the frame is not finite or beyond 1e15: check the features' computation"
+                "number {element} of the frame is not finite, or too large (1e15; with the contract fixed 32768): check the features' computation"
             ),
         }
     }

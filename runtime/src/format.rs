@@ -39,9 +39,9 @@
 //! # Tasks
 //! | task | in | out | read by |
 //! | --- | --- | --- | --- |
-//! | 1 | tokens, one after the other | logits of the next token | [`Model`](crate::Model) |
+//! | 1 | tokens, one after the other | logits of the next token | [`Model`](crate::Model), [`fixed::Model`](crate::fixed::Model) |
 //! | 2 | tokens of a window | logits at each of them | [`window::Model`](crate::window::Model) |
-//! | 3 | tokens or frames, one after the other | logits of the classes of what was seen so far | [`classifier::Model`](crate::classifier::Model) |
+//! | 3 | tokens or frames, one after the other | logits of the classes of what was seen so far | [`classifier::Model`](crate::classifier::Model), [`fixed::classifier::Model`](crate::fixed::classifier::Model) |
 //! | 4 | tokens or frames of a window | logits of the classes of all of it | [`classifier::window::Model`](crate::classifier::window::Model) |
 //!
 //! # Contents of sections

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 use toeplite::format::known_frame;
-use toeplite::{LogitsHash, classifier, window};
+use toeplite::{LogitsHash, classifier, fixed, window};
 use toeplite_tests::{classifier_of, write_model};
 use toeplite_tools::blob::{self, Blob, SessionMemory, Target, WeightType};
 use toeplite_tools::checkpoint::Checkpoint;
@@ -295,7 +295,7 @@ fn windows_on_cortex_m4f() {
 }
 
 /// A bundled checkpoint's layers as a classifier of frames of 10 numbers, by the mean over its positions.
-fn keywords(into: &Path) -> Files {
+fn keywords(into: &Path, contract: &str) -> Files {
     let checkpoint = Checkpoint::open(&paths::checkpoint(SMALL)).unwrap();
     let checkpoint = classifier_of(checkpoint, Some(10), Pooling::Mean);
     let operators = operators(&checkpoint).unwrap();
@@ -306,7 +306,11 @@ fn keywords(into: &Path) -> Files {
         weights: WeightType::Int8,
         target: Target::M4,
     };
-    let blob = blob::write(&checkpoint, &layers, storage).unwrap();
+    let blob = match contract {
+        FIXED => blob::write_fixed(&checkpoint, &layers, |_| WeightType::Int8),
+        _ => blob::write(&checkpoint, &layers, storage),
+    };
+    let blob = blob.unwrap();
     write_model(into, &blob, None).unwrap();
     Files::in_folder(into)
 }
@@ -314,7 +318,7 @@ fn keywords(into: &Path) -> Files {
 /// The host's logits of a clip and of what is listened to for long, without a panic path, each frame at the same cost.
 #[test]
 fn classifiers_on_cortex_m4f() {
-    let files = keywords(&paths::output().join("tests").join("classifier"));
+    let files = keywords(&paths::output().join("tests").join("classifier"), F32);
     let firmware = firmware::classifier(&board("mps2-an386"), SMALL, &files).unwrap();
     let panicking = elf::panicking_functions(&firmware.elf).unwrap();
     assert_eq!(panicking, Vec::<String>::new());
@@ -351,6 +355,33 @@ fn classifiers_on_cortex_m4f() {
         number("memory")
     );
     assert!(least > 1000 && most - least < most / 100, "{least} {most}");
+}
+
+/// The host's logits by a program that links no function of a software float library, and has no panic path.
+#[test]
+fn classifiers_of_integers_on_cortex_m0_have_no_floats() {
+    let files = keywords(&paths::output().join("tests").join("integers"), FIXED);
+    let firmware = firmware::integers(&board("microbit"), SMALL, &files).unwrap();
+    let nothing = Vec::<String>::new();
+    assert_eq!(elf::soft_float_functions(&firmware.elf).unwrap(), nothing);
+    assert_eq!(elf::panicking_functions(&firmware.elf).unwrap(), nothing);
+    let report = run(&firmware, "", LIMIT);
+
+    let blob = Blob::read(&files.blob).unwrap();
+    let model = fixed::classifier::Model::from_bytes(blob.bytes()).unwrap();
+    let mut memory = SessionMemory::of_bytes(model.memory_needed());
+    let mut session = model.session(memory.as_mut_slice()).unwrap();
+    for number in 0..49 {
+        let frame: [i32; 10] =
+            std::array::from_fn(|i| ((number * 31 + i as i32 * 17) % 64 - 32) << 12);
+        session.push_frame(&frame).unwrap();
+    }
+    let mut hash = LogitsHash::new();
+    hash.update_fixed(session.logits());
+    assert_eq!(report.number("logits_hash").unwrap(), hash.finish());
+    let most = report.number("frame_max").unwrap();
+    eprintln!("{most} instructions a frame on a Cortex-M0");
+    assert!((10_000..400_000).contains(&most), "{most}");
 }
 
 /// The text example's `profile`: the stages add up to a token.

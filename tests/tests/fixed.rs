@@ -7,7 +7,7 @@ use proptest::sample::select;
 use std::path::Path;
 use toeplite::classifier::Input;
 use toeplite::fixed::{Model, classifier};
-use toeplite::format::{ENTRY_BYTES, GLOBALS, HEADER_BYTES, PER_LAYER, crc32, offset};
+use toeplite::format::{CLASSIFIER, ENTRY_BYTES, GLOBALS, HEADER_BYTES, PER_LAYER, crc32, offset};
 use toeplite::{LogitsHash, ModelError, SnapshotError, StepError};
 use toeplite_tests::{
     checkpoint, modal, small_config, small_fixed_blob, small_fixed_classifier_blob,
@@ -23,6 +23,13 @@ use toeplite_tools::reference::Network;
 use toeplite_tools::stream;
 
 const TABLE_END: usize = HEADER_BYTES + ENTRY_BYTES * (GLOBALS + 2 * PER_LAYER);
+
+fn table_end(blob: &Blob) -> usize {
+    match blob.any().unwrap().is_classifier() {
+        true => TABLE_END + ENTRY_BYTES * CLASSIFIER,
+        false => TABLE_END,
+    }
+}
 
 /// As weights can be stored.
 const STORED: [WeightType; 2] = [WeightType::Int8, WeightType::Int4];
@@ -79,6 +86,7 @@ fn use_all(bytes: &[u8]) -> Result<(), ModelError> {
 }
 
 fn use_classifier(model: &classifier::Model<'_>) {
+    assert!(model.memory_needed() <= 8 * model.blob_bytes() + 4096);
     let mut memory = SessionMemory::of_bytes(model.memory_needed());
     let mut session = model.session(memory.as_mut_slice()).unwrap();
     let _ = session.self_test();
@@ -86,7 +94,9 @@ fn use_classifier(model: &classifier::Model<'_>) {
         match model.input() {
             Input::Tokens { vocabulary } => session.push(i % vocabulary as u32).unwrap(),
             Input::Frames { numbers } => {
-                let frame: Vec<i32> = (0..numbers as i32).map(|k| (k << 12) - 999).collect();
+                let loud = [i32::MIN, i32::MAX, -999, 4096];
+                let at = |k: usize| loud[(k + i as usize) % loud.len()];
+                let frame: Vec<i32> = (0..numbers).map(at).collect();
                 session.push_frame(&frame).unwrap();
             }
         }
@@ -97,9 +107,13 @@ fn use_classifier(model: &classifier::Model<'_>) {
     session.restore(&snapshot).unwrap();
 }
 
-/// A language model, and a classifier of frames.
+/// A language model, and a classifier.
 fn blobs(weights: WeightType) -> [Blob; 2] {
-    let classifier = small_fixed_classifier_blob(Some(7), Pooling::Mean, weights);
+    let (frame, pooling) = match weights {
+        WeightType::Int4 => (None, Pooling::Last),
+        _ => (Some(7), Pooling::Mean),
+    };
+    let classifier = small_fixed_classifier_blob(frame, pooling, weights);
     [small_fixed_blob(weights), classifier]
 }
 
@@ -370,7 +384,7 @@ proptest! {
         let [language_model, listener] = blobs(weights);
         let good = if classifies { listener } else { language_model };
         let mut bytes = good.bytes().to_vec();
-        let end = if in_table { TABLE_END } else { bytes.len() };
+        let end = if in_table { table_end(&good) } else { bytes.len() };
         for (at, byte) in changes {
             bytes[at.index(end)] = byte;
         }
@@ -385,7 +399,8 @@ proptest! {
         let [language_model, listener] = blobs(weights);
         let good = if classifies { listener } else { language_model };
         let mut bytes = good.bytes().to_vec();
-        let start = TABLE_END + start.index(bytes.len() - TABLE_END);
+        let table = table_end(&good);
+        let start = table + start.index(bytes.len() - table);
         let end = (start + length).min(bytes.len());
         bytes[start..end].fill(byte);
         repair(&mut bytes);

@@ -218,7 +218,7 @@ impl<'m> SharedLogMel<'m> {
     }
 
     /// Takes samples from the front of `chunk` until a frame is whole, and writes it to the [`Config::bands`] `features`.
-    /// `None`: all are taken. Call it until then.
+    /// Whether there was one; if not, all samples are taken. Call it until then.
     ///
     /// `work` is [`Self::work_words`] or more, whatever is in it; what is left there means nothing.
     ///
@@ -229,7 +229,7 @@ impl<'m> SharedLogMel<'m> {
         chunk: &mut &[i16],
         work: &mut [u32],
         features: &mut [f32],
-    ) -> Result<Option<()>, LengthError> {
+    ) -> Result<bool, LengthError> {
         let config = &self.tables.config;
         check("the buffer of features", config.bands, features.len())?;
         let (needed, found) = (Self::work_words(config), work.len());
@@ -248,7 +248,7 @@ impl<'m> SharedLogMel<'m> {
         let spectrum = spectrum.get_mut(..config.bins());
         let spectrum = spectrum.and_then(|pairs| bytemuck::try_cast_slice_mut(pairs).ok());
         let spectrum = spectrum.ok_or(too_short)?;
-        Ok(self.advance(chunk, spectrum, energies, features))
+        Ok(self.advance(chunk, spectrum, energies, features).is_some())
     }
 
     /// [`Self::next`] with memory of the right lengths.

@@ -45,7 +45,7 @@ pub use tables::{Tables, TablesRef};
 /// Memory of a [`SharedLogMel`]: `2 FRAME + 8 LEVELS` bytes, for a `static`. `FRAME` and `LEVELS` are
 /// [`Config::frame`](crate::Config::frame) and [`Config::levels`](crate::Config::levels).
 pub type SharedMemory<const FRAME: usize, const LEVELS: usize> =
-    crate::shared::Memory<u64, FRAME, LEVELS>;
+    crate::KeptMemory<u64, FRAME, LEVELS>;
 
 /// Binary places of features.
 const PLACES: u32 = 11;

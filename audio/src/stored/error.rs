@@ -45,10 +45,10 @@ impl StoredError {
             Self::Misaligned => "the front end does not lie at a multiple of 4",
             Self::Table { .. } => "a table of the front end has numbers out of range",
             Self::OtherArithmetic { integers: true } => {
-                "the front end computes in integers, the firmware in floats: convert the checkpoint with --contract f32, and make the image again"
+                "the front end computes in integers, the firmware in floats: make the image again, by `toeplite image --board` of this version"
             }
             Self::OtherArithmetic { integers: false } => {
-                "the front end computes in floats, the firmware in integers: convert the checkpoint with --contract fixed, and make the image again"
+                "the front end computes in floats, the firmware in integers: make the image again, by `toeplite image --board` of this version"
             }
         }
     }

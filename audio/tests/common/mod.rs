@@ -83,7 +83,7 @@ pub fn with_fixed<T>(config: Config, work: impl FnOnce(&mut fixed::LogMel<'_>) -
 
 /// A front end's `next`.
 pub type Next<'n> =
-    &'n mut dyn FnMut(&mut &[i16], &mut [u32], &mut [f32]) -> Result<Option<()>, LengthError>;
+    &'n mut dyn FnMut(&mut &[i16], &mut [u32], &mut [f32]) -> Result<bool, LengthError>;
 
 /// Runs `work` with the calls of a front end for `config` whose memory for work is lent, and the words that it needs.
 pub fn with_shared<T>(config: Config, work: impl FnOnce(Next<'_>, usize) -> T) -> T {

@@ -3,13 +3,12 @@
 use crate::failure::Failure;
 use crate::model_meta::front_end::{CHANNELS, CLASSES, CONFIG};
 use crate::model_meta::{self, MEMORY_BYTES};
-
 use crate::settings::Settings;
 use crate::stream::Sample;
 use boards::instructions::Counter;
 use static_cell::{ConstStaticCell, StaticCell};
 use toeplite::LogitsHash;
-use toeplite::classifier::{Input, Listening, Pooling, Streaming};
+use toeplite::classifier::{FrameModel, FrameSession, Input, Pooling};
 use toeplite_sensor::activity::{Change, Tracker};
 use toeplite_sensor::{FrontEnd, Memory};
 
@@ -37,7 +36,7 @@ pub const TRACKER_BYTES: usize = size_of::<Posteriors>();
 /// Front end, classifier and tracker.
 pub struct Watch {
     front_end: FrontEnd<'static, 'static>,
-    session: <Model as Streaming<'static>>::Session<'static>,
+    session: <Model as FrameModel<'static>>::Session<'static>,
     tracker: Tracker<'static>,
     every: u32,
     /// Frames until the next decision.
@@ -139,10 +138,7 @@ impl Watch {
             return Ok(Seen::default());
         };
         let session = &mut self.session;
-        let pushed = count(counter, &mut cost.classifier, || {
-            // of the trait: floats, whatever the contract
-            Listening::push_frame(session, frame)
-        });
+        let pushed = count(counter, &mut cost.classifier, || session.push_floats(frame));
         pushed.map_err(|_| Failure::Frame)?;
         self.until = self.until.saturating_sub(1);
         let decided = self.until == 0;
@@ -151,10 +147,12 @@ impl Watch {
             self.until = self.every;
             let tracker = &mut self.tracker;
             change = count(counter, &mut cost.decisions, || {
-                tracker.push(Listening::logits(session))
+                tracker.push(session.float_logits())
             });
             let hash = &mut self.hash;
-            Listening::logits(session).for_each(|logit| hash.update(&[logit]));
+            session
+                .float_logits()
+                .for_each(|logit| hash.update(&[logit]));
             hash.update(self.tracker.posteriors());
         }
         Ok(Seen {

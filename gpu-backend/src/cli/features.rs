@@ -25,7 +25,7 @@ use toeplite_terminal as output;
 Examples:
   toeplite-train data features recordings/train --out data/train.safetensors --agc --frames 50
   toeplite-train data features recordings/test --out data/test.safetensors --agc --frames 50 --classes no,yes
-  toeplite-train data features recordings --out m0.safetensors --integers          for a Cortex-M0
+  toeplite-train data features recordings --out m0.safetensors --integers          as `convert --contract fixed` computes them
   toeplite-train data features recordings --out wide.safetensors --frame 400 --hop 160 --bands 40 --low 100
 
 Train on the file with data.kind = \"frames\", model.classifier.frame_dim as many as bands, and train.length as many as frames. The
@@ -86,7 +86,7 @@ pub struct Features {
     /// Share of a new frame in that level [default: that of a memory of 0.4 s].
     #[arg(long, value_name = "X", requires = "agc")]
     agc_smoothing: Option<f32>,
-    /// Compute in integers, as on a core without an FPU.
+    /// Compute in integers, as models of the contract fixed hear; those of the contract f32 hear floats.
     #[arg(long)]
     integers: bool,
     /// Frames of a clip [default: those of the longest].

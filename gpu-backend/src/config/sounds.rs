@@ -43,7 +43,7 @@ pub struct FeaturesConfig {
     /// Pcen: the exponent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub power: Option<f32>,
-    /// Whether in integers, as on a core without an FPU.
+    /// Whether in integers, as models of the contract fixed hear.
     pub integers: bool,
     /// Evaluation: seconds of silence that follow a recording shorter than the clip, at most; the rest
     /// comes before it.

@@ -340,7 +340,8 @@ impl Cmd {
     /// Refuses clips for language models, and for classifiers what goes by something else than their answers.
     fn check_clips(&self, config: &Config) -> Result<(), ConvertOptionError> {
         use GoesBy::{Other, Predictions};
-        let int4 = self.weights == Some(WeightType::Int4);
+        // integers round to nearest: there is nothing to ask answers for
+        let int4 = self.weights == Some(WeightType::Int4) && self.contract == ContractName::F32;
         let known = Other(
             "the instructions of a language model's token",
             "--budget-flash and --budget-ram are known of classifiers",

@@ -73,7 +73,7 @@ pub enum ImageError {
     NoFamily,
     /// The firmware of the board computes in another contract.
     #[error(
-        "the firmware of {board} ({core}) streams text by the contract `{expected}`, but the model has `{found}`: convert the \
+        "the firmware of {board} ({core}) computes by the contract `{expected}`, but the model has `{found}`: convert the \
          checkpoint again with --contract {expected}"
     )]
     WrongContract {

@@ -192,6 +192,14 @@ pub fn classifier(board: &Board, name: &str, files: &Files) -> Result<Firmware> 
     counting(board, "classifier", name, files)
 }
 
+/// Builds the program that classifies frames by a model of integers, without a float.
+///
+/// # Errors
+/// Those of [`text`].
+pub fn integers(board: &Board, name: &str, files: &Files) -> Result<Firmware> {
+    counting(board, "integers", name, files)
+}
+
 /// Builds a binary that needs a model, and the feature of its own name.
 fn counting(board: &Board, binary: &str, name: &str, files: &Files) -> Result<Firmware> {
     let mut command = bench(board, binary, &[binary]);

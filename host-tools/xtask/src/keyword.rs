@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::Path;
 use toeplite::LogitsHash;
-use toeplite::classifier::{Listening, Model, Pooling, Streaming};
+use toeplite::classifier::{FrameModel, FrameSession, Model, Pooling};
 use toeplite::fixed::classifier::Model as IntegerModel;
 use toeplite::format::ElementType;
 use toeplite_audio::detect::{self, Detector};
@@ -81,7 +81,7 @@ pub fn listen(
     }
 }
 
-fn listen_by<'a, M: Streaming<'a>>(
+fn listen_by<'a, M: FrameModel<'a>>(
     blob: &'a Aligned,
     front_end: &FrontEnd,
     samples: &[i16],
@@ -105,13 +105,15 @@ fn listen_by<'a, M: Streaming<'a>>(
     let features = front_end.features(samples)?;
     let config = front_end.config;
     for (number, frame) in features.chunks_exact(config.bands).enumerate() {
-        session.push_frame(frame).map_err(refused)?;
+        session.push_floats(frame).map_err(refused)?;
         if !(number + 1).is_multiple_of(settings.every) {
             continue;
         }
         decisions += 1;
-        let event = detector.push(session.logits());
-        session.logits().for_each(|logit| hash.update(&[logit]));
+        let event = detector.push(session.float_logits());
+        session
+            .float_logits()
+            .for_each(|logit| hash.update(&[logit]));
         hash.update(detector.posteriors());
         if let Some(event) = event {
             let end = (number * config.hop + config.frame) as u64;

@@ -22,6 +22,8 @@ const CORES: [&str; 3] = ["mps2-an386", "mps3-an547", "microbit"];
 
 /// Spots keywords in wav files on emulated devices, and checks that the host hears the same.
 ///
+/// The checkpoint is converted as the guide says: `--tolerance 0.02`, and `--contract fixed` for cores without an FPU.
+///
 /// Of one recording on one board the events are printed as they come; of more there is a table: how many recordings have the
 /// same events and posteriors on the device as on the host, to the bit. The exit status is 0 if all have.
 #[derive(Parser)]

@@ -51,8 +51,8 @@ impl<'a> Storage<'a> {
         }
     }
 
-    /// As the guides of the keyword and the sensor example convert: half the states, and no answer of the bundled networks'
-    /// tests changes for the worse.
+    /// As the guides of the keyword and the sensor example convert: by the contract for the board, and with half the states of
+    /// what `convert` takes by itself.
     pub fn listening(board: &'a Board) -> Self {
         Self {
             tolerance: Some("0.02"),

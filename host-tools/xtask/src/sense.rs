@@ -13,10 +13,12 @@ use xtask::report::Report;
 use xtask::sensor::{self, Seen, Settings, Stream, Watched};
 use xtask::{firmware, paths, qemu, setup};
 
-/// Of one run of the firmware: hours of samples in software floats take longer.
+/// Of one run of the firmware: hours of samples take long.
 const LIMIT: Duration = Duration::from_secs(3600);
 
 /// Tells activities apart in a sensor's recordings on an emulated device, and checks that the host does the same.
+///
+/// The checkpoint is converted as the guide says: `--tolerance 0.02`, and `--contract fixed` for cores without an FPU.
 ///
 /// Several recordings are streamed one after the other. Where the folders that they lie in are called as classes, it says how long
 /// after its start each was noticed.

@@ -4,7 +4,7 @@ use crate::host::{Aligned, refused};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use toeplite::LogitsHash;
-use toeplite::classifier::{Listening, Model, Pooling, Streaming};
+use toeplite::classifier::{FrameModel, FrameSession, Model, Pooling};
 use toeplite::fixed::classifier::Model as IntegerModel;
 use toeplite_checkpoint::{Sensor, SensorRecording};
 use toeplite_sensor::activity::{self, Tracker};
@@ -87,7 +87,7 @@ pub fn watch(
     }
 }
 
-fn watch_by<'a, M: Streaming<'a>>(
+fn watch_by<'a, M: FrameModel<'a>>(
     blob: &'a Aligned,
     sensor: &Sensor,
     samples: &[i16],
@@ -106,13 +106,15 @@ fn watch_by<'a, M: Streaming<'a>>(
     let frames = sensor.frames(samples).map_err(refused)?;
     let channels = sensor.channels.len();
     for (number, frame) in (1..).zip(frames.chunks_exact(channels)) {
-        session.push_frame(frame).map_err(refused)?;
+        session.push_floats(frame).map_err(refused)?;
         if number % settings.every != 0 {
             continue;
         }
         decisions += 1;
-        let change = tracker.push(session.logits());
-        session.logits().for_each(|logit| hash.update(&[logit]));
+        let change = tracker.push(session.float_logits());
+        session
+            .float_logits()
+            .for_each(|logit| hash.update(&[logit]));
         hash.update(tracker.posteriors());
         if let Some(change) = change {
             let milliseconds = milliseconds(sensor, number * sensor.average as usize);

@@ -60,13 +60,13 @@
 //! 100 frames a second still seven digits. With a decay it is off by no more than about `2^-23 + 2^-24 / (1 - d)` of the largest magnitude
 //! that the mean of magnitudes had, for ever.
 
+mod frames;
 mod model;
 mod pool;
 mod session;
-mod streaming;
 pub mod window;
 
+pub use frames::{FrameModel, FrameSession};
 pub use model::{Input, Model, Pooling};
 pub use pool::Decay;
 pub use session::Session;
-pub use streaming::{Listening, Streaming};

@@ -1,6 +1,7 @@
 //! The same in integers: near the floats, and what a session promises.
 
 use super::*;
+use toeplite::classifier::{FrameModel, FrameSession};
 use toeplite::fixed::classifier::{Decay as Forget, Model as Integers};
 use toeplite::fixed::{FRAME_BITS, LOGIT_BITS};
 use toeplite::format::crc32;
@@ -149,6 +150,62 @@ fn a_session_of_integers_keeps_its_promises() {
     }
 }
 
+/// Between calls the scratch is the caller's: whatever it leaves there changes no bit.
+#[test]
+fn what_is_left_in_the_scratch_of_integers_changes_nothing() {
+    let frames = clip(20, 4);
+    for (pooling, weights, more) in [
+        (Pooling::Mean, WeightType::Int8, 100),
+        (Pooling::Last, WeightType::Int4, 0),
+    ] {
+        let blob = small_fixed_classifier_blob(Some(FRAME), pooling, weights);
+        let model = Integers::from_bytes(blob.bytes()).unwrap();
+        let [mut a, mut b] =
+            [0, more].map(|more| SessionMemory::of_bytes(model.memory_needed() + more));
+        let mut plain = model.session(a.as_mut_slice()).unwrap();
+        let mut lent = model.session(b.as_mut_slice()).unwrap();
+        assert_eq!(4 * lent.scratch().len(), model.scratch_bytes() + more);
+        for (i, row) in frames.rows().into_iter().enumerate() {
+            let junk = [0, u32::MAX, 0x7F7F_7F7F][i % 3];
+            let frame = frame(row);
+            plain.push_frame(&frame).unwrap();
+            lent.scratch().fill(junk);
+            lent.push_frame(&frame).unwrap();
+            lent.scratch().fill(!junk);
+            assert_eq!(lent.logits(), plain.logits(), "{weights:?}, {i}");
+        }
+        lent.scratch().fill(u32::MAX);
+        assert_eq!(lent.self_test(), Ok(()), "{weights:?}");
+    }
+}
+
+/// By the trait, frames that do not fit are refused alike by both contracts.
+#[test]
+fn contracts_refuse_the_same_frames() {
+    fn refusals<'a>(model: impl FrameModel<'a>) -> Vec<InputError> {
+        let mut memory = SessionMemory::of_bytes(model.memory_needed());
+        let mut session = model.session(memory.as_mut_slice()).unwrap();
+        let mut refused = |frame: &[f32]| session.push_floats(frame).unwrap_err();
+        let mut bad = [0.5; FRAME];
+        bad[3] = f32::NAN;
+        vec![refused(&[f32::NAN; 2]), refused(&bad)]
+    }
+    let integers = small_fixed_classifier_blob(Some(FRAME), Pooling::Mean, WeightType::Int8);
+    let floats = small_classifier_blob(Some(FRAME), Pooling::Mean, WeightType::Int8);
+    let refused = refusals(Integers::from_bytes(integers.bytes()).unwrap());
+    assert_eq!(
+        refused,
+        refusals(Model::from_bytes(floats.bytes()).unwrap())
+    );
+    assert!(matches!(
+        refused[..],
+        [
+            InputError::FrameLength { .. },
+            InputError::FrameNumber { element: 3 }
+        ]
+    ));
+}
+
 #[test]
 fn numbers_and_half_lives_that_integers_have_not_are_named() {
     let blob = small_fixed_classifier_blob(Some(FRAME), Pooling::Mean, WeightType::Int8);
@@ -161,6 +218,11 @@ fn numbers_and_half_lives_that_integers_have_not_are_named() {
         source,
     });
     assert_eq!(refused, Err(expected));
+    assert!(
+        expected
+            .to_string()
+            .contains("with the contract fixed 32768")
+    );
     let last = small_fixed_classifier_blob(Some(FRAME), Pooling::Last, WeightType::Int8);
     let model = Integers::from_bytes(last.bytes()).unwrap();
     let mut memory = memory(&model);

@@ -413,3 +413,94 @@ fn toeplite_clips_file(folder: &Path, front_end: &FrontEnd) -> Vec<u8> {
     let made = recordings.features(front_end, 16, 0, &|_| ()).unwrap();
     made.file(&front_end.to_json())
 }
+
+/// A model of integers hears by a front end in integers, and one of floats by one in floats, whatever the training's.
+#[test]
+fn models_of_integers_are_told_by_every_command() {
+    let ears = Ears::new(Pooling::Mean);
+    let [own, floats, fixed, meta, clips] = [
+        "checkpoint",
+        "model.toep",
+        "fixed.toep",
+        "model_meta.rs",
+        "clips",
+    ]
+    .map(|name| ears.path(name));
+    let convert = |more: &[&str]| {
+        let always = [
+            "convert",
+            &own,
+            "-o",
+            &fixed,
+            "--contract",
+            "fixed",
+            "--json",
+        ];
+        json(&[&always, more].concat())
+    };
+    let made = convert(&["--weights", "int4"]);
+    assert_eq!(made["contract"], "fixed");
+    let memory = number(&made["memory_bytes"]) - 40.0;
+    let budget = memory.to_string();
+    let made = convert(&["--budget-ram", &budget, "--clips", &clips]);
+    assert!(number(&made["memory_bytes"]) <= memory, "{made}");
+    convert(&["--meta", &meta]);
+    let constants = fs::read_to_string(&meta).unwrap();
+    assert!(constants.contains("toeplite::fixed::classifier::Model<'a>"));
+    assert!(constants.contains("toeplite_audio::fixed::{LogMel"));
+    let inspected = json(&["inspect", &fixed, "--json"]);
+    assert_eq!(inspected["contract"], "fixed", "{inspected}");
+
+    let other = ears.path("front_end.json");
+    let integers = ears.front_end().in_integers(true);
+    fs::write(&other, integers.to_json().to_string()).unwrap();
+    let logits = |model: &str, front_end: &str| {
+        let out = ears.path("logits.safetensors");
+        let arguments = [
+            "eval",
+            model,
+            "--clips",
+            &clips,
+            "--front-end",
+            front_end,
+            "--logits",
+            &out,
+        ];
+        let done = toeplite(&arguments);
+        assert!(done.status.success(), "{arguments:?}");
+        fs::read(out).unwrap()
+    };
+    for model in [&fixed, &floats] {
+        assert!(logits(model, &own) == logits(model, &other), "{model}");
+    }
+    assert!(logits(&fixed, &own) != logits(&floats, &own));
+    let streams = ears.path("streams");
+    json_lines(&[
+        "eval",
+        &fixed,
+        "--stream",
+        &streams,
+        "--half-life",
+        "3",
+        "--json",
+    ]);
+    let compared = toeplite(&["compare", &own, &fixed, "--clips", &clips, "--json"]);
+    assert!(compared.status.success());
+
+    let image = |model| ["image", model, "--board", "microbit", "--front-end", &own];
+    assert!(toeplite(&image(&fixed)).status.success());
+    let refused = error(&image(&floats));
+    assert!(refused.contains("--contract fixed"), "{refused}");
+}
+
+fn json_lines(arguments: &[&str]) {
+    let out = toeplite(arguments);
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    for line in String::from_utf8(out.stdout).unwrap().lines() {
+        serde_json::from_str::<Value>(line).unwrap();
+    }
+}

@@ -1,6 +1,6 @@
 //! The front ends of both arithmetics, as an ear sees them.
 
-use toeplite::classifier::Streaming;
+use toeplite::classifier::FrameModel;
 use toeplite_audio::stored::{Stored, StoredError};
 use toeplite_audio::{self as float, Config, Kept, LengthError, fixed};
 
@@ -20,7 +20,7 @@ pub trait FrontEnd<'a>: Sized {
     /// Element of levels.
     type Level;
     /// A classifier's blob.
-    type Model: Streaming<'a>;
+    type Model: FrameModel<'a>;
 
     /// Tables of an image.
     ///
@@ -52,7 +52,7 @@ pub trait FrontEnd<'a>: Sized {
     fn settings(&self) -> Config;
 
     /// Takes samples from the front of `samples` until a frame is whole, and writes it to `features` as the classifier
-    /// was trained on it. `None`: all are taken.
+    /// was trained on it. Whether there was one; if not, all are taken.
     ///
     /// # Errors
     /// `work` is too short.
@@ -61,7 +61,7 @@ pub trait FrontEnd<'a>: Sized {
         samples: &mut &[i16],
         work: &mut [u32],
         features: &mut [f32],
-    ) -> Result<Option<()>, LengthError>;
+    ) -> Result<bool, LengthError>;
 }
 
 /// The first parts of `kept`, as long as they must be, or as long as they are.
@@ -108,7 +108,7 @@ macro_rules! front_end {
                 samples: &mut &[i16],
                 work: &mut [u32],
                 features: &mut [f32],
-            ) -> Result<Option<()>, LengthError> {
+            ) -> Result<bool, LengthError> {
                 self.next(samples, work, features)
             }
         }

@@ -2,7 +2,7 @@
 
 use super::FrontEnd;
 use crate::partition::Refusal;
-use toeplite::classifier::{Input, Streaming};
+use toeplite::classifier::{FrameModel, Input};
 use toeplite_audio::detect;
 
 #[cfg(feature = "partition")]
@@ -85,7 +85,7 @@ mod stored {
     use super::*;
     use crate::keyword::Memory;
     use crate::partition::{self, Budget, Origin};
-    use toeplite::classifier::Listening;
+    use toeplite::classifier::FrameSession;
     use toeplite::image::{Image, kind};
     use toeplite_audio::stored::Stored;
 

@@ -12,7 +12,7 @@ pub use material::choose;
 pub use material::{Material, Names};
 
 use toeplite::LogitsHash;
-use toeplite::classifier::{Listening, Pooling, Streaming};
+use toeplite::classifier::{FrameModel, FrameSession, Pooling};
 use toeplite_audio::detect::{self, Detector, Event};
 use toeplite_audio::{Config, Kept, LengthError};
 
@@ -39,7 +39,7 @@ impl Default for Settings {
 
 /// Memory of an ear, each part at least as large as its material needs.
 pub struct Memory<'a, F: FrontEnd<'a>> {
-    /// Of the classifier's session; its [`scratch`](Session::scratch) must be as long as the front end's work.
+    /// Of the classifier's session; its [`scratch`](FrameSession::scratch) must be as long as the front end's work.
     pub session: &'a mut [u8],
     /// What the front end keeps. It works in memory that the session lends.
     pub front_end: Kept<'a, F::Level>,
@@ -105,7 +105,7 @@ pub struct Heard {
 /// Front end, classifier and detector.
 pub struct Ear<'a, F: FrontEnd<'a>> {
     front_end: F,
-    session: <F::Model as Streaming<'a>>::Session<'a>,
+    session: <F::Model as FrameModel<'a>>::Session<'a>,
     detector: Detector<'a>,
     names: Names<'a>,
     /// A frame as the classifier takes it.
@@ -204,10 +204,10 @@ impl<'a, F: FrontEnd<'a>> Ear<'a, F> {
         let is_frame = meter.measure(Part::FrontEnd, || {
             front_end.next(samples, session.scratch(), features)
         });
-        if is_frame?.is_none() {
+        if !is_frame? {
             return Ok(None);
         }
-        let pushed = meter.measure(Part::Classifier, || session.push_frame(features));
+        let pushed = meter.measure(Part::Classifier, || session.push_floats(features));
         pushed.map_err(|_| EarError::Frame)?;
         self.until = self.until.saturating_sub(1);
         if self.until > 0 {
@@ -216,10 +216,10 @@ impl<'a, F: FrontEnd<'a>> Ear<'a, F> {
         }
         self.until = self.every;
         let detector = &mut self.detector;
-        let event = meter.measure(Part::Decision, || detector.push(session.logits()));
+        let event = meter.measure(Part::Decision, || detector.push(session.float_logits()));
         let hash = &mut self.hash;
         self.session
-            .logits()
+            .float_logits()
             .for_each(|logit| hash.update(&[logit]));
         hash.update(self.detector.posteriors());
         let decided = true;

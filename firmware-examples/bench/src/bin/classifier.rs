@@ -5,7 +5,7 @@
 use boards::instructions::Counter;
 use boards::{Console, entry};
 use static_cell::ConstStaticCell;
-use toeplite::classifier::{Input, Listening, Pooling};
+use toeplite::classifier::{FrameSession, Input, Pooling};
 use toeplite::format::known_frame;
 use toeplite::{LogitsHash, Memory};
 
@@ -51,7 +51,7 @@ fn run(console: &mut Console, counter: &mut Counter) -> Result<(), &'static str>
     }
     console.number("frame_min", least);
     console.number("frame_max", most);
-    let (classes, logits) = counter.measure(|| Listening::logits(&mut session).count());
+    let (classes, logits) = counter.measure(|| session.float_logits().count());
     console.number("classes", classes as u64);
     console.number("logits", logits);
     console.number("logits_hash", hash(&mut session));
@@ -70,19 +70,21 @@ fn run(console: &mut Console, counter: &mut Counter) -> Result<(), &'static str>
 
 /// Instructions of the frame that follows from `number`.
 fn push(
-    session: &mut impl Listening,
+    session: &mut impl FrameSession,
     counter: &mut Counter,
     number: u32,
     frame: &mut [f32],
 ) -> Result<u64, &'static str> {
     known_frame(number, frame);
-    let (result, instructions) = counter.measure(|| session.push_frame(frame));
+    let (result, instructions) = counter.measure(|| session.push_floats(frame));
     result.map_err(|_| "the model refused a frame")?;
     Ok(instructions)
 }
 
-fn hash(session: &mut impl Listening) -> u64 {
+fn hash(session: &mut impl FrameSession) -> u64 {
     let mut hash = LogitsHash::new();
-    session.logits().for_each(|logit| hash.update(&[logit]));
+    session
+        .float_logits()
+        .for_each(|logit| hash.update(&[logit]));
     hash.finish()
 }

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use toeplite::LogitsHash;
-use toeplite::classifier::{Input, Listening, Model, Streaming};
+use toeplite::classifier::{FrameModel, FrameSession, Input, Model};
 use toeplite::fixed::classifier::Model as IntegerModel;
 use toeplite::format::{TASK_CLASSIFIER, known_frame, offset};
 
@@ -63,7 +63,7 @@ pub fn count(target: &str, blob: &Path) -> Result<Classified> {
     }
 }
 
-fn count_by<'a, M: Streaming<'a>>(
+fn count_by<'a, M: FrameModel<'a>>(
     target: &str,
     board: &Board,
     (blob, bytes): (&Path, &'a Aligned),
@@ -103,7 +103,7 @@ fn count_by<'a, M: Streaming<'a>>(
 }
 
 /// Hash of the logits that the firmware should have.
-fn hash<'a>(model: &impl Streaming<'a>) -> Result<u64> {
+fn hash<'a>(model: &impl FrameModel<'a>) -> Result<u64> {
     let Input::Frames { numbers } = model.input() else {
         bail!("the model takes tokens: frames are counted");
     };
@@ -112,10 +112,12 @@ fn hash<'a>(model: &impl Streaming<'a>) -> Result<u64> {
     let mut frame = vec![0.0; numbers];
     for number in 0..COUNTED {
         known_frame(number, &mut frame);
-        session.push_frame(&frame).map_err(refused)?;
+        session.push_floats(&frame).map_err(refused)?;
     }
     let mut hash = LogitsHash::new();
-    session.logits().for_each(|logit| hash.update(&[logit]));
+    session
+        .float_logits()
+        .for_each(|logit| hash.update(&[logit]));
     Ok(hash.finish())
 }
 

@@ -28,7 +28,7 @@ impl Decay {
         Self(lost)
     }
 
-    /// What is `thousandths / 1000` inputs older counts half: `1 - 2^(-1000 / thousandths)` is lost at each input, rounded down.
+    /// What is `thousandths / 1000` inputs older counts half: `1 - 2^(-1000 / thousandths)` is lost at each input, within 8 units; the same number on every target.
     ///
     /// # Errors
     /// [`DecayError::OutOfRange`] unless `thousandths` is above 0 and at most 100 million.
@@ -192,7 +192,9 @@ mod tests {
             assert_eq!(Decay::half_life(bad), Err(DecayError::OutOfRange));
         }
         assert_eq!(Decay::half_life(1000).unwrap().lost(), 1 << 31);
-        assert_eq!(Decay::half_life(1).unwrap().lost(), u32::MAX);
+        // bits are part of the contract
+        let lost = [1, 700, 25_000, 1_234_567].map(|t| Decay::half_life(t).unwrap().lost());
+        assert_eq!(lost, [u32::MAX, 2_699_393_077, 117_446_105, 2_410_730]);
     }
 
     /// As after a century: the weight is halved again and again, the mean stays.

@@ -1,4 +1,4 @@
-//! Classifiers that stream, of either numeric contract, for code that does not care which.
+//! Classifiers of frames that stream, of either numeric contract, for code that does not care which.
 
 use super::model::{Input, Model, Pooling};
 use super::pool::Decay;
@@ -9,24 +9,24 @@ use crate::fixed::classifier::{
 };
 use crate::fixed::{FRAME_BITS, LOGIT_BITS};
 
-/// A checked view of a classifier's blob: [`classifier::Model`](Model) or
+/// A checked view of a classifier's blob, which takes frames: [`classifier::Model`](Model) or
 /// [`fixed::classifier::Model`](crate::fixed::classifier::Model). A program that uses one of them links nothing of the other.
 ///
 /// ```no_run
-/// use toeplite::classifier::{Listening, Streaming};
+/// use toeplite::classifier::{FrameSession, FrameModel};
 ///
-/// fn class<'a>(model: impl Streaming<'a>, memory: &mut [u8], frames: &[[f32; 10]]) -> Option<usize> {
+/// fn class<'a>(model: impl FrameModel<'a>, memory: &mut [u8], frames: &[[f32; 10]]) -> Option<usize> {
 ///     let mut session = model.session(memory).ok()?;
 ///     for frame in frames {
-///         session.push_frame(frame).ok()?;
+///         session.push_floats(frame).ok()?;
 ///     }
-///     let mut logits = session.logits().enumerate();
+///     let mut logits = session.float_logits().enumerate();
 ///     logits.next().map(|first| logits.fold(first, |a, b| if b.1 > a.1 { b } else { a }).0)
 /// }
 /// ```
-pub trait Streaming<'a>: Copy {
+pub trait FrameModel<'a>: Copy {
     /// A sequence being classified.
-    type Session<'m>: Listening<Model = Self>
+    type Session<'m>: FrameSession<Model = Self>
     where
         'a: 'm;
 
@@ -67,7 +67,7 @@ pub trait Streaming<'a>: Copy {
 }
 
 /// A sequence being classified, given and giving floats.
-pub trait Listening {
+pub trait FrameSession {
     /// What runs.
     type Model;
 
@@ -78,10 +78,10 @@ pub trait Listening {
     ///
     /// # Errors
     /// [`InputError`]; a number that the contract does not have is [`InputError::FrameNumber`].
-    fn push_frame(&mut self, frame: &[f32]) -> Result<(), InputError>;
+    fn push_floats(&mut self, frame: &[f32]) -> Result<(), InputError>;
 
     /// The logits of what was taken since the start, a number a class.
-    fn logits(&mut self) -> impl Iterator<Item = f32> + Clone;
+    fn float_logits(&mut self) -> impl Iterator<Item = f32> + Clone;
 
     /// Makes the mean forget: what is so many inputs old counts half. With the contract `fixed` it is rounded to thousandths.
     ///
@@ -103,7 +103,7 @@ pub trait Listening {
 }
 
 /// The methods of the models' own.
-macro_rules! streaming {
+macro_rules! frame_model {
     ($model:ident, $session:ident) => {
         type Session<'m>
             = $session<'a, 'm>
@@ -151,22 +151,22 @@ macro_rules! streaming {
     };
 }
 
-impl<'a> Streaming<'a> for Model<'a> {
-    streaming!(Model, Session);
+impl<'a> FrameModel<'a> for Model<'a> {
+    frame_model!(Model, Session);
 }
 
-impl<'a> Listening for Session<'a, '_> {
+impl<'a> FrameSession for Session<'a, '_> {
     type Model = Model<'a>;
 
     fn model(&self) -> &Model<'a> {
         self.model()
     }
 
-    fn push_frame(&mut self, frame: &[f32]) -> Result<(), InputError> {
+    fn push_floats(&mut self, frame: &[f32]) -> Result<(), InputError> {
         self.push_frame(frame)
     }
 
-    fn logits(&mut self) -> impl Iterator<Item = f32> + Clone {
+    fn float_logits(&mut self) -> impl Iterator<Item = f32> + Clone {
         self.logits().iter().copied()
     }
 
@@ -187,18 +187,19 @@ impl<'a> Listening for Session<'a, '_> {
     }
 }
 
-impl<'a> Streaming<'a> for IntegerModel<'a> {
-    streaming!(IntegerModel, IntegerSession);
+impl<'a> FrameModel<'a> for IntegerModel<'a> {
+    frame_model!(IntegerModel, IntegerSession);
 }
 
-impl<'a> Listening for IntegerSession<'a, '_> {
+impl<'a> FrameSession for IntegerSession<'a, '_> {
     type Model = IntegerModel<'a>;
 
     fn model(&self) -> &IntegerModel<'a> {
         self.model()
     }
 
-    fn push_frame(&mut self, frame: &[f32]) -> Result<(), InputError> {
+    fn push_floats(&mut self, frame: &[f32]) -> Result<(), InputError> {
+        self.model().input().check_length(frame.len())?;
         let good = |x: &f32| x.abs() < LARGEST;
         if let Some(element) = frame.iter().position(|x| !good(x)) {
             return Err(InputError::FrameNumber { element });
@@ -206,7 +207,7 @@ impl<'a> Listening for IntegerSession<'a, '_> {
         self.push_numbers(frame.iter().map(|x| rounded(*x)))
     }
 
-    fn logits(&mut self) -> impl Iterator<Item = f32> + Clone {
+    fn float_logits(&mut self) -> impl Iterator<Item = f32> + Clone {
         const UNIT: f32 = 1.0 / (1u32 << LOGIT_BITS) as f32;
         self.logits().iter().map(|logit| *logit as f32 * UNIT)
     }
