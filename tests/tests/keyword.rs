@@ -33,7 +33,9 @@ const SETTINGS: Settings = Settings {
     detector: detect::Settings {
         words: 0,
         smoothing: 0.5,
+        sure: 0.6,
         threshold: 0.45,
+        share: 0.4,
         rest: 2,
     },
 };

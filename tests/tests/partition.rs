@@ -196,7 +196,9 @@ const SETTINGS: Settings = Settings {
     detector: detect::Settings {
         words: 0,
         smoothing: 0.5,
+        sure: 0.6,
         threshold: 0.35,
+        share: 0.4,
         rest: 2,
     },
 };

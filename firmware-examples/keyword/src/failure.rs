@@ -47,8 +47,8 @@ impl Failure {
     pub fn message(self) -> &'static str {
         match self {
             Self::Arguments => {
-                "arguments: wav=FILE [every=FRAMES] [half-life=FRAMES] [smoothing=0..1] [threshold=0..1] \
-                 [rest=DECISIONS]"
+                "arguments: wav=FILE [every=FRAMES] [half-life=FRAMES] [smoothing=0..1] [sure=0..1] \
+                 [threshold=0..1] [share=0..1] [rest=DECISIONS]"
             }
             Self::LongLine => {
                 "the command line, the binary's path included, is longer than 384 bytes; give a shorter path"

@@ -81,7 +81,7 @@ pub fn run(
                     console,
                     milliseconds,
                     ear.name(event.class),
-                    event.posterior,
+                    event.confidence,
                 );
             }
         }

@@ -9,7 +9,7 @@ use boards::{Arguments, Escaped, integer, number, share};
 pub struct Settings<'a> {
     /// `wav=`: the recording.
     pub wav: Escaped<'a>,
-    /// `every=`, `half-life=`, `smoothing=`, `threshold=` and `rest=`.
+    /// `every=`, `half-life=`, `smoothing=`, `sure=`, `threshold=`, `share=` and `rest=`.
     pub ear: keyword::Settings,
 }
 
@@ -39,6 +39,8 @@ impl<'a> Settings<'a> {
             b"every" => self.ear.every = count(value).filter(|&every| every > 0)?,
             b"half-life" => self.ear.half_life = number(value)?,
             b"smoothing" => self.ear.detector.smoothing = share(value)?,
+            b"sure" => self.ear.detector.sure = share(value)?,
+            b"share" => self.ear.detector.share = share(value)?,
             b"threshold" => self.ear.detector.threshold = share(value)?,
             b"rest" => self.ear.detector.rest = count(value)?,
             _ => return None,

@@ -132,7 +132,9 @@ mod tests {
     const SETTINGS: Settings = Settings {
         words: 0b011,
         smoothing: 1.0,
+        sure: 0.9,
         threshold: 0.7,
+        share: 0.6,
         rest: 2,
     };
 

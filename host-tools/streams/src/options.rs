@@ -25,13 +25,19 @@ pub struct Options {
     /// Streams: frames from one decision to the next [default: 3].
     #[arg(long, value_name = "N", value_parser = positive)]
     every: Option<usize>,
-    /// Streams: share of a new decision in the smoothed posteriors [default: 0.12].
+    /// Streams: share of a new decision in what is smoothed [default: 0.16].
     #[arg(long, value_name = "X", value_parser = share)]
     smoothing: Option<f64>,
+    /// Streams: posterior of all words together from which a decision is one for a word [default: 0.95].
+    #[arg(long, value_name = "P", value_parser = share)]
+    sure: Option<f64>,
+    /// Streams: what the likeliest word must have of all words' smoothed posteriors [default: 0.7].
+    #[arg(long, value_name = "X", value_parser = share)]
+    share: Option<f64>,
     /// Streams: seconds after an event before there can be another one [default: 0.5].
     #[arg(long, value_name = "S", value_parser = rest)]
     rest: Option<f64>,
-    /// Streams: smoothed posteriors from which a word counts as heard, a row each [default: 0.4,0.5,0.55,0.6,0.65,0.7,0.75,0.8].
+    /// Streams: smoothed shares of decisions for a word from which one counts as heard, a row each [default: 0.4,0.5,0.55,0.6,0.65,0.7,0.75,0.8].
     #[arg(long, value_name = "P,...", value_delimiter = ',', value_parser = share)]
     thresholds: Option<Vec<f64>>,
     /// Streams: classes that are no words [default: silence, unknown, and those whose names begin with _].
@@ -90,6 +96,8 @@ impl Options {
         let usual = Settings::usual(words);
         let settings = |threshold: f64| Settings {
             smoothing: self.smoothing.map_or(usual.smoothing, |s| s as f32),
+            sure: self.sure.map_or(usual.sure, |p| p as f32),
+            share: self.share.map_or(usual.share, |x| x as f32),
             threshold: threshold as f32,
             rest: (self.rest.unwrap_or(0.5) / decision).round() as u32,
             ..usual
@@ -111,6 +119,8 @@ impl Options {
             ("--half-life", self.half_life.is_some()),
             ("--every", self.every.is_some()),
             ("--smoothing", self.smoothing.is_some()),
+            ("--sure", self.sure.is_some()),
+            ("--share", self.share.is_some()),
             ("--rest", self.rest.is_some()),
             ("--thresholds", self.thresholds.is_some()),
             ("--no-words", self.no_words.is_some()),

@@ -75,10 +75,8 @@ mod tests {
             words: Vec::new(),
         };
         let settings = Settings {
-            words: 1,
             smoothing: 0.5,
-            threshold: 0.1,
-            rest: 3,
+            ..Settings::usual(1)
         };
         let classes = ["no", "a \"b\""].map(String::from);
         let expected = "recording,seconds,no,\"a \"\"b\"\"\"\n\"a,b.wav\",0.105,0.25,0.25\n\"a,b.wav\",0.205,0.625,0.125\n";

@@ -40,12 +40,14 @@ impl Settings {
         let (every, half_life) = (self.every, self.half_life);
         let detect::Settings {
             smoothing,
+            sure,
             threshold,
+            share,
             rest,
             ..
         } = self.detector;
         format!(
-            "every={every} half-life={half_life} smoothing={smoothing} threshold={threshold} rest={rest}"
+            "every={every} half-life={half_life} smoothing={smoothing} sure={sure} threshold={threshold} share={share} rest={rest}"
         )
     }
 }
@@ -118,7 +120,7 @@ fn listen_by<'a, M: FrameModel<'a>>(
         if let Some(event) = event {
             let end = (number * config.hop + config.frame) as u64;
             let milliseconds = end * 1000 / u64::from(config.rate);
-            let percent = (event.posterior * 100.0) as u64;
+            let percent = (event.confidence * 100.0) as u64;
             let name = &front_end.classes[event.class];
             let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
             events.push(format!("{seconds}.{rest:03} s: {name} {percent}%"));

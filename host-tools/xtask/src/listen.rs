@@ -60,7 +60,7 @@ pub struct Listen {
     /// Frames after which what was heard counts half.
     #[arg(long, default_value_t = Settings::default().half_life)]
     half_life: f32,
-    /// Smoothed posterior from which on a keyword is heard.
+    /// Smoothed share of decisions for a word from which on one is heard.
     #[arg(long, default_value_t = Settings::default().detector.threshold)]
     threshold: f32,
     /// Print JSON.

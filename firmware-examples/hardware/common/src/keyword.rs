@@ -210,7 +210,7 @@ impl Listener {
                             "{=u64} ms: {=str} {=u8}%",
                             heard * 1000 / u64::from(self.rate()),
                             self.ear.name(event.class),
-                            (event.posterior * 100.0) as u8
+                            (event.confidence * 100.0) as u8
                         );
                     }
                 }
