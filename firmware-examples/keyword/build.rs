@@ -7,7 +7,7 @@ use std::process::exit;
 /// How to make the files that are missing.
 const HOW: &str = "convert a checkpoint first, in the repository's root:\n    \
     mkdir -p firmware-examples/keyword/model\n    \
-    cargo run --release --bin toeplite -- convert CHECKPOINT \
+    cargo run --release --bin toeplite -- convert CHECKPOINT [--contract fixed for cores without an FPU] \
     -o firmware-examples/keyword/model/model.toep --meta firmware-examples/keyword/model/model_meta.rs\n\
     (`cargo xtask listen` does it, too), or name another model by TOEPLITE_MODEL and TOEPLITE_META,\n\
     as absolute paths or paths from firmware-examples/keyword.";

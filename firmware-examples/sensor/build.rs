@@ -7,7 +7,7 @@ use std::process::exit;
 /// How to make the files that are missing.
 const HOW: &str = "convert a checkpoint first, in the repository's root:\n    \
     mkdir -p firmware-examples/sensor/model\n    \
-    cargo run --release --bin toeplite -- convert CHECKPOINT \
+    cargo run --release --bin toeplite -- convert CHECKPOINT [--contract fixed for cores without an FPU] \
     -o firmware-examples/sensor/model/model.toep --meta firmware-examples/sensor/model/model_meta.rs\n\
     (`cargo xtask sense` does it, too), or name another model by TOEPLITE_MODEL and TOEPLITE_META,\n\
     as absolute paths or paths from firmware-examples/sensor.";

@@ -37,7 +37,7 @@ impl Failure {
                 "the command line, the binary's path included, is longer than 384 bytes; give a shorter path"
             }
             Self::Model => {
-                "the model blob is refused: a causal classifier of the contract that model_meta.rs is for is expected; `toeplite inspect` says more"
+                "the model blob is refused: a causal classifier of the contract that model_meta.rs is for, packed for this core or for all, is expected; `toeplite inspect` says more"
             }
             Self::OtherMeta => {
                 "the model is not that of model_meta.rs; convert it again, and build with both files of one conversion"

@@ -123,7 +123,9 @@ fn words_are_learnt_the_same_after_an_interruption_and_heard_in_streams() {
         "eval",
         "whole/best",
         "--stream=data/streams/test",
-        "--thresholds=0.01,0.999",
+        "--thresholds=0.01,1",
+        "--sure=0.5",
+        "--share=0.1",
         "--device=cpu",
     ];
     let text = place.succeed(&[&stream[..], &["--json", "--every=1"]].concat());

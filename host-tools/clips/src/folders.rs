@@ -59,7 +59,10 @@ impl Folders {
         let mut all = Vec::new();
         for (class, files) in &self.found {
             let label = classes.iter().position(|c| c == class).ok_or_else(|| {
-                self.wrong(format!("class {class:?} is not one of the training data's"))
+                self.wrong(format!(
+                    "class {class:?} is not one of the training data's, which are {}",
+                    classes.join(", ")
+                ))
             })?;
             all.extend(files.iter().map(|file| (label as u32, file.clone())));
         }

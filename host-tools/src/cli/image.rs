@@ -5,7 +5,7 @@ use super::output::{self, bytes};
 use crate::blob::{Blob, write_atomically};
 use crate::checkpoint::{AnyFrontEnd, FRONT_END, FrontEnd};
 use crate::image::{BOARDS, Beside, Board, Format, Image, Partition, board, features};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{ArgGroup, Args};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -91,7 +91,13 @@ impl Cmd {
         board.map_or(Ok(()), |board| board.check(&model))?;
         let tested = model.self_test();
         tested.with_context(|| self.model.display().to_string())?;
-        let image = Image::new(&blob, &model, &self.beside()?)?;
+        let beside = self.beside()?;
+        ensure!(
+            board.is_none() || !model.is_classifier() || !matches!(beside, Beside::Classes(_)),
+            "supplied firmware with a partition runs text and keywords, which take no --classes: give --front-end CHECKPOINT for a network that \
+             hears sounds; build others into firmware (firmware-examples/sensor), or give --address and --size for firmware of your own"
+        );
+        let image = Image::new(&blob, &model, &beside)?;
         let family = board.and_then(Board::family);
         write_atomically(&path, &image.file(format, partition, family)?)?;
 

@@ -108,7 +108,7 @@ pub enum ImageError {
     /// A classifier without what makes sense of it.
     #[error(
         "the model is a classifier: give the audio front end that it was trained with (--front-end CHECKPOINT, or its front_end.json), \
-         or for other inputs than sounds the names of its classes (--classes)"
+         or for other inputs than sounds, and firmware of your own, the names of its classes (--classes)"
     )]
     Unnamed,
     /// A language model with a front end or names.

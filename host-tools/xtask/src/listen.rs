@@ -110,8 +110,7 @@ impl Listen {
         let board = Board::named(&self.board)?;
         let samples = keyword::samples(file, front_end.config.rate)?;
         let settings = self.settings();
-        // where the example looks for its model
-        let model = model(checkpoint, &board, &paths::firmware().join("keyword/model"))?;
+        let model = model(checkpoint, &board)?;
         let expected = keyword::listen(&model.files.blob, front_end, &samples, &settings)?;
         let firmware = firmware::keyword(&board, &model)?;
         let wav = std::path::absolute(file).context("finding the recording")?;
@@ -167,11 +166,7 @@ impl Listen {
         checkpoint: &Path,
         front_end: &FrontEnd,
     ) -> Result<Vec<Checked>> {
-        let model = model(
-            checkpoint,
-            board,
-            &paths::output().join("listen").join(&board.name),
-        )?;
+        let model = model(checkpoint, board)?;
         let firmware = firmware::keyword(board, &model)?;
         let settings = self.settings();
         let listener = Listener {
@@ -206,9 +201,10 @@ impl Listen {
     }
 }
 
-/// Converts for a board into a folder.
-fn model(checkpoint: &Path, board: &Board, into: &Path) -> Result<Model> {
-    convert(&toeplite()?, checkpoint, Storage::listening(board), into)
+/// Converts for a board into a folder of its own: what lies where the example looks for its model is the user's.
+fn model(checkpoint: &Path, board: &Board) -> Result<Model> {
+    let into = paths::output().join("listen").join(&board.name);
+    convert(&toeplite()?, checkpoint, Storage::listening(board), &into)
 }
 
 fn differing(checked: &[Checked]) -> usize {

@@ -60,8 +60,8 @@ impl Sense {
         let sensor = sensor::of_checkpoint(&checkpoint)?;
         let stream = Stream::read(&self.recordings, &sensor)?;
         let settings = self.settings();
-        // to where the example looks for its model
-        let into = paths::firmware().join("sensor/model");
+        // what lies where the example looks for its model is the user's
+        let into = paths::output().join("sense").join(&board.name);
         let storage = Storage::listening(&board);
         let model = convert(&toeplite()?, &checkpoint, storage, &into)?;
         let watched = sensor::watch(&model.files.blob, &sensor, &stream.samples, &settings)?;
