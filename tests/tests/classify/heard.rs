@@ -495,6 +495,16 @@ fn models_of_integers_are_told_by_every_command() {
     assert!(toeplite(&image(&fixed)).status.success());
     let refused = error(&image(&floats));
     assert!(refused.contains("--contract fixed"), "{refused}");
+    // supplied firmware hears: names alone are for firmware of one's own
+    let named = [
+        "image",
+        &fixed,
+        "--board",
+        "microbit",
+        "--classes",
+        "a,b,c,d,e",
+    ];
+    assert!(error(&named).contains("--front-end CHECKPOINT"));
 }
 
 fn json_lines(arguments: &[&str]) {
