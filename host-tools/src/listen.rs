@@ -74,7 +74,7 @@ impl<'a, 'm> Listener<'a, 'm> {
     /// Those of the session.
     pub fn push_frame(&mut self, frame: &[f32]) -> Result<(), InputError> {
         match self {
-            Self::F32(session) => session.push_frame(frame),
+            Self::F32(session) => session.push_floats(frame),
             Self::Fixed(session) => session.push_floats(frame),
         }
     }
@@ -82,7 +82,7 @@ impl<'a, 'm> Listener<'a, 'm> {
     /// The logits `[classes]` so far.
     pub fn logits(&mut self) -> Vec<f32> {
         match self {
-            Self::F32(session) => session.logits().to_vec(),
+            Self::F32(session) => session.float_logits().collect(),
             Self::Fixed(session) => session.float_logits().collect(),
         }
     }

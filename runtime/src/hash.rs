@@ -18,7 +18,12 @@ impl LogitsHash {
 
     /// Adds the logits of one step.
     pub fn update(&mut self, logits: &[f32]) {
-        logits.iter().for_each(|x| self.add(x.to_le_bytes()));
+        self.update_each(logits.iter().copied());
+    }
+
+    /// [`update`](Self::update) of logits that lie nowhere.
+    pub fn update_each(&mut self, logits: impl Iterator<Item = f32>) {
+        logits.for_each(|x| self.add(x.to_le_bytes()));
     }
 
     /// Adds the logits of one step of the contract [`fixed`](crate::fixed).

@@ -150,9 +150,7 @@ impl Watch {
                 tracker.push(session.float_logits())
             });
             let hash = &mut self.hash;
-            session
-                .float_logits()
-                .for_each(|logit| hash.update(&[logit]));
+            hash.update_each(session.float_logits());
             hash.update(self.tracker.posteriors());
         }
         Ok(Seen {

@@ -113,9 +113,7 @@ fn listen_by<'a, M: FrameModel<'a>>(
         }
         decisions += 1;
         let event = detector.push(session.float_logits());
-        session
-            .float_logits()
-            .for_each(|logit| hash.update(&[logit]));
+        hash.update_each(session.float_logits());
         hash.update(detector.posteriors());
         if let Some(event) = event {
             let end = (number * config.hop + config.frame) as u64;

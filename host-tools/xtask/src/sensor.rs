@@ -112,9 +112,7 @@ fn watch_by<'a, M: FrameModel<'a>>(
         }
         decisions += 1;
         let change = tracker.push(session.float_logits());
-        session
-            .float_logits()
-            .for_each(|logit| hash.update(&[logit]));
+        hash.update_each(session.float_logits());
         hash.update(tracker.posteriors());
         if let Some(change) = change {
             let milliseconds = milliseconds(sensor, number * sensor.average as usize);

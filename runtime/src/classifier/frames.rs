@@ -151,16 +151,35 @@ macro_rules! frame_model {
     };
 }
 
+/// The methods of the sessions' own.
+macro_rules! frame_session {
+    ($model:ident) => {
+        type Model = $model<'a>;
+
+        fn model(&self) -> &$model<'a> {
+            self.model()
+        }
+
+        fn scratch(&mut self) -> &mut [u32] {
+            self.scratch()
+        }
+
+        fn reset(&mut self) {
+            self.reset();
+        }
+
+        fn self_test(&mut self) -> Result<(), SelfTestError> {
+            self.self_test()
+        }
+    };
+}
+
 impl<'a> FrameModel<'a> for Model<'a> {
     frame_model!(Model, Session);
 }
 
 impl<'a> FrameSession for Session<'a, '_> {
-    type Model = Model<'a>;
-
-    fn model(&self) -> &Model<'a> {
-        self.model()
-    }
+    frame_session!(Model);
 
     fn push_floats(&mut self, frame: &[f32]) -> Result<(), InputError> {
         self.push_frame(frame)
@@ -173,18 +192,6 @@ impl<'a> FrameSession for Session<'a, '_> {
     fn set_half_life(&mut self, inputs: f32) -> Result<(), DecayError> {
         self.set_decay(Decay::half_life(inputs)?)
     }
-
-    fn scratch(&mut self) -> &mut [u32] {
-        self.scratch()
-    }
-
-    fn reset(&mut self) {
-        self.reset();
-    }
-
-    fn self_test(&mut self) -> Result<(), SelfTestError> {
-        self.self_test()
-    }
 }
 
 impl<'a> FrameModel<'a> for IntegerModel<'a> {
@@ -192,11 +199,7 @@ impl<'a> FrameModel<'a> for IntegerModel<'a> {
 }
 
 impl<'a> FrameSession for IntegerSession<'a, '_> {
-    type Model = IntegerModel<'a>;
-
-    fn model(&self) -> &IntegerModel<'a> {
-        self.model()
-    }
+    frame_session!(IntegerModel);
 
     fn push_floats(&mut self, frame: &[f32]) -> Result<(), InputError> {
         self.model().input().check_length(frame.len())?;
@@ -215,18 +218,6 @@ impl<'a> FrameSession for IntegerSession<'a, '_> {
     fn set_half_life(&mut self, inputs: f32) -> Result<(), DecayError> {
         // what is no number of u32 saturates, and is out of range
         self.set_decay(IntegerDecay::half_life((inputs * 1000.0 + 0.5) as u32)?)
-    }
-
-    fn scratch(&mut self) -> &mut [u32] {
-        self.scratch()
-    }
-
-    fn reset(&mut self) {
-        self.reset();
-    }
-
-    fn self_test(&mut self) -> Result<(), SelfTestError> {
-        self.self_test()
     }
 }
 

@@ -218,9 +218,7 @@ impl<'a, F: FrontEnd<'a>> Ear<'a, F> {
         let detector = &mut self.detector;
         let event = meter.measure(Part::Decision, || detector.push(session.float_logits()));
         let hash = &mut self.hash;
-        self.session
-            .float_logits()
-            .for_each(|logit| hash.update(&[logit]));
+        hash.update_each(self.session.float_logits());
         hash.update(self.detector.posteriors());
         let decided = true;
         Ok(Some(Heard { decided, event }))

@@ -83,8 +83,6 @@ fn push(
 
 fn hash(session: &mut impl FrameSession) -> u64 {
     let mut hash = LogitsHash::new();
-    session
-        .float_logits()
-        .for_each(|logit| hash.update(&[logit]));
+    hash.update_each(session.float_logits());
     hash.finish()
 }

@@ -115,9 +115,7 @@ fn hash<'a>(model: &impl FrameModel<'a>) -> Result<u64> {
         session.push_floats(&frame).map_err(refused)?;
     }
     let mut hash = LogitsHash::new();
-    session
-        .float_logits()
-        .for_each(|logit| hash.update(&[logit]));
+    hash.update_each(session.float_logits());
     Ok(hash.finish())
 }
 
